@@ -1,0 +1,123 @@
+//! The JSON Schema of `mcpc.yaml`, generated from the types.
+//!
+//! Owns the transforms that make errors and editor help exact. Does not validate: the compiler's
+//! `shape` pass does, against exactly this document.
+
+use schemars::Schema;
+use schemars::generate::SchemaSettings;
+use schemars::transform::{Transform, transform_subschemas};
+use serde_json::{Map, Value, json};
+
+use crate::Config;
+
+/// The schema keyword that names what a scalar stands for: `duration`, `url`, `secret` and so on.
+pub const KIND_KEYWORD: &str = "x-mcpc-kind";
+
+/// The JSON Schema (draft 2020-12) of `mcpc.yaml`.
+pub fn schema() -> Value {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.transforms.push(Box::new(ExactErrors));
+    let mut document = settings.into_generator().into_root_schema_for::<Config>();
+    document.insert(
+        "$id".to_owned(),
+        json!("https://mcpc.dev/schema/mcpc.schema.json"),
+    );
+    // Top-level `x-…` keys hold anchors for reuse; every other unknown key is an error.
+    document.insert("patternProperties".to_owned(), json!({ "^x-": true }));
+    document.to_value()
+}
+
+/// The schema as it is published: indented, with a final line break.
+pub fn schema_text() -> String {
+    format!("{:#}\n", schema())
+}
+
+/// Rewrites what schemars emits into forms on which every validator is exact.
+#[derive(Clone)]
+struct ExactErrors;
+
+impl Transform for ExactErrors {
+    fn transform(&mut self, schema: &mut Schema) {
+        if let Some(object) = schema.as_object_mut() {
+            drop_null(object);
+            flatten_unit_enum(object);
+        }
+        transform_subschemas(self, schema);
+    }
+}
+
+/// `Option<T>` means "may be absent", never "may be null".
+fn drop_null(object: &mut Map<String, Value>) {
+    if let Some(Value::Array(types)) = object.get_mut("type") {
+        types.retain(|kind| kind != "null");
+        if let [only] = types.as_slice() {
+            let only = only.clone();
+            object.insert("type".to_owned(), only);
+        }
+    }
+    let Some(Value::Array(branches)) = object.get_mut("anyOf") else {
+        return;
+    };
+    branches.retain(|branch| branch.get("type") != Some(&json!("null")));
+    if branches.len() == 1
+        && let Some(Value::Object(only)) = branches.pop()
+    {
+        object.remove("anyOf");
+        for (key, value) in only {
+            object.entry(key).or_insert(value);
+        }
+    }
+}
+
+/// Turns `oneOf` of documented constants into one `enum` with descriptions for editors.
+fn flatten_unit_enum(object: &mut Map<String, Value>) {
+    let Some(Value::Array(branches)) = object.get("oneOf") else {
+        return;
+    };
+    let pairs: Option<Vec<(Value, Value)>> = branches
+        .iter()
+        .map(|branch| {
+            let constant = branch.get("const")?.clone();
+            Some((
+                constant,
+                branch
+                    .get("description")
+                    .cloned()
+                    .unwrap_or_else(|| json!("")),
+            ))
+        })
+        .collect();
+    let Some(pairs) = pairs else { return };
+    let (values, texts): (Vec<Value>, Vec<Value>) = pairs.into_iter().unzip();
+    object.remove("oneOf");
+    object.insert("type".to_owned(), json!("string"));
+    object.insert("enum".to_owned(), Value::Array(values));
+    object.insert("enumDescriptions".to_owned(), Value::Array(texts));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keywords(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(object) => {
+                for (key, child) in object {
+                    found.push(key.clone());
+                    keywords(child, found);
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| keywords(item, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn schema_has_no_keyword_that_blurs_errors() {
+        let mut found = Vec::new();
+        keywords(&schema(), &mut found);
+        for banned in ["unevaluatedProperties", "anyOf", "oneOf", "allOf"] {
+            assert!(!found.iter().any(|key| key == banned), "{banned}");
+        }
+    }
+}

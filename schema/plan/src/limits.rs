@@ -1,0 +1,33 @@
+//! The bounds of the data plane. They are in the plan so that none can be forgotten.
+
+use serde::{Deserialize, Serialize};
+
+/// Every bound that the data plane keeps. Invariant: none is zero, except `sessions`-independent ones named so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// The largest request body, in bytes.
+    pub body_bytes: u64,
+    /// The largest single message from an upstream, in bytes.
+    pub reply_bytes: u64,
+    /// The largest head of a request, in bytes.
+    pub head_bytes: u32,
+    /// The most header fields of a request.
+    pub headers: u32,
+    /// The deepest nesting of a JSON message.
+    pub nesting: u32,
+    /// The most legacy sessions with state.
+    pub sessions: u32,
+    /// How long a legacy session may be idle, in milliseconds.
+    pub session_idle_ms: u64,
+    /// The most client connections.
+    pub connections: u32,
+    /// The most notification streams.
+    pub streams: u32,
+    /// The most pages that are drained from one upstream's list.
+    pub list_pages: u32,
+    /// The most entries that are taken from one upstream's list.
+    pub list_items: u32,
+    /// How long in-flight work may go on when something is drained, in milliseconds.
+    pub grace_ms: u64,
+}

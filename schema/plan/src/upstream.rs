@@ -1,0 +1,182 @@
+//! Upstreams: how each is reached, and the key under which its live state survives a swap.
+
+use serde::{Deserialize, Serialize};
+
+use crate::canonical::{Digest, canonical_bytes};
+use crate::{PlanError, Template};
+
+/// An index into [`Plan::upstreams`](crate::Plan::upstreams).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UpstreamId(u16);
+
+impl UpstreamId {
+    /// The id at an index, if there can be that many.
+    pub fn new(index: usize) -> Option<Self> {
+        u16::try_from(index).ok().map(Self)
+    }
+
+    /// The index.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// One MCP server as the data plane sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upstream {
+    /// The server's name in the configuration.
+    pub name: Box<str>,
+    /// What has the same key survives a swap: processes, sessions, connections.
+    pub key: ContentKey,
+    /// How it is reached.
+    pub transport: Transport,
+    /// Which revisions it speaks.
+    pub era: Era,
+    /// How long a call may take.
+    pub timeouts: Timeouts,
+}
+
+/// The digest of an upstream's transport and era: everything that a running process, session or
+/// connection depends on, and nothing else, so that an edit of names or timeouts restarts nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ContentKey(Digest);
+
+impl ContentKey {
+    /// The key of an upstream that is reached in this way.
+    ///
+    /// # Errors
+    /// [`PlanError::NotCanonical`], which integers-only types rule out.
+    pub fn of(transport: &Transport, era: Era) -> Result<Self, PlanError> {
+        canonical_bytes(&(transport, era)).map(|bytes| Self(Digest::of(&bytes)))
+    }
+
+    /// The digest as text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// The first twelve hexadecimal digits.
+    pub fn short(&self) -> &str {
+        self.0.short()
+    }
+}
+
+/// How an upstream is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// A child process over standard input and output.
+    Stdio(StdioTransport),
+    /// Streamable HTTP.
+    Http(HttpTransport),
+}
+
+/// A child process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StdioTransport {
+    /// The program.
+    pub command: Box<str>,
+    /// Its arguments.
+    pub args: Box<[Box<str>]>,
+    /// Its environment, sorted by name.
+    pub env: Box<[(Box<str>, Template)]>,
+    /// Its working directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<Box<str>>,
+    /// When and how it starts.
+    pub start: Start,
+    /// What happens when it ends by itself.
+    pub restart: Restart,
+}
+
+/// When and how a child process starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    /// How long it may take until its first answer, in milliseconds.
+    pub timeout_ms: u64,
+    /// Whether it starts with the plan or with the first call.
+    pub when: StartWhen,
+}
+
+/// Whether a process starts with the plan or with the first call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartWhen {
+    /// With the plan.
+    Eager,
+    /// With the first call.
+    Lazy,
+}
+
+/// What happens when a process ends by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restart {
+    /// The most restarts within the window.
+    pub at_most: u32,
+    /// The window, in milliseconds.
+    pub within_ms: u64,
+    /// The first pause, in milliseconds.
+    pub backoff_from_ms: u64,
+    /// The longest pause, in milliseconds.
+    pub backoff_to_ms: u64,
+}
+
+/// A server that is reached over Streamable HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpTransport {
+    /// With or without TLS.
+    pub scheme: Scheme,
+    /// The host: a name, an IPv4 address, or an IPv6 address without brackets.
+    pub host: Box<str>,
+    /// The port.
+    pub port: u16,
+    /// The value of `Host`: the host, in brackets if IPv6, and the port unless it is the scheme's.
+    pub authority: Box<str>,
+    /// Path and query; starts with `/`.
+    pub path: Box<str>,
+    /// Headers that go with every request; names in lower case, sorted.
+    pub headers: Box<[(Box<str>, Template)]>,
+}
+
+/// With or without TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scheme {
+    /// Plain HTTP.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+/// Which revisions of the protocol an upstream speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Era {
+    /// Find out when it is first reached.
+    Auto,
+    /// 2026-07-28 and later: stateless.
+    Modern,
+    /// 2025-11-25 and earlier: `initialize` and a session.
+    Legacy,
+}
+
+/// How long the parts of a call may take. Invariant: connect, first byte and idle are at most total.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timeouts {
+    /// Until the connection stands, in milliseconds.
+    pub connect_ms: u64,
+    /// Until the first byte of the answer, in milliseconds.
+    pub first_byte_ms: u64,
+    /// Between two parts of an answer, in milliseconds.
+    pub idle_ms: u64,
+    /// The whole call, in milliseconds.
+    pub total_ms: u64,
+}
