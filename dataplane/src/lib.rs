@@ -1,1 +1,26 @@
-//! placeholder
+//! The data plane: loads plans, swaps them in with one pointer store, and moves MCP messages.
+//!
+//! ```text
+//! accept ─► guard (framing) ─► hyper ─► pipeline::handle
+//!   endpoint by path ─► origin (Host, Origin) ─► client adapter reads the Call ─► route ─► policy (Permit)
+//!     ─► upstream adapter (http, stdio) ─► Events ─► client adapter writes the answer
+//! Gateway::swap: prepare (may fail) ─► commit (one pointer store) ─► drain
+//! ```
+//!
+//! Knows [`mcpc_plan`], never YAML or the compiler. Starts with [`Gateway::start`]; everything that
+//! reaches outside (sockets, processes, variables) goes through [`Reach`].
+
+mod call;
+mod failure;
+mod gateway;
+mod message;
+mod policy;
+mod reach;
+mod secret;
+mod status;
+mod upstream;
+
+pub use gateway::{Gateway, Options, Refusal, Swapped};
+pub use reach::{Dialed, Ended, Launch, Process, Reach, ReachFuture, Signals, Target};
+pub use secret::Secret;
+pub use status::Status;

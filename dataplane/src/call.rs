@@ -1,0 +1,85 @@
+//! The seam between client adapters and upstream adapters: a [`Call`] goes in, [`Event`]s come out.
+//!
+//! Owns the terms that both sides share, whatever transport and era each speaks. N client adapters
+//! and M upstream adapters give all N × M pairs. Does not read or write any transport.
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::failure::Failure;
+
+/// Which foundation of the protocol a side speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Era {
+    /// 2026-07-28 and later: every request stands alone.
+    Modern,
+    /// 2025-11-25 and earlier: `initialize`, then a session.
+    Legacy,
+}
+
+/// What it means when the client goes away before the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// The upstream is told to stop (2026-07-28 §Cancellation: closing the stream cancels).
+    Cancels,
+    /// The upstream goes on (2025-11-25 §Transports: disconnection is not cancellation).
+    GoesOn,
+}
+
+/// One request on its way to one upstream, in terms that no transport owns.
+pub(crate) struct Call {
+    /// The method, for example `tools/call`.
+    pub(crate) method: Bytes,
+    /// What `Mcp-Name` mirrors: the upstream's own tool or prompt name, or the URI. Valid UTF-8.
+    pub(crate) name: Option<Bytes>,
+    /// The params as the upstream shall see them, but for what depends on its era.
+    pub(crate) params: crate::message::Params,
+    /// The era of the client.
+    pub(crate) era: Era,
+    /// `Mcp-Param-*` headers that the client sent, to be passed on to a modern upstream.
+    pub(crate) mirrored: Vec<(hyper::header::HeaderName, hyper::header::HeaderValue)>,
+    /// What the client's departure means.
+    pub(crate) leave: Leave,
+    /// When the caller must have an answer, whatever happens.
+    pub(crate) deadline: Instant,
+    /// The parts of the deadline, from the plan.
+    pub(crate) timeouts: mcpc_plan::Timeouts,
+}
+
+/// What comes back from an upstream. The common case is one reply and nothing before it; it costs
+/// no channel and no allocation beyond the reply itself.
+pub(crate) enum Answer {
+    /// The one and only event.
+    Done(Reply),
+    /// Events until [`Event::Done`].
+    Stream(crate::upstream::EventStream),
+}
+
+/// One step of an answer.
+pub(crate) enum Event {
+    /// A notification that belongs to this call: progress or a log message.
+    Notify(Notification),
+    /// The end.
+    Done(Reply),
+}
+
+/// A notification from an upstream. Its progress token, if it has one, is the hop's own.
+#[derive(Clone, Debug)]
+pub(crate) struct Notification {
+    /// The method, for example `notifications/progress`.
+    pub(crate) method: Bytes,
+    /// The params, one JSON value, or nothing.
+    pub(crate) params: Option<Bytes>,
+}
+
+/// The outcome of a call as the upstream gave it: one JSON value, not parsed further.
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    /// The value of `result`.
+    Result(Bytes),
+    /// The value of `error`.
+    Error(Bytes),
+}
+
+/// The next step of an answer, or why there is none.
+pub(crate) type NextEvent = Result<Event, Failure>;

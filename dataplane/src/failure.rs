@@ -1,0 +1,51 @@
+//! What can go wrong between the gateway and an upstream. Closed: every variant has its reply in
+//! `reply.rs`. Carries no text from configuration, peers or secrets.
+
+/// Why an upstream gave no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Failure {
+    /// No connection, or the process did not start.
+    Unreachable,
+    /// The connection did not stand in time.
+    ConnectTimeout,
+    /// No first byte in time.
+    FirstByteTimeout,
+    /// Too long between two parts of the answer.
+    IdleTimeout,
+    /// The whole call took too long.
+    TotalTimeout,
+    /// The upstream went away before the answer was complete.
+    Closed,
+    /// What came back is not an MCP answer.
+    Garbage,
+    /// The answer carries an id that was never sent.
+    WrongId,
+    /// The answer is larger than the plan allows.
+    TooLarge,
+    /// The upstream answered with an HTTP status that carries no JSON-RPC message.
+    Status(u16),
+    /// The upstream refused the gateway's credentials.
+    Unauthorized,
+    /// The upstream's session was lost and could not be renewed, or the call is not safe to repeat.
+    SessionLost,
+    /// The handshake with the upstream failed.
+    Handshake,
+    /// The process ended too often and is not started again for now.
+    Degraded,
+    /// The upstream's queue is full.
+    Overloaded,
+    /// The upstream asks the client for something that cannot be carried to it.
+    AskRefused,
+    /// The upstream left the plan and its grace is over.
+    Stopped,
+}
+
+impl Failure {
+    /// Whether the same call may be sent again without risk: nothing reached the upstream.
+    pub(crate) fn is_before_send(self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable | Self::ConnectTimeout | Self::Degraded | Self::Overloaded
+        )
+    }
+}

@@ -1,0 +1,91 @@
+//! How the data plane reaches the outside: connections, processes, variables and files.
+//!
+//! A seam for tests, which put pipes and a virtual clock in place of sockets and processes. The
+//! real one is `reach/real.rs`. Nothing else in this crate opens a socket or starts a process.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+
+use mcpc_plan::{Scheme, StdioTransport};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A future of this seam.
+pub type ReachFuture<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
+
+/// A connection to an upstream, TLS included.
+pub trait Dialed: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Dialed for T {}
+
+/// Where to connect.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// With or without TLS.
+    pub scheme: Scheme,
+    /// Name or address.
+    pub host: Box<str>,
+    /// Port.
+    pub port: u16,
+}
+
+/// A process to start: program, arguments and the whole environment, secrets resolved.
+pub struct Launch<'a> {
+    /// The definition from the plan.
+    pub definition: &'a StdioTransport,
+    /// The environment that the definition adds, resolved. Never printed.
+    pub env: &'a [(Box<str>, crate::Secret)],
+}
+
+/// A started process.
+pub struct Process {
+    /// Its process id, for status; 0 for a pipe in a test.
+    pub id: u32,
+    /// Messages to it.
+    pub stdin: Box<dyn AsyncWrite + Send + Unpin>,
+    /// Messages from it.
+    pub stdout: Box<dyn AsyncRead + Send + Unpin>,
+    /// Talk from it.
+    pub stderr: Box<dyn AsyncRead + Send + Unpin>,
+    /// Ends when the process has ended and was reaped.
+    pub ended: ReachFuture<Ended>,
+    /// Sends signals to its group.
+    pub signals: Box<dyn Signals>,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself, with this code.
+    Code(i32),
+    /// By a signal.
+    Signal(i32),
+}
+
+/// Sends signals to a process and all its descendants in the same group.
+pub trait Signals: Send + Sync {
+    /// Asks the group to end (SIGTERM).
+    fn terminate(&self);
+    /// Ends the group (SIGKILL).
+    fn kill(&self);
+}
+
+/// The outside.
+pub trait Reach: Send + Sync + 'static {
+    /// Connects. The caller keeps the deadline.
+    fn connect(&self, target: &Target) -> ReachFuture<Box<dyn Dialed>>;
+
+    /// Starts a process in a group and session of its own, which dies with the gateway.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    fn launch(&self, launch: &Launch<'_>) -> io::Result<Process>;
+
+    /// The value of a variable: the credentials file, then the environment.
+    fn variable(&self, name: &str) -> Option<crate::Secret>;
+
+    /// The content of a secret file, without one final line break.
+    ///
+    /// # Errors
+    /// Whatever the system says, or content that is not text.
+    fn file(&self, path: &str) -> io::Result<crate::Secret>;
+}
