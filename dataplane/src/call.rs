@@ -33,9 +33,11 @@ pub(crate) struct Call {
     /// What `Mcp-Name` mirrors: the upstream's own tool or prompt name, or the URI. Valid UTF-8.
     pub(crate) name: Option<Bytes>,
     /// The params as the upstream shall see them, but for what depends on its era.
-    pub(crate) params: crate::message::Params,
+    pub(crate) params: crate::params::Params,
     /// The era of the client.
     pub(crate) era: Era,
+    /// The log level that a legacy client has set.
+    pub(crate) log_level: Option<crate::level::Level>,
     /// `Mcp-Param-*` headers that the client sent, to be passed on to a modern upstream.
     pub(crate) mirrored: Vec<(hyper::header::HeaderName, hyper::header::HeaderValue)>,
     /// What the client's departure means.

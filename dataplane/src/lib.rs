@@ -13,7 +13,10 @@
 mod call;
 mod failure;
 mod gateway;
+mod json;
+mod level;
 mod message;
+mod params;
 mod policy;
 mod reach;
 mod secret;

@@ -1,63 +1,259 @@
 //! JSON-RPC messages as bytes: what the envelope says, and where its parts are.
 //!
-//! Owns reading an envelope by borrowing (one validating pass, duplicate keys refused) and writing
-//! a call's message for its upstream hop. Does not build values: what nobody changes stays bytes.
+//! Owns reading an envelope in one validating pass and writing the messages of a hop. What nobody
+//! changes stays bytes. A key that stands twice, carries an escape or differs from a known one only
+//! in case is refused: two readers of the same bytes must not see two messages.
 
 use bytes::Bytes;
 
-use crate::call::{Call, Era};
+use crate::json::{self, Member};
 
 /// A JSON-RPC message. Every part is a slice of the bytes that were read; nothing was copied.
 #[derive(Clone, Debug)]
 pub(crate) enum Message {
     /// Expects an answer.
     Request {
+        /// The id, one JSON value: a text or a number.
         id: Bytes,
+        /// The method, decoded.
         method: Bytes,
+        /// The params, one JSON object.
         params: Option<Bytes>,
     },
     /// Expects none.
     Notification {
+        /// The method, decoded.
         method: Bytes,
+        /// The params, one JSON object.
         params: Option<Bytes>,
     },
     /// A successful answer.
-    Result { id: Bytes, result: Bytes },
+    Result {
+        /// The id, one JSON value.
+        id: Bytes,
+        /// The value of `result`.
+        result: Bytes,
+    },
     /// A failed answer; without an id the request could not be read.
-    Error { id: Option<Bytes>, error: Bytes },
+    Error {
+        /// The id, one JSON value that is not null.
+        id: Option<Bytes>,
+        /// The value of `error`, an object.
+        error: Bytes,
+    },
 }
 
 /// Why bytes are not a JSON-RPC message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Malformed {
     /// Not valid JSON, or nested too deeply.
     NotJson,
     /// An array: a batch.
     Batch,
-    /// JSON, but not a JSON-RPC 2.0 message, or a key of the envelope stands twice.
-    NotMessage,
+    /// JSON, but not a JSON-RPC 2.0 message. The id, if one can be told, for the error reply.
+    NotMessage {
+        /// The id of the request, one JSON value.
+        id: Option<Bytes>,
+    },
 }
 
-/// The params of a call, and what changes in them on the way.
-#[derive(Clone, Debug)]
-pub(crate) struct Params {
-    pub(crate) text: Bytes,
+/// Where the parts of an envelope are.
+#[derive(Default)]
+struct Parts {
+    version: Option<Bytes>,
+    id: Option<Bytes>,
+    method: Option<Bytes>,
+    params: Option<Bytes>,
+    result: Option<Bytes>,
+    error: Option<Bytes>,
+    ambiguous: bool,
 }
 
 /// Reads one message.
-pub(crate) fn read(_bytes: &Bytes, _nesting: u32) -> Result<Message, Malformed> {
-    Err(Malformed::NotJson)
+pub(crate) fn read(bytes: &Bytes, nesting: u32) -> Result<Message, Malformed> {
+    if std::str::from_utf8(bytes).is_err() {
+        return Err(Malformed::NotJson);
+    }
+    let mut parts = Parts::default();
+    let read = json::members(bytes, nesting, |member| parts.take(bytes, &member));
+    match read {
+        Ok(()) => parts.into_message(),
+        Err(json::NotJson) if json::elements(bytes, nesting, |_| {}).is_ok() => {
+            Err(Malformed::Batch)
+        }
+        // A scalar is JSON, but the distinction helps nobody: both are -32700 or -32600 by taste.
+        Err(json::NotJson) => Err(Malformed::NotJson),
+    }
 }
 
-impl Call {
-    /// Writes the message for a hop: own id, own progress token (the id, if the client asked for
-    /// progress), and the `_meta` that the upstream's era asks for.
-    pub(crate) fn write_message(&self, out: &mut Vec<u8>, id: u64, era: Era) {
-        let _ = (out, id, era);
+impl Parts {
+    fn take(&mut self, bytes: &Bytes, member: &Member<'_>) {
+        let slot = match member.key {
+            b"jsonrpc" => &mut self.version,
+            b"id" => &mut self.id,
+            b"method" => &mut self.method,
+            b"params" => &mut self.params,
+            b"result" => &mut self.result,
+            b"error" => &mut self.error,
+            other => {
+                self.ambiguous |= is_ambiguous(
+                    other,
+                    &["jsonrpc", "id", "method", "params", "result", "error"],
+                );
+                return;
+            }
+        };
+        self.ambiguous |= slot.is_some();
+        *slot = Some(bytes.slice(member.value.clone()));
     }
 
-    /// Whether the client asked for progress.
-    pub(crate) fn wants_progress(&self) -> bool {
-        false
+    fn into_message(self) -> Result<Message, Malformed> {
+        let is_id = |raw: &Bytes| matches!(raw.first(), Some(b'"' | b'-' | b'0'..=b'9'));
+        let is_object = |raw: &Bytes| raw.first() == Some(&b'{');
+        let id = self.id.clone().filter(is_id);
+        let refused = || Malformed::NotMessage {
+            id: self.id.clone().filter(is_id),
+        };
+        let version = self
+            .version
+            .as_ref()
+            .is_some_and(|raw| raw.as_ref() == b"\"2.0\"");
+        if self.ambiguous || !version {
+            return Err(refused());
+        }
+        if let Some(raw) = &self.method {
+            let method = decoded(raw).ok_or_else(refused)?;
+            let answered = self.result.is_some() || self.error.is_some();
+            let params = self.params.clone();
+            if answered || !params.as_ref().is_none_or(is_object) {
+                return Err(refused());
+            }
+            return match (&self.id, id) {
+                (None, _) => Ok(Message::Notification { method, params }),
+                (Some(_), Some(id)) => Ok(Message::Request { id, method, params }),
+                (Some(_), None) => Err(refused()),
+            };
+        }
+        match (id, self.result.clone(), self.error.clone()) {
+            (Some(id), Some(result), None) => Ok(Message::Result { id, result }),
+            (id, None, Some(error)) if is_object(&error) => Ok(Message::Error { id, error }),
+            _ => Err(refused()),
+        }
+    }
+}
+
+/// The bytes of a JSON string's text, without copying if it has no escape.
+fn decoded(raw: &Bytes) -> Option<Bytes> {
+    match json::text(raw)? {
+        std::borrow::Cow::Borrowed(text) => Some(raw.slice_ref(text.as_bytes())),
+        std::borrow::Cow::Owned(text) => Some(Bytes::from(text)),
+    }
+}
+
+/// Whether another reader could take this key for one of the known ones.
+pub(crate) fn is_ambiguous(key: &[u8], known: &[&str]) -> bool {
+    key.contains(&b'\\')
+        || known
+            .iter()
+            .any(|name| key.eq_ignore_ascii_case(name.as_bytes()))
+}
+
+/// Appends the beginning of a response up to the value: `{"jsonrpc":"2.0","id":1,"result":`.
+/// The caller appends the value and a brace. Without an id the member is left out
+/// (2025-11-25 and 2026-07-28 schemas: `null` is not an id).
+pub(crate) fn write_response_head(out: &mut Vec<u8>, id: Option<&[u8]>, member: &str) {
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",");
+    if let Some(id) = id {
+        out.extend_from_slice(b"\"id\":");
+        out.extend_from_slice(id);
+        out.push(b',');
+    }
+    out.push(b'"');
+    out.extend_from_slice(member.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+/// Appends a whole notification.
+pub(crate) fn write_notification(out: &mut Vec<u8>, method: &str, params: Option<&[u8]>) {
+    out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"method\":");
+    json::write_text(out, method);
+    if let Some(params) = params {
+        out.extend_from_slice(b",\"params\":");
+        out.extend_from_slice(params);
+    }
+    out.push(b'}');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(text: &'static str) -> String {
+        match read(&Bytes::from_static(text.as_bytes()), 64) {
+            Ok(Message::Request { id, method, params }) => {
+                format!("request {id:?} {method:?} {params:?}")
+            }
+            Ok(Message::Notification { method, params }) => {
+                format!("notification {method:?} {params:?}")
+            }
+            Ok(Message::Result { id, result }) => format!("result {id:?} {result:?}"),
+            Ok(Message::Error { id, error }) => format!("error {id:?} {error:?}"),
+            Err(malformed) => format!("{malformed:?}"),
+        }
+    }
+
+    #[test]
+    fn messages_are_told_apart() {
+        for (text, expected) in [
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"a"}"#,
+                r#"request b"1" b"a" None"#,
+            ),
+            (
+                r#"{"id":"x","params":{},"method":"\u0061","jsonrpc":"2.0"}"#,
+                r#"request b"\"x\"" b"a" Some(b"{}")"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","method":"a"}"#,
+                r#"notification b"a" None"#,
+            ),
+            (
+                r#"{"result":{},"jsonrpc":"2.0","id":7}"#,
+                r#"result b"7" b"{}""#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":null,"error":{}}"#,
+                r#"error None b"{}""#,
+            ),
+            (r#"[{"jsonrpc":"2.0","id":1,"method":"a"}]"#, "Batch"),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"a""#, "NotJson"),
+            ("7", "NotJson"),
+        ] {
+            assert_eq!(kind(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_two_readers_could_take_differently_is_refused() {
+        for text in [
+            r#"{"jsonrpc":"2.0","id":1,"method":"a","method":"b"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"a","Method":"b"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"a","m\u0065thod":"b"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"id":2,"result":{}}"#,
+            r#"{"jsonrpc":"1.0","id":1,"method":"a"}"#,
+            r#"{"jsonrpc":"2.0","id":null,"method":"a"}"#,
+            r#"{"jsonrpc":"2.0","id":{},"method":"a"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":5}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"a","params":[1]}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"a","result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1}"#,
+        ] {
+            assert!(
+                kind(text).starts_with("NotMessage"),
+                "{text}: {}",
+                kind(text)
+            );
+        }
     }
 }

@@ -22,6 +22,11 @@ impl EventStream {
 }
 
 impl Upstream {
+    /// The era that the upstream was found to speak; nothing before it was first reached.
+    pub(crate) fn era(&self) -> Option<crate::call::Era> {
+        None
+    }
+
     /// Sends a call and waits for the first event.
     pub(crate) async fn send(
         self: &Arc<Self>,

@@ -1,0 +1,423 @@
+//! A validating JSON scanner: finds the members of one object without building anything.
+//!
+//! Owns the grammar of RFC 8259 as the data plane needs it: one pass, no allocation, no recursion,
+//! bounded nesting. Messages of peers are read with this and with nothing else, so that what was
+//! judged is what was read. `serde_json` is its oracle in the tests below.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// Why bytes were refused: not the grammar of JSON, or nested deeper than allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotJson;
+
+/// One member of an object: the key without its quotes, and where the value is.
+pub(crate) struct Member<'a> {
+    /// The key as it stands between its quotes; escapes are not decoded.
+    pub(crate) key: &'a [u8],
+    /// The range of the value in the text.
+    pub(crate) value: Range<usize>,
+}
+
+/// Walks the members of the object that the whole text is, in order, validating every byte.
+///
+/// # Errors
+/// [`NotJson`] if the text is not exactly one JSON object within the nesting.
+pub(crate) fn members<'a>(
+    text: &'a [u8],
+    nesting: u32,
+    mut visit: impl FnMut(Member<'a>),
+) -> Result<(), NotJson> {
+    let mut scanner = Scanner::new(text, nesting.saturating_sub(1));
+    scanner.blank();
+    scanner.expect(b'{')?;
+    scanner.blank();
+    if scanner.peek() == Some(b'}') {
+        scanner.at += 1;
+        return scanner.end();
+    }
+    loop {
+        scanner.blank();
+        let key = scanner.string()?;
+        scanner.blank();
+        scanner.expect(b':')?;
+        scanner.blank();
+        let start = scanner.at;
+        scanner.value()?;
+        visit(Member {
+            key: text.get(key).unwrap_or_default(),
+            value: start..scanner.at,
+        });
+        scanner.blank();
+        match scanner.next() {
+            Some(b',') => {}
+            Some(b'}') => return scanner.end(),
+            _ => return Err(NotJson),
+        }
+    }
+}
+
+/// Walks the elements of the array that the whole text is, in order.
+///
+/// # Errors
+/// [`NotJson`] if the text is not exactly one JSON array within the nesting.
+pub(crate) fn elements(
+    text: &[u8],
+    nesting: u32,
+    mut visit: impl FnMut(Range<usize>),
+) -> Result<(), NotJson> {
+    let mut scanner = Scanner::new(text, nesting.saturating_sub(1));
+    scanner.blank();
+    scanner.expect(b'[')?;
+    scanner.blank();
+    if scanner.peek() == Some(b']') {
+        scanner.at += 1;
+        return scanner.end();
+    }
+    loop {
+        scanner.blank();
+        let start = scanner.at;
+        scanner.value()?;
+        visit(start..scanner.at);
+        scanner.blank();
+        match scanner.next() {
+            Some(b',') => {}
+            Some(b']') => return scanner.end(),
+            _ => return Err(NotJson),
+        }
+    }
+}
+
+/// The text of a JSON string, given with its quotes; nothing if it is not a string.
+pub(crate) fn text(raw: &[u8]) -> Option<Cow<'_, str>> {
+    let inner = raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    if memchr::memchr(b'\\', inner).is_none() {
+        return std::str::from_utf8(inner).ok().map(Cow::Borrowed);
+    }
+    serde_json::from_slice::<String>(raw).ok().map(Cow::Owned)
+}
+
+/// Appends a text as a JSON string, with its quotes.
+pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
+    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+    if text.bytes().all(plain) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        // Writing text to memory cannot fail; an empty string is the honest remainder if it did.
+        let escaped = serde_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned());
+        out.extend_from_slice(escaped.as_bytes());
+    }
+}
+
+/// The deepest nesting that the scanner's bit stack holds; a larger limit is cut to it.
+const DEPTH_MAX: u32 = 127;
+
+struct Scanner<'a> {
+    text: &'a [u8],
+    at: usize,
+    depth_max: u32,
+}
+
+impl<'a> Scanner<'a> {
+    fn new(text: &'a [u8], nesting: u32) -> Self {
+        Self {
+            text,
+            at: 0,
+            depth_max: nesting.min(DEPTH_MAX),
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn next(&mut self) -> Option<u8> {
+        let byte = self.peek()?;
+        self.at += 1;
+        Some(byte)
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), NotJson> {
+        if self.next() == Some(byte) {
+            Ok(())
+        } else {
+            Err(NotJson)
+        }
+    }
+
+    fn blank(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn end(&mut self) -> Result<(), NotJson> {
+        self.blank();
+        if self.at == self.text.len() {
+            Ok(())
+        } else {
+            Err(NotJson)
+        }
+    }
+
+    /// Skips one value. `objects` remembers for each open level whether it is an object.
+    fn value(&mut self) -> Result<(), NotJson> {
+        let mut objects: u128 = 0;
+        let mut depth = 0;
+        loop {
+            if let Some(is_object) = self.scalar_or_open()? {
+                if depth == self.depth_max {
+                    return Err(NotJson);
+                }
+                depth += 1;
+                objects = (objects << 1) | u128::from(is_object);
+                self.blank();
+                let closing = if is_object { b'}' } else { b']' };
+                if self.peek() != Some(closing) {
+                    if is_object {
+                        self.key()?;
+                    }
+                    continue;
+                }
+                self.at += 1;
+                objects >>= 1;
+                depth -= 1;
+            }
+            // A value is complete: close levels until there is a next one.
+            loop {
+                if depth == 0 {
+                    return Ok(());
+                }
+                self.blank();
+                match (self.next(), objects & 1 == 1) {
+                    (Some(b','), true) => {
+                        self.key()?;
+                        break;
+                    }
+                    (Some(b','), false) => {
+                        self.blank();
+                        break;
+                    }
+                    (Some(b'}'), true) | (Some(b']'), false) => {
+                        objects >>= 1;
+                        depth -= 1;
+                    }
+                    _ => return Err(NotJson),
+                }
+            }
+        }
+    }
+
+    /// Skips a scalar, or opens an object (`Some(true)`) or array (`Some(false)`).
+    fn scalar_or_open(&mut self) -> Result<Option<bool>, NotJson> {
+        match self.peek() {
+            Some(b'{') => {
+                self.at += 1;
+                return Ok(Some(true));
+            }
+            Some(b'[') => {
+                self.at += 1;
+                return Ok(Some(false));
+            }
+            Some(b'"') => self.string().map(drop)?,
+            Some(b'-' | b'0'..=b'9') => self.number()?,
+            Some(b't') => self.literal(b"true")?,
+            Some(b'f') => self.literal(b"false")?,
+            Some(b'n') => self.literal(b"null")?,
+            _ => return Err(NotJson),
+        }
+        Ok(None)
+    }
+
+    /// Skips a key, its colon and the blanks up to the value.
+    fn key(&mut self) -> Result<(), NotJson> {
+        self.blank();
+        self.string()?;
+        self.blank();
+        self.expect(b':')?;
+        self.blank();
+        Ok(())
+    }
+
+    fn literal(&mut self, literal: &[u8]) -> Result<(), NotJson> {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        if !rest.starts_with(literal) {
+            return Err(NotJson);
+        }
+        self.at += literal.len();
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), NotJson> {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        if self.at > start {
+            Ok(())
+        } else {
+            Err(NotJson)
+        }
+    }
+
+    fn number(&mut self) -> Result<(), NotJson> {
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    /// Skips a string with its quotes; answers the range between them.
+    fn string(&mut self) -> Result<Range<usize>, NotJson> {
+        self.expect(b'"')?;
+        let start = self.at;
+        loop {
+            self.plain_characters();
+            match self.next() {
+                Some(b'"') => return Ok(start..self.at - 1),
+                Some(b'\\') => self.escape()?,
+                _ => return Err(NotJson),
+            }
+        }
+    }
+
+    /// Moves to the next quote, backslash or control character. Large texts are one long string
+    /// more often than not, so whole blocks are judged at once; the loop over a block has no
+    /// branch and becomes vector code.
+    fn plain_characters(&mut self) {
+        const BLOCK: usize = 32;
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let special = |byte: u8| (byte == b'"') | (byte == b'\\') | (byte < 0x20);
+        let mut skipped = 0;
+        for block in rest.chunks_exact(BLOCK) {
+            if block
+                .iter()
+                .fold(false, |found, byte| found | special(*byte))
+            {
+                break;
+            }
+            skipped += BLOCK;
+        }
+        let tail = rest.get(skipped..).unwrap_or_default();
+        self.at += skipped
+            + tail
+                .iter()
+                .position(|byte| special(*byte))
+                .unwrap_or(tail.len());
+    }
+
+    fn escape(&mut self) -> Result<(), NotJson> {
+        match self.next() {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(()),
+            Some(b'u') => {
+                let digits = self.text.get(self.at..self.at + 4).ok_or(NotJson)?;
+                self.at += 4;
+                if digits.iter().all(u8::is_ascii_hexdigit) {
+                    Ok(())
+                } else {
+                    Err(NotJson)
+                }
+            }
+            _ => Err(NotJson),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepts(text: &str) -> bool {
+        members(text.as_bytes(), 64, |_| {}).is_ok()
+    }
+
+    #[test]
+    fn members_are_found_where_they_are() {
+        let text = r#" { "a" : 1 , "b":{"c":[1,{"d":"}"}]}, "e":"x\"y\\" } "#;
+        let mut found = Vec::new();
+        let read = members(text.as_bytes(), 64, |member| {
+            found.push((
+                String::from_utf8_lossy(member.key).into_owned(),
+                text.get(member.value).unwrap_or("").to_owned(),
+            ));
+        });
+        let expected = [
+            ("a", "1"),
+            ("b", r#"{"c":[1,{"d":"}"}]}"#),
+            ("e", r#""x\"y\\""#),
+        ]
+        .map(|(k, v)| (k.to_owned(), v.to_owned()));
+        assert_eq!((read, found), (Ok(()), expected.to_vec()));
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+        assert!(members(nested(9).as_bytes(), 10, |_| {}).is_ok());
+        assert!(members(nested(10).as_bytes(), 10, |_| {}).is_err());
+        assert!(members(nested(100_000).as_bytes(), u32::MAX, |_| {}).is_err());
+    }
+
+    /// Mutates valid texts byte by byte and asks serde_json whether each is still one object.
+    #[test]
+    fn scanner_agrees_with_serde_json() {
+        let seeds = [
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"x":[1.5e-3,-0,true,null]}}}"#,
+            r#"{"a":"\u00e9\n\"","b":[[],{},[{}]],"c":false}"#,
+            r#"{"long":"0123456789012345678901234567890123456789\t0123456789012345678901234567890123456789"}"#,
+            "{}",
+        ];
+        let bytes = b"{}[]\",:\\ue0-.+ntf1\x00\x1f \n";
+        for seed in seeds {
+            for at in 0..seed.len() {
+                for byte in bytes {
+                    let mut text = seed.as_bytes().to_vec();
+                    if let Some(slot) = text.get_mut(at) {
+                        *slot = *byte;
+                    }
+                    check(&text);
+                }
+                let mut cut = seed.as_bytes().to_vec();
+                cut.remove(at);
+                check(&cut);
+                check(seed.as_bytes().get(..at).unwrap_or_default());
+            }
+        }
+    }
+
+    fn check(text: &[u8]) {
+        let Ok(text) = std::str::from_utf8(text) else {
+            return;
+        };
+        let oracle =
+            serde_json::from_str::<std::collections::HashMap<String, serde::de::IgnoredAny>>(text);
+        assert_eq!(
+            accepts(text),
+            oracle.is_ok() || lone_surrogate(text),
+            "{text}"
+        );
+    }
+
+    /// The grammar allows a lone surrogate escape; serde_json refuses it when it builds a text.
+    fn lone_surrogate(text: &str) -> bool {
+        accepts(text) && (text.contains("\\ud") || text.contains("\\uD"))
+    }
+}

@@ -1,0 +1,490 @@
+//! The params of a call: where the parts are that the gateway reads, and what it changes in them.
+//!
+//! Owns reading `params` and `params._meta` by range, and writing a call's message for one hop: own
+//! id, own progress token, and the `_meta` that the upstream's era asks for. Everything else is
+//! copied byte for byte, so extensions pass through untouched.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::call::{Call, Era};
+use crate::json::{self, Member};
+use crate::message::is_ambiguous;
+
+/// `_meta` keys of 2026-07-28 (Basic §`_meta`).
+pub(crate) const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+pub(crate) const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+pub(crate) const META_CLIENT: &str = "io.modelcontextprotocol/clientInfo";
+pub(crate) const META_LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+
+/// The revision that the gateway speaks to modern upstreams.
+pub(crate) const MODERN_REVISION: &str = "2026-07-28";
+
+type Span = Option<Range<usize>>;
+
+/// The params of one message. Invariant: every range lies inside `text`.
+#[derive(Clone, Debug)]
+pub(crate) struct Params {
+    text: Bytes,
+    name: Span,
+    uri: Span,
+    reference: Span,
+    arguments: Span,
+    cursor: Span,
+    request_id: Span,
+    level: Span,
+    notifications: Span,
+    protocol_version: Span,
+    meta: Span,
+    meta_version: Span,
+    meta_capabilities: Span,
+    meta_client: Span,
+    meta_log_level: Span,
+    progress_token: Span,
+    /// Replacements, in the order of their places.
+    edits: Vec<(Range<usize>, Bytes)>,
+}
+
+/// The params are not an object of the agreed shape, or a key that matters stands twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BadParams;
+
+impl Params {
+    /// Params without members.
+    pub(crate) fn empty() -> Self {
+        Self::blank(Bytes::from_static(b"{}"))
+    }
+
+    /// Reads the members that the gateway knows.
+    pub(crate) fn read(text: Option<Bytes>, nesting: u32) -> Result<Self, BadParams> {
+        let Some(text) = text else {
+            return Ok(Self::empty());
+        };
+        let mut params = Self::blank(text.clone());
+        let mut ambiguous = false;
+        json::members(&text, nesting, |member| ambiguous |= params.take(&member))
+            .map_err(|_| BadParams)?;
+        if let Some(meta) = params.meta.clone() {
+            let raw = text.get(meta.clone()).unwrap_or_default();
+            let walk = json::members(raw, nesting, |member| {
+                ambiguous |= params.take_meta(&member, meta.start)
+            });
+            walk.map_err(|_| BadParams)?;
+        }
+        if ambiguous {
+            Err(BadParams)
+        } else {
+            Ok(params)
+        }
+    }
+
+    fn blank(text: Bytes) -> Self {
+        Self {
+            text,
+            name: None,
+            uri: None,
+            reference: None,
+            arguments: None,
+            cursor: None,
+            request_id: None,
+            level: None,
+            notifications: None,
+            protocol_version: None,
+            meta: None,
+            meta_version: None,
+            meta_capabilities: None,
+            meta_client: None,
+            meta_log_level: None,
+            progress_token: None,
+            edits: Vec::new(),
+        }
+    }
+
+    /// Notes a member; answers whether it is ambiguous.
+    fn take(&mut self, member: &Member<'_>) -> bool {
+        let slot = match member.key {
+            b"name" => &mut self.name,
+            b"uri" => &mut self.uri,
+            b"ref" => &mut self.reference,
+            b"cursor" => &mut self.cursor,
+            b"requestId" => &mut self.request_id,
+            b"level" => &mut self.level,
+            b"notifications" => &mut self.notifications,
+            b"protocolVersion" => &mut self.protocol_version,
+            b"_meta" => &mut self.meta,
+            b"arguments" => &mut self.arguments,
+            other => return is_ambiguous(other, &["name", "uri", "ref", "arguments", "_meta"]),
+        };
+        slot.replace(member.value.clone()).is_some()
+    }
+
+    fn take_meta(&mut self, member: &Member<'_>, offset: usize) -> bool {
+        let slot = match member.key {
+            b"progressToken" => &mut self.progress_token,
+            key if key == META_VERSION.as_bytes() => &mut self.meta_version,
+            key if key == META_CAPABILITIES.as_bytes() => &mut self.meta_capabilities,
+            key if key == META_CLIENT.as_bytes() => &mut self.meta_client,
+            key if key == META_LOG_LEVEL.as_bytes() => &mut self.meta_log_level,
+            other => {
+                return is_ambiguous(other, &["progressToken", META_VERSION, META_CAPABILITIES]);
+            }
+        };
+        slot.replace(member.value.start + offset..member.value.end + offset)
+            .is_some()
+    }
+
+    fn part(&self, span: &Span) -> Option<Bytes> {
+        span.as_ref().map(|range| self.text.slice(range.clone()))
+    }
+
+    fn text_part(&self, span: &Span) -> Option<Bytes> {
+        let raw = self.part(span)?;
+        match json::text(&raw)? {
+            std::borrow::Cow::Borrowed(text) => Some(raw.slice_ref(text.as_bytes())),
+            std::borrow::Cow::Owned(text) => Some(Bytes::from(text)),
+        }
+    }
+
+    /// The whole params as they came.
+    pub(crate) fn raw(&self) -> &Bytes {
+        &self.text
+    }
+
+    /// `name`, decoded: of a tool or prompt.
+    pub(crate) fn name(&self) -> Option<Bytes> {
+        self.text_part(&self.name)
+    }
+
+    /// `uri`, decoded.
+    pub(crate) fn uri(&self) -> Option<Bytes> {
+        self.text_part(&self.uri)
+    }
+
+    /// `ref` of a completion, one JSON value.
+    pub(crate) fn reference(&self) -> Option<Bytes> {
+        self.part(&self.reference)
+    }
+
+    /// Whether there is a `cursor`.
+    pub(crate) fn cursor(&self) -> Option<Bytes> {
+        self.text_part(&self.cursor)
+    }
+
+    /// `requestId` of a cancellation, one JSON value.
+    pub(crate) fn request_id(&self) -> Option<Bytes> {
+        self.part(&self.request_id)
+    }
+
+    /// `level` of `logging/setLevel`, decoded.
+    pub(crate) fn level(&self) -> Option<Bytes> {
+        self.text_part(&self.level)
+    }
+
+    /// `notifications` of `subscriptions/listen`, one JSON value.
+    pub(crate) fn notifications(&self) -> Option<Bytes> {
+        self.part(&self.notifications)
+    }
+
+    /// `protocolVersion` of `initialize`, decoded.
+    pub(crate) fn protocol_version(&self) -> Option<Bytes> {
+        self.text_part(&self.protocol_version)
+    }
+
+    /// The protocol version in `_meta`, decoded: it makes a request modern.
+    pub(crate) fn meta_version(&self) -> Option<Bytes> {
+        self.text_part(&self.meta_version)
+    }
+
+    /// Whether `_meta` has the version key at all, whatever its type.
+    pub(crate) fn has_meta_version(&self) -> bool {
+        self.meta_version.is_some()
+    }
+
+    /// The client's capabilities in `_meta`, one JSON value.
+    pub(crate) fn meta_capabilities(&self) -> Option<Bytes> {
+        self.part(&self.meta_capabilities)
+    }
+
+    /// The progress token, one JSON value.
+    pub(crate) fn progress_token(&self) -> Option<Bytes> {
+        self.part(&self.progress_token)
+    }
+
+    /// Replaces `name` by the upstream's own name.
+    pub(crate) fn rename(&mut self, name: &str) {
+        self.replace(self.name.clone(), name);
+    }
+
+    /// Replaces a part of `ref` by another text; the range is relative to [`Params::reference`].
+    pub(crate) fn rename_in_reference(&mut self, range: &Range<usize>, name: &str) {
+        let start = self
+            .reference
+            .as_ref()
+            .map_or(0, |reference| reference.start);
+        self.replace(Some(range.start + start..range.end + start), name);
+    }
+
+    fn replace(&mut self, span: Span, text: &str) {
+        let Some(range) = span else { return };
+        let mut value = Vec::with_capacity(text.len() + 2);
+        json::write_text(&mut value, text);
+        let at = self
+            .edits
+            .partition_point(|(edit, _)| edit.start < range.start);
+        self.edits.insert(at, (range, value.into()));
+    }
+}
+
+impl Call {
+    /// Whether the client asked for progress.
+    pub(crate) fn wants_progress(&self) -> bool {
+        self.params.progress_token.is_some()
+    }
+
+    /// Appends the message for a hop: own id, own progress token (the id, if the client asked for
+    /// progress), and the `_meta` that the upstream's era asks for.
+    pub(crate) fn write_message(&self, out: &mut Vec<u8>, id: u64, era: Era) {
+        let params = &self.params;
+        out.reserve(params.text.len() + 128);
+        out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+        write_number(out, id);
+        out.extend_from_slice(b",\"method\":");
+        json::write_text(out, std::str::from_utf8(&self.method).unwrap_or_default());
+        out.extend_from_slice(b",\"params\":");
+        if self.era == era {
+            self.write_params_as_they_are(out, id);
+        } else {
+            self.write_params_across(out, id, era);
+        }
+        out.push(b'}');
+    }
+
+    /// The same era on both sides: all bytes, but the renamed parts and the progress token.
+    fn write_params_as_they_are(&self, out: &mut Vec<u8>, id: u64) {
+        let params = &self.params;
+        let mut at = 0;
+        let mut token = params.progress_token.clone();
+        for (range, value) in &params.edits {
+            if let Some(range) = token.take_if(|token| token.start < range.start) {
+                at = copy_until(out, &params.text, at, &range);
+                write_number(out, id);
+            }
+            at = copy_until(out, &params.text, at, range);
+            out.extend_from_slice(value);
+        }
+        if let Some(range) = token {
+            at = copy_until(out, &params.text, at, &range);
+            write_number(out, id);
+        }
+        out.extend_from_slice(params.text.get(at..).unwrap_or_default());
+    }
+
+    /// Different eras: `_meta` is written anew, in front of the other members.
+    fn write_params_across(&self, out: &mut Vec<u8>, id: u64, era: Era) {
+        let params = &self.params;
+        out.extend_from_slice(b"{\"_meta\":");
+        self.write_meta(out, id, era);
+        // Nesting was checked when the params were read.
+        let walk = json::members(&params.text, u32::MAX, |member| {
+            if member.key != b"_meta" {
+                out.extend_from_slice(b",\"");
+                out.extend_from_slice(member.key);
+                out.extend_from_slice(b"\":");
+                let mut at = member.value.start;
+                for (range, value) in params
+                    .edits
+                    .iter()
+                    .filter(|(edit, _)| member.value.contains(&edit.start))
+                {
+                    at = copy_until(out, &params.text, at, range);
+                    out.extend_from_slice(value);
+                }
+                out.extend_from_slice(params.text.get(at..member.value.end).unwrap_or_default());
+            }
+        });
+        debug_assert!(walk.is_ok(), "params were read before");
+        out.push(b'}');
+    }
+
+    /// The `_meta` of the other era: foreign keys stay, those of one era are left out or made.
+    fn write_meta(&self, out: &mut Vec<u8>, id: u64, era: Era) {
+        let params = &self.params;
+        let start = out.len();
+        let own = [
+            META_VERSION,
+            META_CAPABILITIES,
+            META_CLIENT,
+            META_LOG_LEVEL,
+            "progressToken",
+        ];
+        let meta = params
+            .part(&params.meta)
+            .unwrap_or_else(|| Bytes::from_static(b"{}"));
+        let walk = json::members(&meta, u32::MAX, |member| {
+            if !own.iter().any(|key| key.as_bytes() == member.key) {
+                out.extend_from_slice(b",\"");
+                out.extend_from_slice(member.key);
+                out.extend_from_slice(b"\":");
+                out.extend_from_slice(meta.get(member.value).unwrap_or_default());
+            }
+        });
+        debug_assert!(walk.is_ok(), "params were read before");
+        if self.wants_progress() {
+            out.extend_from_slice(b",\"progressToken\":");
+            write_number(out, id);
+        }
+        if era == Era::Modern {
+            self.write_modern_meta(out);
+        }
+        match out.get_mut(start) {
+            Some(comma) => *comma = b'{',
+            None => out.push(b'{'),
+        }
+        out.push(b'}');
+    }
+
+    /// What a modern upstream needs from every request. The gateway declares no capability of its
+    /// own: a legacy client's answers cannot be carried back yet.
+    fn write_modern_meta(&self, out: &mut Vec<u8>) {
+        for (key, value) in [(META_VERSION, "\"2026-07-28\""), (META_CAPABILITIES, "{}")] {
+            out.extend_from_slice(b",\"");
+            out.extend_from_slice(key.as_bytes());
+            out.extend_from_slice(b"\":");
+            out.extend_from_slice(value.as_bytes());
+        }
+        out.extend_from_slice(b",\"");
+        out.extend_from_slice(META_CLIENT.as_bytes());
+        out.extend_from_slice(
+            concat!(
+                "\":{\"name\":\"mcpc\",\"version\":\"",
+                env!("CARGO_PKG_VERSION"),
+                "\"}"
+            )
+            .as_bytes(),
+        );
+        if let Some(level) = self.log_level {
+            out.extend_from_slice(b",\"");
+            out.extend_from_slice(META_LOG_LEVEL.as_bytes());
+            out.extend_from_slice(b"\":\"");
+            out.extend_from_slice(level.as_str().as_bytes());
+            out.push(b'"');
+        }
+    }
+}
+
+/// Copies up to a replaced range; answers where to go on.
+fn copy_until(out: &mut Vec<u8>, text: &[u8], at: usize, range: &Range<usize>) -> usize {
+    out.extend_from_slice(text.get(at..range.start).unwrap_or_default());
+    range.end
+}
+
+/// Appends a number in decimal.
+pub(crate) fn write_number(out: &mut Vec<u8>, number: u64) {
+    let mut digits = [0; 20];
+    let mut rest = number;
+    let mut count = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+        count += 1;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(20 - count..).unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::Leave;
+
+    fn call(params: &'static str, era: Era) -> Result<Call, BadParams> {
+        Ok(Call {
+            method: Bytes::from_static(b"tools/call"),
+            name: None,
+            params: Params::read(Some(Bytes::from_static(params.as_bytes())), 64)?,
+            era,
+            log_level: None,
+            mirrored: Vec::new(),
+            leave: Leave::Cancels,
+            deadline: tokio::time::Instant::now(),
+            timeouts: mcpc_plan::Timeouts {
+                connect_ms: 1,
+                first_byte_ms: 1,
+                idle_ms: 1,
+                total_ms: 1,
+            },
+        })
+    }
+
+    fn written(params: &'static str, rename: Option<&str>, from: Era, to: Era) -> String {
+        let Ok(mut call) = call(params, from) else {
+            return "bad params".to_owned();
+        };
+        if let Some(name) = rename {
+            call.params.rename(name);
+        }
+        let mut out = Vec::new();
+        call.write_message(&mut out, 42, to);
+        let text = String::from_utf8_lossy(&out).into_owned();
+        let head = r#"{"jsonrpc":"2.0","id":42,"method":"tools/call","params":"#;
+        assert!(
+            serde_json::from_str::<serde_json::Value>(&text).is_ok(),
+            "{text}"
+        );
+        text.strip_prefix(head)
+            .and_then(|rest| rest.strip_suffix('}'))
+            .unwrap_or(&text)
+            .to_owned()
+    }
+
+    #[test]
+    fn same_era_changes_name_and_token_and_nothing_else() {
+        let params = r#"{ "x":1, "name" : "a__b","arguments":{"name":"a__b"}, "_meta":{"progressToken":"t", "k":[ ]} }"#;
+        assert_eq!(
+            written(params, Some("b"), Era::Modern, Era::Modern),
+            r#"{ "x":1, "name" : "b","arguments":{"name":"a__b"}, "_meta":{"progressToken":42, "k":[ ]} }"#
+        );
+        let reordered = r#"{"_meta":{"progressToken":7},"name":"a"}"#;
+        assert_eq!(
+            written(reordered, Some("q\"\u{e9}"), Era::Legacy, Era::Legacy),
+            "{\"_meta\":{\"progressToken\":42},\"name\":\"q\\\"\u{e9}\"}"
+        );
+    }
+
+    #[test]
+    fn crossing_rewrites_meta_and_keeps_foreign_keys() {
+        let modern = r#"{"name":"a","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","x/y":1,"progressToken":3}}"#;
+        assert_eq!(
+            written(modern, None, Era::Modern, Era::Legacy),
+            r#"{"_meta":{"x/y":1,"progressToken":42},"name":"a"}"#
+        );
+        assert_eq!(
+            written(r#"{"name":"a"}"#, Some("b"), Era::Modern, Era::Legacy),
+            r#"{"_meta":{},"name":"b"}"#
+        );
+        let legacy = written(r#"{"name":"a"}"#, None, Era::Legacy, Era::Modern);
+        assert!(
+            legacy.starts_with(
+                r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","#
+            ),
+            "{legacy}"
+        );
+    }
+
+    #[test]
+    fn keys_that_matter_stand_once() {
+        for params in [
+            r#"{"name":"a","name":"b"}"#,
+            r#"{"name":"a","Name":"b"}"#,
+            r#"{"name":"a","n\u0061me":"b"}"#,
+            r#"{"_meta":{"progressToken":1,"progressToken":2}}"#,
+            r#"{"_meta":[]}"#,
+            r#"{"name":"a","arguments":{},"arguments":{"x":1}}"#,
+        ] {
+            assert!(call(params, Era::Modern).is_err(), "{params}");
+        }
+    }
+}
