@@ -1,0 +1,116 @@
+//! The text files of the repository, read once and named by their path from the root.
+//!
+//! Owns the walk and what it leaves out (build output, caches, version control). Rules take a
+//! [`Repository`] or single files, so that a test can feed them a file that was never written.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A text file and its path from the root, with `/` between the parts.
+#[derive(Clone, Debug)]
+pub struct TextFile {
+    /// The path from the root of the repository.
+    pub path: String,
+    /// The whole text.
+    pub text: String,
+}
+
+/// Every text file of the repository, sorted by path.
+#[derive(Clone, Debug, Default)]
+pub struct Repository {
+    files: Vec<TextFile>,
+}
+
+impl TextFile {
+    /// A file that a test made up.
+    pub fn new(path: impl Into<String>, text: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            text: text.into(),
+        }
+    }
+}
+
+impl Repository {
+    /// The root of this repository.
+    pub fn root() -> PathBuf {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        here.parent().unwrap_or(here).to_path_buf()
+    }
+
+    /// Reads every text file. What is not UTF-8 is a corpus file on purpose, not text.
+    pub fn read() -> Self {
+        let root = Self::root();
+        let mut files = Vec::new();
+        for path in walk(&root) {
+            if let Ok(text) = fs::read_to_string(&path) {
+                files.push(TextFile::new(relative(&root, &path), text));
+            }
+        }
+        Self { files }
+    }
+
+    /// A repository that a test made up.
+    pub fn of(files: Vec<TextFile>) -> Self {
+        Self { files }
+    }
+
+    /// All files.
+    pub fn files(&self) -> &[TextFile] {
+        &self.files
+    }
+
+    /// The Rust files.
+    pub fn rust(&self) -> impl Iterator<Item = &TextFile> {
+        self.with_suffix(".rs")
+    }
+
+    /// The files whose path ends in this way.
+    pub fn with_suffix(&self, suffix: &'static str) -> impl Iterator<Item = &TextFile> {
+        self.files
+            .iter()
+            .filter(move |file| file.path.ends_with(suffix))
+    }
+
+    /// The file at a path.
+    pub fn file(&self, path: &str) -> Option<&TextFile> {
+        self.files.iter().find(|file| file.path == path)
+    }
+}
+
+/// Every file below a directory, sorted, without build output, caches and version control.
+pub(crate) fn walk(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![directory.to_path_buf()];
+    while let Some(next) = open.pop() {
+        let entries = fs::read_dir(&next)
+            .unwrap_or_else(|error| panic!("cannot list {}: {error}", next.display()));
+        for entry in entries {
+            let path = entry.expect("a directory entry can be read").path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if path.is_dir() {
+                if !is_left_out(&name) {
+                    open.push(path);
+                }
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn is_left_out(directory: &str) -> bool {
+    ["target", ".git", ".cache", "node_modules", "__pycache__"].contains(&directory)
+}
+
+/// A path below the root, with `/` on every machine.
+pub(crate) fn relative(root: &Path, path: &Path) -> String {
+    let below = path.strip_prefix(root).unwrap_or(path);
+    let parts: Vec<_> = below
+        .components()
+        .map(|part| part.as_os_str().to_string_lossy())
+        .collect();
+    parts.join("/")
+}

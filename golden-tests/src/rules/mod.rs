@@ -1,0 +1,20 @@
+//! The rules of this repository, one file each. A rule is a function from files to findings, so
+//! that its own test can hand it a file that breaks it.
+//!
+//! Exact ceilings rather than tastes: what a reader can hold in the head is the same for everyone.
+
+mod calls;
+mod crates;
+mod decisions;
+mod headers;
+mod lengths;
+mod names;
+mod words;
+
+pub use calls::banned_calls;
+pub use crates::{budget, direction, metadata, package_tree};
+pub use decisions::undecided_dependencies;
+pub use headers::missing_headers;
+pub use lengths::too_long;
+pub use names::vague_names;
+pub use words::banned_words;

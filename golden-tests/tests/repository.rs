@@ -1,0 +1,48 @@
+//! The repository's own rules, run over the repository. Each rule lives in `src/rules`, with a test
+//! beside it that shows what it finds.
+
+use mcpc_golden_tests::{Repository, assert_none, rules};
+
+#[test]
+fn every_rust_file_says_what_it_owns() {
+    assert_none(&rules::missing_headers(&Repository::read()));
+}
+
+#[test]
+fn functions_fit_on_a_screen_and_files_hold_one_concept() {
+    assert_none(&rules::too_long(&Repository::read()));
+}
+
+#[test]
+fn no_text_names_private_paths_or_leaves_loose_ends() {
+    assert_none(&rules::banned_words(&Repository::read()));
+}
+
+#[test]
+fn no_code_hides_a_failure_or_a_test() {
+    assert_none(&rules::banned_calls(&Repository::read()));
+}
+
+#[test]
+fn names_say_what_a_thing_is() {
+    assert_none(&rules::vague_names(&Repository::read()));
+}
+
+#[test]
+fn crates_depend_in_one_direction() {
+    assert_none(&rules::direction(&rules::metadata()));
+}
+
+#[test]
+fn data_plane_stays_within_its_package_budget() {
+    assert_none(&rules::budget(&rules::package_tree()));
+}
+
+#[test]
+fn every_dependency_has_a_decision() {
+    let repository = Repository::read();
+    assert_none(&rules::undecided_dependencies(
+        &rules::metadata(),
+        &repository,
+    ));
+}
