@@ -22,16 +22,40 @@ pub fn code_entry(code: Code) -> Option<&'static CodeEntry> {
     CODES.iter().find(|entry| entry.code == code)
 }
 
-/// Declares each code once: number, title; the page is found by the number.
+/// Declares each code once: name in the code, number, title; the page is found by the number.
 macro_rules! codes {
-    ($($number:literal $title:literal)*) => {
+    ($($name:ident $number:literal $title:literal)*) => {
+        $(
+            #[doc = $title]
+            pub(crate) const $name: Code = Code($number);
+        )*
+
         /// Every code there is, sorted.
         pub const CODES: &[CodeEntry] = &[$(CodeEntry {
-            code: Code($number),
+            code: $name,
             title: $title,
             page: include_str!(concat!("../../docs/errors/MCPC", stringify!($number), ".md")),
         }),*];
     };
 }
 
-codes! {}
+codes! {
+    SYNTAX 1001 "the text is not valid YAML"
+    NOT_UTF8 1002 "the text is not valid UTF-8"
+    CONTROL_CHARACTER 1003 "the text contains a control character"
+    TOO_LARGE 1004 "the text is too large"
+    EMPTY 1005 "the text holds no configuration"
+    SEVERAL_DOCUMENTS 1006 "the text holds more than one document"
+    TAB 1007 "a tab is used where YAML wants spaces"
+    DUPLICATE_KEY 1008 "a key is given twice"
+    KEY_NOT_TEXT 1009 "a key is not text"
+    TOO_DEEP 1010 "lists and maps lie too deep"
+    TOO_MANY_NODES 1011 "the text has too many values"
+    ALIAS_BUDGET 1012 "aliases stand for too many values"
+    UNKNOWN_ALIAS 1013 "an alias names no anchor"
+    ANCHOR_IN_ITSELF 1014 "an anchor contains itself"
+    MERGE_OF_NO_MAP 1015 "something that is not a map is merged"
+    TAG 1016 "a YAML tag is used"
+    DIRECTIVE 1017 "a YAML directive is used"
+    NOT_FINITE 1018 "a number is not finite"
+}

@@ -146,6 +146,25 @@ impl Diagnostic {
     }
 }
 
+/// A name from outside as one line of printable text, cut to 64 characters.
+pub(crate) fn plain_text(name: &str) -> String {
+    let mut text = String::new();
+    for (count, character) in name.chars().enumerate() {
+        if count == 64 {
+            text.push('…');
+            break;
+        }
+        // Bidirectional controls could make a terminal show another text than the one that is there.
+        let bidirectional = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if character.is_control() || bidirectional {
+            text.extend(character.escape_default());
+        } else {
+            text.push(character);
+        }
+    }
+    text
+}
+
 /// Collects diagnostics over all passes.
 #[derive(Debug, Default)]
 pub struct Sink {

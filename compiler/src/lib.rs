@@ -10,9 +10,93 @@
 //! diagnostic. What a pass needs from outside (variables, overrides) comes in as [`Input`].
 
 mod codes;
+mod decode;
 mod diagnostic;
+mod parse;
+mod path;
+mod scalar;
 mod source;
+mod syntax;
+mod tree;
+
+use std::net::SocketAddr;
+
+use mcpc_plan::Plan;
 
 pub use codes::{CODES, CodeEntry, code_entry};
 pub use diagnostic::{Code, Diagnostic, Fix, Label, Severity, Sink};
-pub use source::{Place, Source, Span};
+pub use path::{Path, Step};
+pub use source::{Place, Rejected, Source, Span};
+
+/// Where the values of `$<NAME>` come from.
+pub trait Variables {
+    /// The value of a variable, if it is set.
+    fn get(&self, name: &str) -> Option<String>;
+}
+
+/// No variable is set.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoVariables;
+
+impl Variables for NoVariables {
+    fn get(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+/// How much of the environment is at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    /// None of it: a variable that is not set is a warning, and what depends on it is not judged.
+    Check,
+    /// All of it: a variable that is not set and has no default is an error.
+    Plan,
+}
+
+/// Settings from outside the configuration that win over it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// In place of `listen.address`.
+    pub listen: Option<SocketAddr>,
+    /// In place of `admin.address`.
+    pub admin: Option<SocketAddr>,
+}
+
+/// Everything that the compiler needs from outside.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// The text.
+    pub source: &'a Source,
+    /// The values of placeholders.
+    pub variables: &'a dyn Variables,
+    /// How much of the environment is at hand.
+    pub tier: Tier,
+    /// What wins over the text.
+    pub overrides: Overrides,
+}
+
+/// What comes out.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The plan, if there was no error.
+    pub plan: Option<Plan>,
+    /// The findings in source order, each once.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Compiles one configuration.
+pub fn compile(input: &Input<'_>) -> Outcome {
+    let mut sink = Sink::default();
+    let plan = run(input, &mut sink);
+    Outcome {
+        plan,
+        diagnostics: sink.into_sorted(),
+    }
+}
+
+/// The passes in their order.
+fn run(input: &Input<'_>, sink: &mut Sink) -> Option<Plan> {
+    let tree = parse::parse(input.source, sink)?;
+    let _decoded = decode::decode(tree, sink)?;
+    None
+}

@@ -1,4 +1,10 @@
 //! A text with a name, places in it, and the way from a byte to a line and column.
+//!
+//! Owns the checks that come before any reading: size, UTF-8 and control characters. Does not
+//! open files: the command line does, and hands the bytes to [`Source::from_bytes`].
+
+use crate::codes;
+use crate::diagnostic::Diagnostic;
 
 /// One configuration text. Invariant: the name is what diagnostics show, never an absolute path.
 #[derive(Clone, Debug)]
@@ -26,7 +32,58 @@ pub struct Place {
     pub column: usize,
 }
 
+/// Bytes that are no configuration text, with a source that shows where.
+#[derive(Clone, Debug)]
+pub struct Rejected {
+    /// What can be shown of the text.
+    pub source: Source,
+    /// Why it is refused.
+    pub diagnostic: Diagnostic,
+}
+
 impl Source {
+    /// The largest text that is read. A file need not be read beyond one byte more.
+    pub const BYTES_MAX: usize = 16 << 20;
+
+    /// Checks the size and the encoding of bytes.
+    pub fn from_bytes(name: impl Into<String>, bytes: Vec<u8>) -> Result<Self, Box<Rejected>> {
+        if bytes.len() > Self::BYTES_MAX {
+            let diagnostic = Diagnostic::error(
+                codes::TOO_LARGE,
+                "the text is larger than 16 MiB",
+                Span::default(),
+                "a configuration is read up to 16 MiB",
+            );
+            let source = Self::new(name, "");
+            return Err(Box::new(Rejected { source, diagnostic }));
+        }
+        match String::from_utf8(bytes) {
+            Ok(text) => Self::new(name, text).without_controls(),
+            Err(error) => Err(Box::new(not_utf8(name.into(), &error))),
+        }
+    }
+
+    /// Refuses characters that YAML does not allow and terminals obey.
+    fn without_controls(self) -> Result<Self, Box<Rejected>> {
+        let is_control =
+            |byte: u8| (byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r')) || byte == 0x7f;
+        let Some(at) = self.text.bytes().position(is_control) else {
+            return Ok(self);
+        };
+        let byte = self.text.as_bytes().get(at).copied().unwrap_or_default();
+        let diagnostic = Diagnostic::error(
+            codes::CONTROL_CHARACTER,
+            format!("the text contains the control character U+{byte:04X}"),
+            Span::new(at, at + 1),
+            "this character cannot be part of a configuration",
+        )
+        .help(format!(
+            "remove it, or write it as `\"\\x{byte:02x}\"` inside double quotes"
+        ));
+        let source = self;
+        Err(Box::new(Rejected { source, diagnostic }))
+    }
+
     /// A text under the name that diagnostics show.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         let text = text.into();
@@ -69,12 +126,34 @@ impl Source {
         let before = self
             .text
             .get(start..byte.min(self.text.len()))
-            .unwrap_or_default();
+            .unwrap_or_default()
+            .trim_start_matches('\u{feff}');
         Place {
             line,
             column: before.chars().count() + 1,
         }
     }
+}
+
+/// Shows as much of the bytes as is text.
+fn not_utf8(name: String, error: &std::string::FromUtf8Error) -> Rejected {
+    let at = error.utf8_error().valid_up_to();
+    let bytes = error.as_bytes();
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let byte = bytes.get(at).copied().unwrap_or_default();
+    let diagnostic = Diagnostic::error(
+        codes::NOT_UTF8,
+        "the text is not valid UTF-8",
+        Span::new(at, at + '\u{fffd}'.len_utf8()),
+        format!("byte {at} is 0x{byte:02x}, which is no part of a character here"),
+    );
+    let diagnostic = if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        diagnostic.help("the file is UTF-16; save it as UTF-8")
+    } else {
+        diagnostic.help("save the file as UTF-8")
+    };
+    let source = Source::new(name, text);
+    Rejected { source, diagnostic }
 }
 
 impl Span {
