@@ -10,6 +10,7 @@
 //! Knows [`mcpc_plan`], never YAML or the compiler. Starts with [`Gateway::start`]; everything that
 //! reaches outside (sockets, processes, variables) goes through [`Reach`].
 
+mod body;
 mod call;
 mod failure;
 mod gateway;
@@ -18,7 +19,9 @@ mod level;
 mod message;
 mod params;
 mod policy;
+mod profile;
 mod reach;
+mod reply;
 mod secret;
 mod status;
 mod upstream;

@@ -21,7 +21,28 @@ impl EventStream {
     pub(crate) fn cancel(self) {}
 }
 
+/// How often each kind of list of an upstream has changed, for watchers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    pub(crate) tools: u64,
+    pub(crate) prompts: u64,
+    pub(crate) resources: u64,
+}
+
 impl Upstream {
+    /// What the upstream said about itself; waits for the handshake until the deadline.
+    pub(crate) async fn profile(
+        self: &Arc<Self>,
+        _deadline: tokio::time::Instant,
+    ) -> Result<Arc<crate::profile::Profile>, Failure> {
+        Err(Failure::Stopped)
+    }
+
+    /// Counts the changes of the upstream's lists.
+    pub(crate) fn changes(&self) -> tokio::sync::watch::Receiver<Changes> {
+        tokio::sync::watch::channel(Changes::default()).1
+    }
+
     /// The era that the upstream was found to speak; nothing before it was first reached.
     pub(crate) fn era(&self) -> Option<crate::call::Era> {
         None

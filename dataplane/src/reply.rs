@@ -1,0 +1,429 @@
+//! Every reply that the data plane makes itself, in one table: HTTP status, JSON-RPC code, own code,
+//! whose fault it is, and whether the caller may safely try again.
+//!
+//! Replies are built from codes and fixed texts, never from configuration values or secrets.
+//! Statuses follow 2026-07-28 (Transports §Error handling) and 2025-11-25 for legacy clients.
+
+use bytes::Bytes;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
+
+use crate::body::Body;
+use crate::call::Era;
+use crate::failure::Failure;
+use crate::json;
+use crate::message::write_response_head;
+
+/// A reply that no upstream made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LocalReply {
+    /// No endpoint has this path.
+    NoSuchPath,
+    /// The endpoint does not answer this HTTP method.
+    MethodNotAllowed,
+    /// `Host` is missing or malformed.
+    BadHost,
+    /// `Host` is not one that the plan accepts.
+    ForeignHost,
+    /// `Origin` is not one that the plan accepts.
+    ForeignOrigin,
+    /// The body is larger than the plan allows.
+    BodyTooLarge,
+    /// The body ended early or took too long.
+    BodyCut,
+    /// The body is not `application/json`.
+    UnsupportedMediaType,
+    /// The client accepts neither JSON nor an event stream.
+    NotAcceptable,
+    /// The body is not JSON.
+    NotJson,
+    /// The body is not a JSON-RPC message.
+    NotMessage,
+    /// The body is a batch.
+    Batch,
+    /// The params are not what the method needs.
+    BadParams,
+    /// A header and the body do not say the same.
+    HeaderMismatch,
+    /// The revision is not one that the gateway speaks.
+    VersionUnsupported {
+        /// What the client asked for.
+        requested: String,
+    },
+    /// `_meta` lacks a field that every request needs.
+    MetaMissing,
+    /// There is no such method, or none for this era.
+    UnknownMethod,
+    /// No upstream of this endpoint exposes this tool.
+    UnknownTool,
+    /// No upstream of this endpoint exposes this prompt.
+    UnknownPrompt,
+    /// No upstream of this endpoint exposes this resource.
+    UnknownResource {
+        /// The URI that was asked for.
+        uri: String,
+    },
+    /// The cursor was not made by this gateway.
+    BadCursor,
+    /// There is no such session, or no longer.
+    SessionUnknown,
+    /// The request needs a session.
+    SessionRequired,
+    /// There are as many sessions as the plan allows.
+    SessionsFull,
+    /// There are as many notification streams as the plan allows.
+    StreamsFull,
+    /// A request with this id is in flight in this session.
+    DuplicateId,
+    /// The gateway is stopping.
+    Stopping,
+    /// The upstream gave no answer.
+    Upstream(Failure),
+}
+
+/// Who has to do something about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The request.
+    Client,
+    /// The server behind the gateway.
+    Upstream,
+    /// The gateway or its load.
+    Gateway,
+}
+
+/// What goes out for a [`LocalReply`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    /// The HTTP status for a modern client.
+    pub(crate) modern: u16,
+    /// The HTTP status for a legacy client.
+    pub(crate) legacy: u16,
+    /// The JSON-RPC code.
+    pub(crate) rpc: i32,
+    /// The page: `MCPC9101`.
+    pub(crate) code: &'static str,
+    /// Whose fault it is.
+    pub(crate) fault: Fault,
+    /// Whether the same request may safely be sent again.
+    pub(crate) retry: bool,
+    /// The message.
+    pub(crate) text: &'static str,
+}
+
+const PARSE_ERROR: i32 = -32700;
+const INVALID_REQUEST: i32 = -32600;
+const METHOD_NOT_FOUND: i32 = -32601;
+const INVALID_PARAMS: i32 = -32602;
+const INTERNAL: i32 = -32603;
+const RESOURCE_NOT_FOUND: i32 = -32002;
+const HEADER_MISMATCH: i32 = -32020;
+const VERSION_UNSUPPORTED: i32 = -32022;
+
+const fn client(status: u16, rpc: i32, code: &'static str, text: &'static str) -> Row {
+    Row {
+        modern: status,
+        legacy: status,
+        rpc,
+        code,
+        fault: Fault::Client,
+        retry: false,
+        text,
+    }
+}
+
+const fn gateway(status: u16, code: &'static str, text: &'static str) -> Row {
+    Row {
+        modern: status,
+        legacy: status,
+        rpc: INTERNAL,
+        code,
+        fault: Fault::Gateway,
+        retry: true,
+        text,
+    }
+}
+
+/// Clients of both eras read a JSON-RPC error from 200; some give up on other statuses.
+const fn upstream(code: &'static str, retry: bool, text: &'static str) -> Row {
+    Row {
+        modern: 200,
+        legacy: 200,
+        rpc: INTERNAL,
+        code,
+        fault: Fault::Upstream,
+        retry,
+        text,
+    }
+}
+
+impl LocalReply {
+    /// The row of the table.
+    pub(crate) fn row(&self) -> Row {
+        match self {
+            Self::NoSuchPath => client(
+                404,
+                INVALID_REQUEST,
+                "MCPC9001",
+                "no endpoint has this path",
+            ),
+            Self::MethodNotAllowed => client(
+                405,
+                INVALID_REQUEST,
+                "MCPC9002",
+                "this endpoint does not answer this HTTP method",
+            ),
+            Self::BadHost => client(
+                400,
+                INVALID_REQUEST,
+                "MCPC9003",
+                "the Host header is missing or malformed",
+            ),
+            Self::ForeignHost => client(
+                403,
+                INVALID_REQUEST,
+                "MCPC9004",
+                "the Host header names a host that is not accepted",
+            ),
+            Self::ForeignOrigin => client(
+                403,
+                INVALID_REQUEST,
+                "MCPC9005",
+                "the Origin header names an origin that is not accepted",
+            ),
+            Self::BodyTooLarge => client(
+                413,
+                INVALID_REQUEST,
+                "MCPC9006",
+                "the body is larger than this gateway accepts",
+            ),
+            Self::UnsupportedMediaType => client(
+                415,
+                INVALID_REQUEST,
+                "MCPC9007",
+                "the body must be application/json",
+            ),
+            Self::NotAcceptable => client(
+                406,
+                INVALID_REQUEST,
+                "MCPC9008",
+                "the client must accept application/json and text/event-stream",
+            ),
+            Self::BodyCut => client(
+                400,
+                INVALID_REQUEST,
+                "MCPC9009",
+                "the body ended before it was complete",
+            ),
+            Self::NotJson => client(400, PARSE_ERROR, "MCPC9101", "the body is not valid JSON"),
+            Self::NotMessage => client(
+                400,
+                INVALID_REQUEST,
+                "MCPC9102",
+                "the body is not a JSON-RPC 2.0 message",
+            ),
+            Self::Batch => client(
+                400,
+                INVALID_REQUEST,
+                "MCPC9103",
+                "batches are not part of this revision",
+            ),
+            Self::BadParams => Row {
+                legacy: 200,
+                ..client(
+                    400,
+                    INVALID_PARAMS,
+                    "MCPC9104",
+                    "the params are not what this method needs",
+                )
+            },
+            Self::HeaderMismatch => client(
+                400,
+                HEADER_MISMATCH,
+                "MCPC9105",
+                "a header is missing or does not match the body",
+            ),
+            Self::VersionUnsupported { .. } => client(
+                400,
+                VERSION_UNSUPPORTED,
+                "MCPC9106",
+                "this protocol version is not supported",
+            ),
+            Self::MetaMissing => client(
+                400,
+                INVALID_PARAMS,
+                "MCPC9107",
+                "a required field of params._meta is missing",
+            ),
+            Self::UnknownMethod => Row {
+                legacy: 200,
+                ..client(404, METHOD_NOT_FOUND, "MCPC9108", "there is no such method")
+            },
+            Self::UnknownTool => client(200, INVALID_PARAMS, "MCPC9109", "there is no such tool"),
+            Self::UnknownPrompt => {
+                client(200, INVALID_PARAMS, "MCPC9110", "there is no such prompt")
+            }
+            Self::UnknownResource { .. } => {
+                client(200, INVALID_PARAMS, "MCPC9111", "there is no such resource")
+            }
+            Self::BadCursor => client(200, INVALID_PARAMS, "MCPC9112", "this cursor is not valid"),
+            Self::SessionRequired => client(
+                400,
+                INVALID_REQUEST,
+                "MCPC9201",
+                "this request needs a session",
+            ),
+            Self::SessionUnknown => {
+                client(404, INVALID_REQUEST, "MCPC9202", "there is no such session")
+            }
+            Self::SessionsFull => gateway(503, "MCPC9203", "there are too many sessions"),
+            Self::DuplicateId => client(
+                400,
+                INVALID_REQUEST,
+                "MCPC9204",
+                "a request with this id is in flight",
+            ),
+            Self::StreamsFull => {
+                gateway(503, "MCPC9205", "there are too many notification streams")
+            }
+            Self::Stopping => gateway(503, "MCPC9206", "the gateway is stopping"),
+            Self::Upstream(failure) => failure_row(*failure),
+        }
+    }
+
+    /// The reply as an HTTP response that carries a JSON-RPC error.
+    pub(crate) fn into_response(
+        self,
+        era: Era,
+        id: Option<&[u8]>,
+        correlation: u64,
+    ) -> Response<Body> {
+        let row = self.row();
+        let status = if era == Era::Modern {
+            row.modern
+        } else {
+            row.legacy
+        };
+        let mut response = Response::new(Body::whole(self.message(era, id, correlation)));
+        *response.status_mut() =
+            StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if self == Self::MethodNotAllowed {
+            headers.insert(ALLOW, HeaderValue::from_static("POST, GET, DELETE"));
+        }
+        response
+    }
+
+    /// The reply as one JSON-RPC message, for streams.
+    pub(crate) fn message(&self, era: Era, id: Option<&[u8]>, correlation: u64) -> Bytes {
+        let mut out = Vec::with_capacity(256);
+        write_response_head(&mut out, id, "error");
+        self.write_error(&mut out, era, correlation);
+        out.push(b'}');
+        out.into()
+    }
+
+    /// Appends the error object.
+    fn write_error(&self, out: &mut Vec<u8>, era: Era, correlation: u64) {
+        let row = self.row();
+        let rpc = match (self, era) {
+            (Self::UnknownResource { .. }, Era::Legacy) => RESOURCE_NOT_FOUND,
+            _ => row.rpc,
+        };
+        let head = format!(
+            "{{\"code\":{rpc},\"message\":\"{}\",\"data\":{{\"code\":\"{}\",\"retry\":{},\"correlation\":\"{correlation:016x}\"",
+            row.text, row.code, row.retry
+        );
+        out.extend_from_slice(head.as_bytes());
+        match self {
+            Self::VersionUnsupported { requested } => {
+                out.extend_from_slice(b",\"supported\":[\"2026-07-28\"],\"requested\":");
+                json::write_text(out, requested);
+            }
+            Self::UnknownResource { uri } => {
+                out.extend_from_slice(b",\"uri\":");
+                json::write_text(out, uri);
+            }
+            _ => {}
+        }
+        out.extend_from_slice(b"}}");
+    }
+}
+
+fn failure_row(failure: Failure) -> Row {
+    match failure {
+        Failure::Unreachable => upstream("MCPC9301", true, "the server cannot be reached"),
+        Failure::ConnectTimeout => upstream(
+            "MCPC9302",
+            true,
+            "the connection to the server did not stand in time",
+        ),
+        Failure::FirstByteTimeout => upstream(
+            "MCPC9303",
+            false,
+            "the server did not begin to answer in time",
+        ),
+        Failure::IdleTimeout => upstream(
+            "MCPC9304",
+            false,
+            "the server stopped in the middle of its answer",
+        ),
+        Failure::TotalTimeout => upstream("MCPC9305", false, "the call took longer than it may"),
+        Failure::Closed => upstream(
+            "MCPC9306",
+            false,
+            "the server went away before it had answered",
+        ),
+        Failure::Garbage => upstream(
+            "MCPC9307",
+            false,
+            "the server's answer is not an MCP message",
+        ),
+        Failure::WrongId => upstream(
+            "MCPC9308",
+            false,
+            "the server answered a request that was not sent",
+        ),
+        Failure::TooLarge => upstream(
+            "MCPC9309",
+            false,
+            "the server's answer is larger than this gateway accepts",
+        ),
+        Failure::Status(_) => upstream("MCPC9310", false, "the server answered with an HTTP error"),
+        Failure::Unauthorized => upstream(
+            "MCPC9311",
+            false,
+            "the server refused the gateway's credentials",
+        ),
+        Failure::SessionLost => upstream(
+            "MCPC9312",
+            false,
+            "the server lost its session in the middle of the call",
+        ),
+        Failure::Handshake => upstream("MCPC9313", true, "the handshake with the server failed"),
+        Failure::Degraded => upstream(
+            "MCPC9314",
+            true,
+            "the server ended too often and is not started again for now",
+        ),
+        Failure::Overloaded => upstream("MCPC9315", true, "the server has too much to do"),
+        Failure::AskRefused => upstream(
+            "MCPC9316",
+            false,
+            "the server asks for something that this client cannot be asked",
+        ),
+        Failure::Refused => upstream(
+            "MCPC9318",
+            false,
+            "the server refused a request of the gateway",
+        ),
+        Failure::Stopped => upstream("MCPC9317", true, "the server left the configuration"),
+    }
+}
+
+impl From<Failure> for LocalReply {
+    fn from(failure: Failure) -> Self {
+        Self::Upstream(failure)
+    }
+}
