@@ -1,2 +1,111 @@
-//! placeholder
-fn main() {}
+//! `mcpc-bench`: measures what a gateway costs, beside nginx and a direct connection, in one run.
+//!
+//! ```text
+//! compare, idle, start, connections:  load (clients) ─► subject (nginx or gateway) ─► upstream
+//! check:                              generated mcpc.yaml ─► `mcpc check`
+//! ```
+//!
+//! The clients and the upstream live in this process, each subject in processes of its own, so
+//! that its CPU and memory can be read from the system. Everything is on loopback, bounded in
+//! count and time, and what was started is ended by its process id on every way out. This is a
+//! program, not a test: figures depend on the machine.
+
+mod check;
+mod client;
+mod compare;
+mod connections;
+mod failure;
+mod idle;
+mod load;
+mod reply;
+mod start;
+mod subject;
+mod system;
+mod table;
+mod upstream;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+
+/// Measures what a gateway costs.
+#[derive(Parser)]
+#[command(version, about)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the echo upstream until it is interrupted.
+    Upstream(UpstreamOptions),
+    /// CPU per call, throughput and latency: direct, nginx and the gateway in interleaved rounds.
+    Compare(compare::Options),
+    /// Memory of a gateway after its start and after 10,000 calls.
+    Idle(idle::Options),
+    /// Time from the start of the process to the first answered tools/list.
+    Start(start::Options),
+    /// Time and memory that `mcpc check` takes for a large configuration.
+    Check(check::Options),
+    /// How many upstream connections 1,000 sequential calls use.
+    Connections(connections::Options),
+}
+
+#[derive(clap::Args)]
+struct UpstreamOptions {
+    /// Where to listen; port 0 picks a free one.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    address: SocketAddr,
+    /// The foundation of the protocol that it speaks.
+    #[arg(long, value_enum, default_value_t = upstream::Era::Modern)]
+    era: upstream::Era,
+}
+
+fn main() -> ExitCode {
+    let command = CommandLine::parse().command;
+    let outcome = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::at("start the runtime", &error))
+        .and_then(|runtime| runtime.block_on(run_until_interrupted(command)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("mcpc-bench: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An interrupt drops the run, and with it every process that the run started.
+async fn run_until_interrupted(command: Command) -> Result<(), Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate =
+        signal(SignalKind::terminate()).map_err(|error| Failure::at("watch SIGTERM", &error))?;
+    tokio::select! {
+        outcome = run(command) => outcome,
+        _ = tokio::signal::ctrl_c() => Err(Failure::new("interrupted")),
+        _ = terminate.recv() => Err(Failure::new("terminated")),
+    }
+}
+
+async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Upstream(options) => serve_upstream(&options).await,
+        Command::Compare(options) => compare::run(&options).await,
+        Command::Idle(options) => idle::run(&options).await,
+        Command::Start(options) => start::run(&options).await,
+        Command::Check(options) => check::run(&options).await,
+        Command::Connections(options) => connections::run(&options).await,
+    }
+}
+
+async fn serve_upstream(options: &UpstreamOptions) -> Result<(), Failure> {
+    let upstream = upstream::start(options.address, options.era)?;
+    table::line(&format!("listening on http://{}/mcp", upstream.address));
+    std::future::pending().await
+}

@@ -1,0 +1,83 @@
+//! What the system knows about processes: CPU time and memory, from `/proc`.
+//!
+//! Owns: reading `/proc/PID/stat`, `status` and `smaps_rollup`, and which processes descend from
+//! which. Linux only, like the figures. Does not start or end anything: see `subject`.
+
+use std::fs;
+
+use crate::failure::Failure;
+
+/// The process and all that descend from it.
+pub(crate) fn tree(root: u32) -> Vec<u32> {
+    let mut parents = Vec::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let process = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        let Some(process) = process else { continue };
+        if let Some(parent) = stat_field(process, 3) {
+            parents.push((process, parent));
+        }
+    }
+    let mut members = vec![root];
+    let mut next = 0;
+    while let Some(&member) = members.get(next) {
+        let children = parents
+            .iter()
+            .filter(|(_, parent)| *parent == u64::from(member));
+        members.extend(children.map(|(process, _)| *process));
+        next += 1;
+    }
+    members
+}
+
+/// CPU milliseconds, user and system, that these processes have used with all their threads,
+/// ended threads included.
+pub(crate) fn cpu_ms(processes: &[u32]) -> Result<f64, Failure> {
+    let mut ticks = 0;
+    for &process in processes {
+        let used = stat_field(process, 13).zip(stat_field(process, 14));
+        let (in_user, in_system) =
+            used.ok_or_else(|| Failure::new("a measured process has ended"))?;
+        ticks += in_user + in_system;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "ticks are far below 2^52")]
+    let seconds = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
+    Ok(seconds * 1e3)
+}
+
+/// Resident memory of a process, in MiB.
+pub(crate) fn resident_mib(process: u32) -> Result<f64, Failure> {
+    let failed = || Failure::new("the memory of a measured process cannot be read");
+    mib(&format!("/proc/{process}/status"), "VmRSS:").ok_or_else(failed)
+}
+
+/// Proportional memory of a process, in MiB: pages shared with other processes count in part.
+pub(crate) fn proportional_mib(process: u32) -> Result<f64, Failure> {
+    let failed = || Failure::new("the memory of a measured process cannot be read");
+    mib(&format!("/proc/{process}/smaps_rollup"), "Pss:").ok_or_else(failed)
+}
+
+/// The most resident memory that a process has had so far, in MiB. `None` once it has ended.
+pub(crate) fn peak_mib(process: u32) -> Option<f64> {
+    mib(&format!("/proc/{process}/status"), "VmHWM:")
+}
+
+fn mib(path: &str, key: &str) -> Option<f64> {
+    let text = fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib / 1024.0)
+}
+
+/// A number from `/proc/PID/stat`, counted from 0 as in proc(5) less one. The name of the program
+/// may hold blanks, so counting starts behind its closing parenthesis, which is field 1.
+fn stat_field(process: u32, field: usize) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let (_, rest) = text.rsplit_once(')')?;
+    rest.split_whitespace()
+        .nth(field.checked_sub(2)?)?
+        .parse()
+        .ok()
+}

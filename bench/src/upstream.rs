@@ -1,0 +1,325 @@
+//! The echo upstream: an MCP server over Streamable HTTP that costs as little as possible.
+//!
+//! Owns: one thread, hyper, and prebuilt replies; counts connections and calls (`GET /stats`).
+//! `tools/call` answers one text of `arguments.bytes` bytes, as JSON or, with
+//! `arguments.stream`, as an event stream of unannounced length. Does not check headers: the
+//! gateway in front of it is what is measured, and this must not be the bottleneck.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::failure::Failure;
+
+/// The largest text that a call may ask for, and the largest request.
+const TEXT_BYTES_LIMIT: usize = 4 << 20;
+
+/// Which foundation of the protocol the upstream speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Era {
+    /// 2026-07-28: every request stands alone.
+    Modern,
+    /// 2025-11-25: `initialize`, then a session.
+    Legacy,
+}
+
+/// A running upstream. It ends with this process.
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
+    counts: Arc<Counts>,
+}
+
+impl Upstream {
+    /// Connections accepted since the start.
+    pub(crate) fn connections(&self) -> u64 {
+        self.counts.connections.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Default)]
+struct Counts {
+    connections: AtomicU64,
+    calls: AtomicU64,
+}
+
+/// Binds the address and serves it on a thread of its own.
+pub(crate) fn start(address: SocketAddr, era: Era) -> Result<Upstream, Failure> {
+    let failed = |error: std::io::Error| Failure::at("start the upstream", &error);
+    let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let counts = Arc::new(Counts::default());
+    let counted = Arc::clone(&counts);
+    std::thread::Builder::new()
+        .name("upstream".into())
+        .spawn(move || {
+            let tasks = tokio::task::LocalSet::new();
+            tasks.block_on(&runtime, accept(listener, era, counted));
+        })
+        .map_err(failed)?;
+    Ok(Upstream { address, counts })
+}
+
+async fn accept(listener: std::net::TcpListener, era: Era, counts: Arc<Counts>) {
+    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
+        return;
+    };
+    let echo = Rc::new(Echo {
+        era,
+        counts,
+        texts: RefCell::default(),
+    });
+    while let Ok((stream, _)) = listener.accept().await {
+        echo.counts.connections.fetch_add(1, Ordering::Relaxed);
+        let _delays_stay = stream.set_nodelay(true);
+        let echo = Rc::clone(&echo);
+        tokio::task::spawn_local(async move {
+            let service = hyper::service::service_fn(|request| {
+                let echo = Rc::clone(&echo);
+                async move { Ok::<_, Infallible>(echo.answer(request).await) }
+            });
+            let _client_left = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+/// The members of a request that decide the reply.
+#[derive(Deserialize)]
+struct Call<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    method: Cow<'a, str>,
+    #[serde(default)]
+    params: Params,
+}
+
+#[derive(Default, Deserialize)]
+struct Params {
+    #[serde(default)]
+    arguments: Arguments,
+    #[serde(default, rename = "protocolVersion")]
+    protocol_version: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Arguments {
+    #[serde(default)]
+    bytes: usize,
+    #[serde(default)]
+    stream: bool,
+}
+
+/// What the thread keeps: the texts are built once per size.
+struct Echo {
+    era: Era,
+    counts: Arc<Counts>,
+    texts: RefCell<HashMap<usize, Bytes>>,
+}
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
+
+impl Echo {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Pieces> {
+        if request.method() == Method::GET && request.uri().path() == "/stats" {
+            return json(StatusCode::OK, self.stats());
+        }
+        if request.method() == Method::DELETE {
+            return empty(StatusCode::OK);
+        }
+        if request.method() != Method::POST {
+            let mut refusal = empty(StatusCode::METHOD_NOT_ALLOWED);
+            let methods = HeaderValue::from_static("POST, DELETE");
+            refusal.headers_mut().insert(ALLOW, methods);
+            return refusal;
+        }
+        let body = Limited::new(request.into_body(), TEXT_BYTES_LIMIT);
+        let Ok(body) = body.collect().await else {
+            return empty(StatusCode::BAD_REQUEST);
+        };
+        let body = body.to_bytes();
+        let Ok(call) = serde_json::from_slice::<Call<'_>>(&body) else {
+            return empty(StatusCode::BAD_REQUEST);
+        };
+        match call.id {
+            None => empty(StatusCode::ACCEPTED),
+            Some(id) => self.reply(id.get(), &call),
+        }
+    }
+
+    fn reply(&self, id: &str, call: &Call<'_>) -> Response<Pieces> {
+        match (&*call.method, self.era) {
+            ("tools/call", _) => self.echo(id, &call.params.arguments),
+            ("tools/list", _) => json(StatusCode::OK, result(id, TOOLS)),
+            ("server/discover", Era::Modern) => json(StatusCode::OK, result(id, DISCOVERED)),
+            ("initialize", Era::Legacy) => initialized(id, &call.params),
+            ("ping", Era::Legacy) => json(StatusCode::OK, result(id, "{}")),
+            _ => {
+                let error = r#""error":{"code":-32601,"message":"Method not found"}"#;
+                let text = format!(r#"{{"jsonrpc":"2.0","id":{id},{error}}}"#);
+                let status = match self.era {
+                    Era::Modern => StatusCode::NOT_FOUND,
+                    Era::Legacy => StatusCode::OK,
+                };
+                json(status, text)
+            }
+        }
+    }
+
+    fn echo(&self, id: &str, arguments: &Arguments) -> Response<Pieces> {
+        self.counts.calls.fetch_add(1, Ordering::Relaxed);
+        let text = self.text(arguments.bytes.min(TEXT_BYTES_LIMIT));
+        let (before, after) = if arguments.stream {
+            (
+                "event: message
+data: ",
+                "
+
+",
+            )
+        } else {
+            ("", "")
+        };
+        let mut head = BytesMut::with_capacity(192);
+        for part in [before, r#"{"jsonrpc":"2.0","id":"#, id, ECHO_BEFORE] {
+            head.put_slice(part.as_bytes());
+        }
+        let mut pieces = VecDeque::with_capacity(3);
+        if text.len() <= 8192 {
+            head.reserve(text.len() + ECHO_AFTER.len() + after.len());
+            head.put_slice(&text);
+            head.put_slice(ECHO_AFTER.as_bytes());
+            head.put_slice(after.as_bytes());
+            pieces.push_back(head.freeze());
+        } else {
+            pieces.push_back(head.freeze());
+            pieces.push_back(text);
+            pieces.push_back(Bytes::from([ECHO_AFTER, after].concat()));
+        }
+        let announced = !arguments.stream;
+        let mut response = Response::new(Pieces { pieces, announced });
+        let kind = if arguments.stream { EVENTS } else { JSON };
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        response
+    }
+
+    fn text(&self, bytes: usize) -> Bytes {
+        let mut texts = self.texts.borrow_mut();
+        let built = texts.entry(bytes);
+        built
+            .or_insert_with(|| Bytes::from(vec![b'x'; bytes]))
+            .clone()
+    }
+
+    fn stats(&self) -> String {
+        let connections = self.counts.connections.load(Ordering::Relaxed);
+        let calls = self.counts.calls.load(Ordering::Relaxed);
+        format!(r#"{{"connections":{connections},"calls":{calls}}}"#)
+    }
+}
+
+const ECHO_BEFORE: &str =
+    r#","result":{"resultType":"complete","content":[{"type":"text","text":""#;
+const ECHO_AFTER: &str = r#""}],"isError":false}}"#;
+
+const DISCOVERED: &str = concat!(
+    r#"{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"#,
+    r#""ttlMs":3600000,"cacheScope":"public","#,
+    r#""_meta":{"io.modelcontextprotocol/serverInfo":{"name":"echo","version":"1.0.0"}}}"#
+);
+
+const TOOLS: &str = concat!(
+    r#"{"resultType":"complete","tools":[{"name":"echo","description":"Answers a text of the "#,
+    r#"given size.","inputSchema":{"type":"object","properties":{"bytes":{"type":"integer"},"#,
+    r#""stream":{"type":"boolean"}}}}],"ttlMs":3600000,"cacheScope":"public"}"#
+);
+
+fn initialized(id: &str, params: &Params) -> Response<Pieces> {
+    let asked = params.protocol_version.as_deref();
+    let spoken = ["2025-03-26", "2025-06-18", "2025-11-25"];
+    let version = spoken.into_iter().find(|known| asked == Some(known));
+    let version = version.unwrap_or("2025-11-25");
+    let rest = r#""capabilities":{"tools":{}},"serverInfo":{"name":"echo","version":"1.0.0"}"#;
+    let value = format!(r#"{{"protocolVersion":"{version}",{rest}}}"#);
+    let mut response = json(StatusCode::OK, result(id, &value));
+    let session = HeaderValue::from_static("echo-session");
+    response.headers_mut().insert("mcp-session-id", session);
+    response
+}
+
+fn result(id: &str, value: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{value}}}"#)
+}
+
+fn json(status: StatusCode, text: String) -> Response<Pieces> {
+    let mut response = Response::new(Pieces {
+        pieces: VecDeque::from([Bytes::from(text)]),
+        announced: true,
+    });
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+fn empty(status: StatusCode) -> Response<Pieces> {
+    let mut response = Response::new(Pieces {
+        pieces: VecDeque::new(),
+        announced: true,
+    });
+    *response.status_mut() = status;
+    response
+}
+
+/// A body in shared pieces, so that a large text is never copied. Without an announced length
+/// hyper sends it chunked.
+struct Pieces {
+    pieces: VecDeque<Bytes>,
+    announced: bool,
+}
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.pieces.pop_front().map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if !self.announced {
+            return SizeHint::default();
+        }
+        let bytes: usize = self.pieces.iter().map(Bytes::len).sum();
+        SizeHint::with_exact(u64::try_from(bytes).unwrap_or(u64::MAX))
+    }
+}
