@@ -58,4 +58,10 @@ codes! {
     TAG 1016 "a YAML tag is used"
     DIRECTIVE 1017 "a YAML directive is used"
     NOT_FINITE 1018 "a number is not finite"
+    UNKNOWN_SERVER 5001 "a name refers to no server"
+    DUPLICATE_SERVER 5002 "a server is listed twice in one endpoint"
+    DUPLICATE_PATH 5003 "two endpoints have the same path"
+    UNKNOWN_ROLE 5004 "a name refers to no role"
+    UNKNOWN_ENDPOINT 5005 "a name refers to no endpoint"
+    TARGET_WITHOUT_SERVER 5006 "a rule or test does not say which server it means"
 }

@@ -12,10 +12,15 @@
 mod codes;
 mod decode;
 mod diagnostic;
+mod emit;
+mod lower;
 mod parse;
 mod path;
+mod references;
+mod resolve;
 mod scalar;
 mod source;
+mod surface;
 mod syntax;
 mod tree;
 
@@ -97,6 +102,10 @@ pub fn compile(input: &Input<'_>) -> Outcome {
 /// The passes in their order.
 fn run(input: &Input<'_>, sink: &mut Sink) -> Option<Plan> {
     let tree = parse::parse(input.source, sink)?;
-    let _decoded = decode::decode(tree, sink)?;
-    None
+    let decoded = decode::decode(tree, sink)?;
+    let resolved = resolve::resolve(&decoded, input.overrides, sink);
+    if sink.has_errors() {
+        return None;
+    }
+    emit::emit(lower::lower(&resolved, input.source)).ok()
 }

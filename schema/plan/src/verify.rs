@@ -61,9 +61,9 @@ impl Plan {
             "upstreams are not sorted by name",
         )?;
         for upstream in &self.upstreams {
-            let key = ContentKey::of(&upstream.transport, upstream.era)?;
+            let key = ContentKey::of(&upstream.transport, upstream.era);
             hold(
-                key == upstream.key,
+                key == upstream.key && !key.as_str().is_empty(),
                 "an upstream's key does not match its definition",
             )?;
             let Timeouts {

@@ -1,0 +1,225 @@
+//! Upstreams: from a server as written to how the data plane reaches it.
+
+use mcpc_config::{Era, HttpServer, Server, StartWhen, StdioServer, Timeouts, Url};
+use mcpc_plan::{
+    ContentKey, HttpTransport, Restart, Scheme, Start, StdioTransport, Template, Transport,
+    Upstream,
+};
+
+use crate::resolve::ResolvedServer;
+
+pub(super) fn lower(server: &ResolvedServer<'_>) -> Upstream {
+    let (transport, era) = match server.server {
+        Server::Stdio(stdio) => (Transport::Stdio(lower_stdio(stdio)), stdio.era),
+        Server::Http(http) => (Transport::Http(lower_http(http)), http.era),
+        // `check` refuses replicas; the first one stands for all so that this pass stays total.
+        Server::Replicated(replicated) => {
+            let url = replicated.replicas.first().map(|replica| &replica.url);
+            let headers = headers(&replicated.headers);
+            (Transport::Http(lower_url(url, headers)), replicated.era)
+        }
+    };
+    let era = match era {
+        Era::Auto => mcpc_plan::Era::Auto,
+        Era::Modern => mcpc_plan::Era::Modern,
+        Era::Legacy => mcpc_plan::Era::Legacy,
+    };
+    Upstream {
+        name: server.name.into(),
+        key: ContentKey::of(&transport, era),
+        transport,
+        era,
+        timeouts: timeouts(server.server.timeouts()),
+    }
+}
+
+fn timeouts(timeouts: &Timeouts) -> mcpc_plan::Timeouts {
+    mcpc_plan::Timeouts {
+        connect_ms: timeouts.connect.as_ms(),
+        first_byte_ms: timeouts.first_byte.as_ms(),
+        idle_ms: timeouts.idle.as_ms(),
+        total_ms: timeouts.total.as_ms(),
+    }
+}
+
+fn lower_stdio(stdio: &StdioServer) -> StdioTransport {
+    StdioTransport {
+        command: stdio.command.as_str().into(),
+        args: stdio.args.iter().map(|arg| arg.as_str().into()).collect(),
+        env: stdio
+            .env
+            .iter()
+            .map(|(name, value)| (name.as_str().into(), template(value.template())))
+            .collect(),
+        cwd: stdio.cwd.as_deref().map(Into::into),
+        start: Start {
+            timeout_ms: stdio.start.timeout.as_ms(),
+            when: match stdio.start.when {
+                StartWhen::Eager => mcpc_plan::StartWhen::Eager,
+                StartWhen::Lazy => mcpc_plan::StartWhen::Lazy,
+            },
+        },
+        restart: Restart {
+            at_most: stdio.restart.at_most,
+            within_ms: stdio.restart.within.as_ms(),
+            backoff_from_ms: stdio.restart.backoff.from.as_ms(),
+            backoff_to_ms: stdio.restart.backoff.to.as_ms(),
+        },
+    }
+}
+
+/// A template without placeholders.
+fn template(text: &str) -> Template {
+    Template([mcpc_plan::Part::Text(text.into())].into())
+}
+
+type Headers = Box<[(Box<str>, Template)]>;
+
+fn headers(written: &std::collections::BTreeMap<String, mcpc_config::Secret>) -> Headers {
+    let mut headers: Vec<(Box<str>, Template)> = written
+        .iter()
+        .map(|(name, value)| {
+            let template = template(value.template());
+            (name.to_ascii_lowercase().into(), template)
+        })
+        .collect();
+    headers.sort_by(|(a, _), (b, _)| a.cmp(b));
+    headers.into()
+}
+
+fn lower_http(http: &HttpServer) -> HttpTransport {
+    lower_url(Some(&http.url), headers(&http.headers))
+}
+
+fn lower_url(url: Option<&Url>, headers: Headers) -> HttpTransport {
+    let url = UrlParts::of(url.map_or("", Url::as_str));
+    let standard = match url.scheme {
+        Scheme::Http => 80,
+        Scheme::Https => 443,
+    };
+    let port = url.port.unwrap_or(standard);
+    let bracketed = if url.host.contains(':') {
+        format!("[{}]", url.host)
+    } else {
+        url.host.clone()
+    };
+    let authority = if port == standard {
+        bracketed
+    } else {
+        format!("{bracketed}:{port}")
+    };
+    HttpTransport {
+        scheme: url.scheme,
+        host: url.host.into(),
+        port,
+        authority: authority.into(),
+        path: url.path.into(),
+        headers,
+    }
+}
+
+/// The parts of a URL. `mcpc_config::Url` has checked scheme, host and port already, so that this
+/// only cuts.
+pub(crate) struct UrlParts {
+    pub(crate) scheme: Scheme,
+    /// In lower case, without brackets.
+    pub(crate) host: String,
+    pub(crate) port: Option<u16>,
+    pub(crate) path: String,
+}
+
+impl UrlParts {
+    pub(crate) fn of(url: &str) -> Self {
+        let (scheme, rest) = match url.strip_prefix("https://") {
+            Some(rest) => (Scheme::Https, rest),
+            None => (Scheme::Http, url.strip_prefix("http://").unwrap_or(url)),
+        };
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        let (host, port) = match authority
+            .strip_prefix('[')
+            .and_then(|v6| v6.split_once(']'))
+        {
+            Some((host, port)) => (host, port.strip_prefix(':')),
+            None => match authority.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (authority, None),
+            },
+        };
+        Self {
+            scheme,
+            host: host.to_ascii_lowercase(),
+            port: port.and_then(|port| port.parse().ok()),
+            path: if path.starts_with('/') {
+                path.to_owned()
+            } else {
+                format!("/{path}")
+            },
+        }
+    }
+
+    /// Whether the host is this machine, as far as its text tells.
+    pub(crate) fn is_loopback(&self) -> bool {
+        let name = self.host.trim_end_matches('.');
+        let address = self.host.parse::<std::net::IpAddr>();
+        name == "localhost"
+            || name.ends_with(".localhost")
+            || address.is_ok_and(|ip| ip.is_loopback())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_cut_into_what_a_request_needs() {
+        for (url, host, port, authority, path) in [
+            ("http://h", "h", 80, "h", "/"),
+            (
+                "https://H.example/Mcp",
+                "h.example",
+                443,
+                "h.example",
+                "/Mcp",
+            ),
+            ("https://h:443/a?b=/c:1", "h", 443, "h", "/a?b=/c:1"),
+            ("http://h:443?x=1", "h", 443, "h:443", "/?x=1"),
+            ("http://[::1]/x", "::1", 80, "[::1]", "/x"),
+            (
+                "https://[FE80::1]:8443",
+                "fe80::1",
+                8443,
+                "[fe80::1]:8443",
+                "/",
+            ),
+        ] {
+            let lowered = Url::parse(url).map(|url| lower_url(Some(&url), Box::default()));
+            let parts = lowered.map(|http| {
+                (
+                    http.host.to_string(),
+                    http.port,
+                    http.authority.to_string(),
+                    http.path.to_string(),
+                )
+            });
+            let expected = (host.to_owned(), port, authority.to_owned(), path.to_owned());
+            assert_eq!(parts, Ok(expected), "{url}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_told_from_the_text_alone() {
+        for (url, loopback) in [
+            ("http://localhost:1/", true),
+            ("http://127.8.0.1", true),
+            ("http://[::1]", true),
+            ("http://a.localhost", true),
+            ("http://10.0.0.1", false),
+            ("http://localhost.example", false),
+            ("http://0.0.0.0", false),
+        ] {
+            assert_eq!(UrlParts::of(url).is_loopback(), loopback, "{url}");
+        }
+    }
+}
