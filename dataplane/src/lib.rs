@@ -12,10 +12,14 @@
 
 mod body;
 mod call;
+mod directory;
 mod failure;
 mod gateway;
+mod hub;
+mod join;
 mod json;
 mod level;
+mod list;
 mod message;
 mod params;
 mod policy;
@@ -23,6 +27,7 @@ mod profile;
 mod reach;
 mod reply;
 mod secret;
+mod snapshot;
 mod status;
 mod upstream;
 

@@ -1,0 +1,338 @@
+//! Lists of several upstreams under one endpoint: asked in parallel, each with its own deadline,
+//! merged in the order of the plan.
+//!
+//! Owns fetching, filtering, renaming and merging list entries. One upstream that does not answer
+//! costs its own part and nothing else; the merged list says whose part is missing. Entries stay
+//! bytes, so fields that this build does not know are never lost.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use mcpc_plan::{Limits, MemberId, Names};
+use tokio::time::{Instant, timeout_at};
+
+use crate::call::{Answer, Call, Era, Event, Leave, Reply};
+use crate::failure::Failure;
+use crate::join;
+use crate::json;
+use crate::params::Params;
+use crate::policy;
+use crate::snapshot::{Served, ServedMember};
+
+/// How long a list waits for one upstream at most; its own first-byte time may be shorter.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// What is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Tools,
+    Prompts,
+    Resources,
+    Templates,
+}
+
+impl Kind {
+    /// The kind that a method lists.
+    pub(crate) fn of_method(method: &[u8]) -> Option<Self> {
+        [Self::Tools, Self::Prompts, Self::Resources, Self::Templates]
+            .into_iter()
+            .find(|kind| kind.method().as_bytes() == method)
+    }
+
+    pub(crate) fn method(self) -> &'static str {
+        match self {
+            Self::Tools => "tools/list",
+            Self::Prompts => "prompts/list",
+            Self::Resources => "resources/list",
+            Self::Templates => "resources/templates/list",
+        }
+    }
+
+    /// The member of the result that holds the entries.
+    pub(crate) fn entries(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Prompts => "prompts",
+            Self::Resources => "resources",
+            Self::Templates => "resourceTemplates",
+        }
+    }
+
+    fn capability(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Prompts => "prompts",
+            Self::Resources | Self::Templates => "resources",
+        }
+    }
+
+    /// The member of an entry that names it.
+    fn key(self) -> &'static [u8] {
+        match self {
+            Self::Tools | Self::Prompts => b"name",
+            Self::Resources => b"uri",
+            Self::Templates => b"uriTemplate",
+        }
+    }
+}
+
+/// The merged list of an endpoint.
+pub(crate) struct Merged {
+    /// The entries, separated by commas.
+    pub(crate) entries: Vec<u8>,
+    /// How many there are.
+    pub(crate) count: usize,
+    /// For how long every part may be cached, in milliseconds (2026-07-28 Caching: the least).
+    pub(crate) ttl_ms: u64,
+    /// Whether every part may be shared between callers.
+    pub(crate) is_public: bool,
+    /// The servers whose part is missing.
+    pub(crate) missing: Vec<Box<str>>,
+}
+
+/// One upstream's part of a list.
+struct Part {
+    entries: Vec<Bytes>,
+    ttl_ms: u64,
+    is_public: bool,
+}
+
+/// Asks every member and merges what comes.
+///
+/// # Errors
+/// The first member's failure if not one member answered: a failure is never shown as an empty list.
+pub(crate) async fn merge(served: &Arc<Served>, kind: Kind) -> Result<Merged, Failure> {
+    let asks = served
+        .members
+        .iter()
+        .map(|member| -> join::Boxed<'_, _> { Box::pin(fetch(served, member, kind)) });
+    let parts = join::all(asks.collect()).await;
+    let mut merged = Merged {
+        entries: Vec::new(),
+        count: 0,
+        ttl_ms: u64::MAX,
+        is_public: true,
+        missing: Vec::new(),
+    };
+    let mut listed: Vec<(Box<str>, MemberId)> = Vec::new();
+    let mut seen = HashSet::new();
+    let mut failure = None;
+    for ((index, member), part) in served.members.iter().enumerate().zip(parts) {
+        match part {
+            Ok(part) => {
+                merged.ttl_ms = merged.ttl_ms.min(part.ttl_ms);
+                merged.is_public &= part.is_public;
+                for entry in &part.entries {
+                    let Some(name) = merged.add(kind, member, entry, &mut seen) else {
+                        continue;
+                    };
+                    if let Some(id) = MemberId::new(index) {
+                        listed.push((name, id));
+                    }
+                }
+            }
+            Err(why) => {
+                tracing::warn!(server = %member.name, list = kind.method(), failure = ?why, "list is missing a part");
+                failure = failure.or(Some(why));
+                merged.missing.push(member.name.clone());
+            }
+        }
+    }
+    if merged.missing.len() == served.members.len()
+        && let Some(failure) = failure
+    {
+        return Err(failure);
+    }
+    // What is missing now may be there in a moment.
+    if !merged.missing.is_empty() || merged.ttl_ms == u64::MAX {
+        merged.ttl_ms = 0;
+    }
+    match kind {
+        Kind::Resources => served.directory.learn_uris(listed.into_iter()),
+        Kind::Templates => served.directory.learn_templates(listed.into_iter()),
+        Kind::Tools | Kind::Prompts => {}
+    }
+    Ok(merged)
+}
+
+impl Merged {
+    /// Adds an entry under the name that clients see. Answers the upstream's own name or URI,
+    /// or nothing if the entry is not exposed, has no name, or its name is taken.
+    fn add(
+        &mut self,
+        kind: Kind,
+        member: &ServedMember,
+        entry: &Bytes,
+        seen: &mut HashSet<String>,
+    ) -> Option<Box<str>> {
+        let mut span = None;
+        json::members(entry, u32::MAX, |part| {
+            if part.key == kind.key() {
+                span = Some(part.value);
+            }
+        })
+        .ok()?;
+        let span = span?;
+        let name = json::text(entry.get(span.clone())?)?;
+        let rename = |names: &Names| {
+            names
+                .expose(&member.plan.prefix, &name)
+                .map(|exposed| exposed.into_owned())
+        };
+        let exposed = match kind {
+            Kind::Tools => rename(&member.plan.tools)?,
+            Kind::Prompts => rename(&member.plan.prompts)?,
+            Kind::Resources | Kind::Templates => member
+                .plan
+                .resources
+                .allows(&name)
+                .then(|| name.clone().into_owned())?,
+        };
+        if seen.contains(&exposed) {
+            return None;
+        }
+        if self.count > 0 {
+            self.entries.push(b',');
+        }
+        self.count += 1;
+        self.entries.extend_from_slice(entry.get(..span.start)?);
+        json::write_text(&mut self.entries, &exposed);
+        self.entries.extend_from_slice(entry.get(span.end..)?);
+        seen.insert(exposed);
+        Some(name.as_ref().into())
+    }
+}
+
+/// All pages of one member's list, within its deadline.
+async fn fetch(served: &Served, member: &ServedMember, kind: Kind) -> Result<Part, Failure> {
+    let wait = WAIT_MAX.min(Duration::from_millis(member.timeouts.first_byte_ms));
+    let deadline = Instant::now() + wait;
+    match timeout_at(deadline, pages(served, member, kind, deadline)).await {
+        Ok(part) => part,
+        Err(_) => Err(Failure::FirstByteTimeout),
+    }
+}
+
+async fn pages(
+    served: &Served,
+    member: &ServedMember,
+    kind: Kind,
+    deadline: Instant,
+) -> Result<Part, Failure> {
+    let mut part = Part {
+        entries: Vec::new(),
+        ttl_ms: u64::MAX,
+        is_public: true,
+    };
+    let profile = member.upstream.profile(deadline).await?;
+    if !profile.has(kind.capability()) {
+        return Ok(part);
+    }
+    let mut cursor: Option<String> = None;
+    for _ in 0..served.limits.list_pages {
+        let call = call(member, kind, cursor.as_deref(), deadline);
+        let answer = member
+            .upstream
+            .send(call, policy::permit(served.access))
+            .await?;
+        let result = match reply(answer).await? {
+            Reply::Result(result) => result,
+            Reply::Error(error) if is_not_offered(&error) => return Ok(part),
+            Reply::Error(_) => return Err(Failure::Refused),
+        };
+        cursor = part.take(kind, &result, &served.limits)?;
+        if cursor.is_none() {
+            return Ok(part);
+        }
+    }
+    tracing::warn!(server = %member.name, list = kind.method(), "list has too many pages and was cut");
+    Ok(part)
+}
+
+fn call(member: &ServedMember, kind: Kind, cursor: Option<&str>, deadline: Instant) -> Call {
+    let params = cursor.and_then(|cursor| {
+        let mut text = b"{\"cursor\":".to_vec();
+        json::write_text(&mut text, cursor);
+        text.push(b'}');
+        Params::read(Some(text.into()), 8).ok()
+    });
+    Call {
+        method: Bytes::from_static(kind.method().as_bytes()),
+        name: None,
+        params: params.unwrap_or_else(Params::empty),
+        // The gateway's own question: what a modern upstream needs in `_meta` is written on the way.
+        era: Era::Legacy,
+        log_level: None,
+        mirrored: Vec::new(),
+        leave: Leave::Cancels,
+        deadline,
+        timeouts: member.timeouts.clone(),
+    }
+}
+
+/// The reply of a call of which nobody wants the notifications.
+pub(crate) async fn reply(answer: Answer) -> Result<Reply, Failure> {
+    match answer {
+        Answer::Done(reply) => Ok(reply),
+        Answer::Stream(mut events) => loop {
+            if let Event::Done(reply) = events.next().await? {
+                return Ok(reply);
+            }
+        },
+    }
+}
+
+/// An upstream without this method says -32601; some say -32602 instead.
+fn is_not_offered(error: &Bytes) -> bool {
+    let mut code = None;
+    let walk = json::members(error, u32::MAX, |member| {
+        if member.key == b"code" {
+            code = error.get(member.value).map(<[u8]>::to_vec);
+        }
+    });
+    walk.is_ok() && matches!(code.as_deref(), Some(b"-32601" | b"-32602"))
+}
+
+impl Part {
+    /// Takes one page; answers the next page's cursor.
+    fn take(
+        &mut self,
+        kind: Kind,
+        result: &Bytes,
+        limits: &Limits,
+    ) -> Result<Option<String>, Failure> {
+        let mut entries = None;
+        let mut cursor = None;
+        let mut ttl_ms = 0;
+        let mut is_public = false;
+        let raw = |range| result.get(range).unwrap_or_default();
+        json::members(result, u32::MAX, |member| match member.key {
+            key if key == kind.entries().as_bytes() => entries = Some(member.value),
+            b"nextCursor" => {
+                cursor = json::text(raw(member.value)).map(std::borrow::Cow::into_owned)
+            }
+            b"ttlMs" => {
+                ttl_ms = std::str::from_utf8(raw(member.value))
+                    .ok()
+                    .and_then(|n| n.parse().ok())
+                    .unwrap_or(0)
+            }
+            b"cacheScope" => is_public = raw(member.value) == b"\"public\"",
+            _ => {}
+        })
+        .map_err(|_| Failure::Garbage)?;
+        let entries = result.slice(entries.ok_or(Failure::Garbage)?);
+        let room = usize::try_from(limits.list_items).unwrap_or(usize::MAX);
+        json::elements(&entries, u32::MAX, |range| {
+            if self.entries.len() < room {
+                self.entries.push(entries.slice(range));
+            }
+        })
+        .map_err(|_| Failure::Garbage)?;
+        self.ttl_ms = self.ttl_ms.min(ttl_ms);
+        self.is_public &= is_public;
+        Ok(cursor.filter(|_| self.entries.len() < room))
+    }
+}

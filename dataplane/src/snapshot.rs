@@ -1,0 +1,87 @@
+//! A plan with everything that a request needs to be served by it: one pointer, taken once.
+//!
+//! Owns the form in which a plan is looked up. Immutable, but for the directories of resource URIs,
+//! which are learned. Made by `gateway` when it prepares a plan; dropped when the last request that
+//! holds it has ended.
+
+use std::sync::Arc;
+
+use mcpc_plan::{Access, Digest, Endpoint, Found, Limits, Listener, MemberId, Timeouts};
+
+use crate::directory::Directory;
+use crate::hub::Hub;
+use crate::upstream::Upstream;
+
+/// The live plan.
+pub(crate) struct Snapshot {
+    pub(crate) digest: Digest,
+    pub(crate) listener: Listener,
+    pub(crate) limits: Limits,
+    /// Sorted by path, as in the plan.
+    pub(crate) endpoints: Box<[Arc<Served>]>,
+}
+
+/// One endpoint of a plan, ready to serve.
+pub(crate) struct Served {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) digest: Digest,
+    pub(crate) limits: Limits,
+    pub(crate) access: Access,
+    pub(crate) members: Box<[ServedMember]>,
+    /// Tells listening clients that a list has changed; lives as long as the path does.
+    pub(crate) hub: Arc<Hub>,
+    /// Which member owns which resource.
+    pub(crate) directory: Directory,
+}
+
+/// One member of an endpoint.
+pub(crate) struct ServedMember {
+    /// The server's name, for logs.
+    pub(crate) name: Box<str>,
+    /// Where it was written, for logs: `mcpc.yaml:12`.
+    pub(crate) place: Box<str>,
+    pub(crate) plan: mcpc_plan::Member,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) upstream: Arc<Upstream>,
+}
+
+impl Snapshot {
+    /// The endpoint at a path.
+    pub(crate) fn endpoint(&self, path: &str) -> Option<&Arc<Served>> {
+        let at = self
+            .endpoints
+            .binary_search_by(|served| served.endpoint.path.as_ref().cmp(path))
+            .ok()?;
+        self.endpoints.get(at)
+    }
+}
+
+impl Served {
+    /// The member with this id.
+    pub(crate) fn member(&self, id: MemberId) -> Option<&ServedMember> {
+        self.members.get(id.index())
+    }
+
+    /// Where an exposed tool name goes.
+    pub(crate) fn tool<'a>(&'a self, exposed: &'a str) -> Option<(&'a ServedMember, &'a str)> {
+        self.found(self.endpoint.find_tool(exposed))
+    }
+
+    /// Where an exposed prompt name goes.
+    pub(crate) fn prompt<'a>(&'a self, exposed: &'a str) -> Option<(&'a ServedMember, &'a str)> {
+        self.found(self.endpoint.find_prompt(exposed))
+    }
+
+    fn found<'a>(&'a self, found: Option<Found<'a>>) -> Option<(&'a ServedMember, &'a str)> {
+        let found = found?;
+        Some((self.member(found.member)?, found.name))
+    }
+
+    /// The only member, if there is one only.
+    pub(crate) fn sole(&self) -> Option<&ServedMember> {
+        match self.members.as_ref() {
+            [member] => Some(member),
+            _ => None,
+        }
+    }
+}
