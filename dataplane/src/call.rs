@@ -3,7 +3,11 @@
 //! Owns the terms that both sides share, whatever transport and era each speaks. N client adapters
 //! and M upstream adapters give all N × M pairs. Does not read or write any transport.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::failure::Failure;
@@ -17,13 +21,51 @@ pub(crate) enum Era {
     Legacy,
 }
 
-/// What it means when the client goes away before the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What it means when whoever waits for the answer goes away.
+#[derive(Clone, Debug)]
 pub(crate) enum Leave {
-    /// The upstream is told to stop (2026-07-28 §Cancellation: closing the stream cancels).
+    /// The upstream is told to stop (2026-07-28 Cancellation: closing the stream cancels).
     Cancels,
-    /// The upstream goes on (2025-11-25 §Transports: disconnection is not cancellation).
-    GoesOn,
+    /// The upstream goes on unless the client has said otherwise in the meantime (2025-11-25
+    /// Transports: disconnection is not cancellation, `notifications/cancelled` is).
+    AsTold(Arc<Flight>),
+}
+
+impl Leave {
+    /// Whether the upstream is to be told, now that nobody waits any more.
+    pub(crate) fn cancels(&self) -> bool {
+        match self {
+            Self::Cancels => true,
+            Self::AsTold(flight) => flight.is_cancelled(),
+        }
+    }
+}
+
+/// A legacy client's call in flight, which another request may cancel.
+#[derive(Debug, Default)]
+pub(crate) struct Flight {
+    cancelled: AtomicBool,
+    wake: Notify,
+}
+
+impl Flight {
+    /// Cancels the call.
+    pub(crate) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    /// Whether the call was cancelled.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Waits until the call is cancelled. There is one waiter: the task that serves the call.
+    pub(crate) async fn cancelled(&self) {
+        while !self.is_cancelled() {
+            self.wake.notified().await;
+        }
+    }
 }
 
 /// One request on its way to one upstream, in terms that no transport owns.
