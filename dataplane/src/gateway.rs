@@ -83,7 +83,18 @@ impl Gateway {
 
     /// What the status page shows.
     pub fn status(&self) -> Status {
-        Status {}
+        Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            uptime_ms: 0,
+            phase: crate::Phase::Starting,
+            address: self.address(),
+            connections: 0,
+            live: None,
+            refused: None,
+            endpoints: Vec::new(),
+            upstreams: Vec::new(),
+        }
     }
 
     /// Stops accepting, lets in-flight calls finish within the grace, stops children.

@@ -21,6 +21,7 @@ mod json;
 mod level;
 mod list;
 mod message;
+mod origin;
 mod params;
 mod policy;
 mod profile;
@@ -29,9 +30,14 @@ mod reply;
 mod secret;
 mod snapshot;
 mod status;
+mod timestamp;
 mod upstream;
 
 pub use gateway::{Gateway, Options, Refusal, Swapped};
 pub use reach::{Dialed, Ended, Launch, Process, Reach, ReachFuture, Signals, Target};
 pub use secret::Secret;
-pub use status::Status;
+pub use status::{
+    Components, EndpointStatus, Health, HealthStatus, ListenerHealth, Live, Phase, PlanHealth,
+    Readiness, Refused, Status, UpstreamHealth, UpstreamState, UpstreamStatus,
+};
+pub use timestamp::Timestamp;

@@ -1,7 +1,390 @@
 //! What operators see: the live plan, the refused one, and the state of every upstream.
+//!
+//! Owns the documents of the admin listener; `mcpc status` reads the same types back. Does not
+//! gather what they say (`gateway` does) and does not serve them (`admin` does). Carries codes and
+//! names only, never a configuration value.
 
-use serde::Serialize;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use mcpc_plan::{Digest, Era};
+use serde::{Deserialize, Serialize};
+
+use crate::timestamp::Timestamp;
 
 /// The status document, served by `/status`.
-#[derive(Clone, Debug, Serialize)]
-pub struct Status {}
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The version of the gateway.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// How long it has run, in milliseconds.
+    pub uptime_ms: u64,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// Where clients connect.
+    pub address: SocketAddr,
+    /// How many clients are connected.
+    pub connections: u32,
+    /// The plan that is executed.
+    pub live: Option<Live>,
+    /// The last plan that was refused since the live one was committed.
+    pub refused: Option<Refused>,
+    /// What clients can connect to.
+    pub endpoints: Vec<EndpointStatus>,
+    /// What is behind it.
+    pub upstreams: Vec<UpstreamStatus>,
+}
+
+/// Where the gateway is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Not yet serving.
+    Starting,
+    /// The listeners accept.
+    Serving,
+    /// Shutting down: in-flight calls finish, new connections are not taken.
+    Draining,
+}
+
+/// The plan that is executed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Live {
+    /// Which one.
+    pub digest: Digest,
+    /// Since when.
+    pub since: Timestamp,
+    /// Where it came from, for example `mcpc.yaml`.
+    pub source: String,
+}
+
+/// A plan, or a configuration that did not become one, that changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Which one, if it became a plan at all.
+    pub digest: Option<Digest>,
+    /// Why, as a code.
+    pub code: String,
+    /// Why, in words.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// An endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointStatus {
+    /// Its path.
+    pub path: String,
+    /// The names of the servers behind it.
+    pub servers: Vec<String>,
+}
+
+/// An upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamStatus {
+    /// Its name in the configuration.
+    pub name: String,
+    /// How it is.
+    pub state: UpstreamState,
+    /// Since when it is so.
+    pub since: Timestamp,
+    /// The era it speaks, once known.
+    pub era: Option<Era>,
+    /// How long its last answer took, in milliseconds.
+    pub latency_ms: Option<u64>,
+    /// Calls that wait for its answer.
+    pub in_flight: u32,
+    /// How often its process was started again.
+    pub restarts: u32,
+    /// Its process id, if it is a running child.
+    pub pid: Option<u32>,
+    /// The code of its last failure.
+    pub last_error: Option<String>,
+}
+
+/// How an upstream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UpstreamState {
+    /// Nobody has needed it yet.
+    Idle,
+    /// It is being connected to or started.
+    Starting,
+    /// The last thing it did was to answer.
+    Ready,
+    /// The last thing it did was to fail; the next call tries again.
+    Failing,
+    /// It failed too often; calls are refused until its pause is over.
+    Down,
+    /// It left the plan, and its last calls finish.
+    Draining,
+}
+
+/// The health document, served by `/health`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// The sum of the components.
+    pub status: HealthStatus,
+    /// The parts.
+    pub components: Components,
+}
+
+/// How a component, or the whole, is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthStatus {
+    /// As it should be.
+    Ok,
+    /// It works in part.
+    Degraded,
+    /// It does not work.
+    Unavailable,
+}
+
+/// The parts of the gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Components {
+    /// The door for clients.
+    pub listener: ListenerHealth,
+    /// The plan.
+    pub plan: PlanHealth,
+    /// Every upstream by name.
+    pub upstreams: BTreeMap<String, UpstreamHealth>,
+}
+
+/// The door for clients.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerHealth {
+    /// How it is.
+    pub status: HealthStatus,
+    /// Where it is.
+    pub address: SocketAddr,
+    /// How many clients are connected.
+    pub connections: u32,
+}
+
+/// The plan. A refused newer one leaves it degraded: what is executed is not what was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanHealth {
+    /// How it is.
+    pub status: HealthStatus,
+    /// The live one.
+    pub live: Option<Live>,
+    /// The refused one.
+    pub refused: Option<Refused>,
+}
+
+/// An upstream and how it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamHealth {
+    /// How it is, in the terms of the other components.
+    pub status: HealthStatus,
+    /// The details.
+    #[serde(flatten)]
+    pub upstream: UpstreamStatus,
+}
+
+/// The readiness document, served by `/readyz`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readiness {
+    /// Whether clients can be sent here.
+    pub ready: bool,
+    /// Where the gateway is in its life.
+    pub phase: Phase,
+    /// The live plan.
+    pub live: Option<Digest>,
+    /// The refused plan.
+    pub refused: Option<Refused>,
+    /// The state of every upstream by name. A dead one does not make the gateway unready.
+    pub upstreams: BTreeMap<String, UpstreamState>,
+}
+
+impl Status {
+    /// What `/health` says.
+    pub fn health(&self) -> Health {
+        let listener = match self.phase {
+            Phase::Serving => HealthStatus::Ok,
+            Phase::Starting | Phase::Draining => HealthStatus::Unavailable,
+        };
+        let plan = match (&self.live, &self.refused) {
+            (None, _) => HealthStatus::Unavailable,
+            (Some(_), Some(_)) => HealthStatus::Degraded,
+            (Some(_), None) => HealthStatus::Ok,
+        };
+        let upstreams: BTreeMap<_, _> = self
+            .upstreams
+            .iter()
+            .map(|upstream| (upstream.name.clone(), UpstreamHealth::of(upstream)))
+            .collect();
+        let all_well = upstreams.values().all(|it| it.status == HealthStatus::Ok);
+        let status = match (listener, plan) {
+            (HealthStatus::Ok, HealthStatus::Ok) if all_well => HealthStatus::Ok,
+            (HealthStatus::Unavailable, _) | (_, HealthStatus::Unavailable) => {
+                HealthStatus::Unavailable
+            }
+            (HealthStatus::Ok | HealthStatus::Degraded, _) => HealthStatus::Degraded,
+        };
+        Health {
+            status,
+            components: Components {
+                listener: ListenerHealth {
+                    status: listener,
+                    address: self.address,
+                    connections: self.connections,
+                },
+                plan: PlanHealth {
+                    status: plan,
+                    live: self.live.clone(),
+                    refused: self.refused.clone(),
+                },
+                upstreams,
+            },
+        }
+    }
+
+    /// What `/readyz` says.
+    pub fn readiness(&self) -> Readiness {
+        Readiness {
+            ready: self.phase == Phase::Serving && self.live.is_some(),
+            phase: self.phase,
+            live: self.live.as_ref().map(|live| live.digest.clone()),
+            refused: self.refused.clone(),
+            upstreams: self
+                .upstreams
+                .iter()
+                .map(|upstream| (upstream.name.clone(), upstream.state))
+                .collect(),
+        }
+    }
+}
+
+impl UpstreamHealth {
+    fn of(upstream: &UpstreamStatus) -> Self {
+        let status = match upstream.state {
+            // An upstream that leaves is no part of what the plan promises.
+            UpstreamState::Idle
+            | UpstreamState::Starting
+            | UpstreamState::Ready
+            | UpstreamState::Draining => HealthStatus::Ok,
+            UpstreamState::Failing => HealthStatus::Degraded,
+            UpstreamState::Down => HealthStatus::Unavailable,
+        };
+        Self {
+            status,
+            upstream: upstream.clone(),
+        }
+    }
+}
+
+/// A status for tests: serving a plan, with these upstreams.
+#[cfg(test)]
+pub(crate) fn serving(upstreams: &[(&str, UpstreamState)]) -> Status {
+    let since = Timestamp::from_unix_ms(1_785_196_800_000);
+    Status {
+        version: "0.0.0".into(),
+        pid: 7,
+        uptime_ms: 1234,
+        phase: Phase::Serving,
+        address: SocketAddr::from(([127, 0, 0, 1], 8080)),
+        connections: 0,
+        live: Some(Live {
+            digest: Digest::of(b"live"),
+            since,
+            source: "mcpc.yaml".into(),
+        }),
+        refused: None,
+        endpoints: vec![EndpointStatus {
+            path: "/mcp".into(),
+            servers: upstreams.iter().map(|(name, _)| (*name).into()).collect(),
+        }],
+        upstreams: upstreams
+            .iter()
+            .map(|(name, state)| UpstreamStatus {
+                name: (*name).into(),
+                state: *state,
+                since,
+                era: None,
+                latency_ms: None,
+                in_flight: 0,
+                restarts: 0,
+                pid: None,
+                last_error: None,
+            })
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn refused() -> Refused {
+        Refused {
+            digest: None,
+            code: "MCPC9601".into(),
+            reason: "secret is missing".into(),
+            at: Timestamp::from_unix_ms(1),
+        }
+    }
+
+    #[test]
+    fn a_dead_upstream_degrades_health_but_not_readiness() {
+        let status = serving(&[("a", UpstreamState::Ready), ("b", UpstreamState::Down)]);
+        let health = status.health();
+        assert_eq!(health.status, HealthStatus::Degraded);
+        assert_eq!(
+            health.components.upstreams.get("b").unwrap().status,
+            HealthStatus::Unavailable
+        );
+        assert!(status.readiness().ready);
+    }
+
+    #[test]
+    fn all_well_is_ok() {
+        let status = serving(&[("a", UpstreamState::Ready), ("b", UpstreamState::Idle)]);
+        assert_eq!(status.health().status, HealthStatus::Ok);
+    }
+
+    #[test]
+    fn a_refused_plan_degrades_but_stays_ready() {
+        let mut status = serving(&[]);
+        status.refused = Some(refused());
+        assert_eq!(status.health().status, HealthStatus::Degraded);
+        assert!(status.readiness().ready);
+        assert_eq!(status.readiness().refused, Some(refused()));
+    }
+
+    #[test]
+    fn without_a_plan_or_while_draining_it_is_not_ready() {
+        let mut status = serving(&[]);
+        status.phase = Phase::Draining;
+        assert!(!status.readiness().ready);
+        assert_eq!(status.health().status, HealthStatus::Unavailable);
+        let mut status = serving(&[]);
+        status.live = None;
+        assert!(!status.readiness().ready);
+        assert_eq!(status.health().status, HealthStatus::Unavailable);
+    }
+
+    #[test]
+    fn every_document_comes_back_from_its_json() {
+        let mut status = serving(&[("a", UpstreamState::Failing)]);
+        status.refused = Some(refused());
+        let json = serde_json::to_string(&status).unwrap();
+        assert_eq!(serde_json::from_str::<Status>(&json).unwrap(), status);
+        let json = serde_json::to_string(&status.health()).unwrap();
+        assert_eq!(
+            serde_json::from_str::<Health>(&json).unwrap(),
+            status.health()
+        );
+        let json = serde_json::to_string(&status.readiness()).unwrap();
+        assert_eq!(
+            serde_json::from_str::<Readiness>(&json).unwrap(),
+            status.readiness()
+        );
+    }
+}
