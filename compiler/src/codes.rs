@@ -58,6 +58,13 @@ codes! {
     TAG 1016 "a YAML tag is used"
     DIRECTIVE 1017 "a YAML directive is used"
     NOT_FINITE 1018 "a number is not finite"
+
+    PLACEHOLDER 2001 "a placeholder is not well formed"
+    UNSET 2002 "a variable is not set"
+    VAULT 2003 "values from a vault are not supported"
+    FILE_OUTSIDE_SECRET 2004 "only a secret can come from a file"
+    STRAY_DOLLAR 2005 "a dollar sign starts no placeholder"
+
     UNKNOWN_SERVER 5001 "a name refers to no server"
     DUPLICATE_SERVER 5002 "a server is listed twice in one endpoint"
     DUPLICATE_PATH 5003 "two endpoints have the same path"

@@ -13,9 +13,12 @@ mod codes;
 mod decode;
 mod diagnostic;
 mod emit;
+mod expand;
+mod leaves;
 mod lower;
 mod parse;
 mod path;
+mod placeholder;
 mod references;
 mod resolve;
 mod scalar;
@@ -101,7 +104,9 @@ pub fn compile(input: &Input<'_>) -> Outcome {
 
 /// The passes in their order.
 fn run(input: &Input<'_>, sink: &mut Sink) -> Option<Plan> {
-    let tree = parse::parse(input.source, sink)?;
+    let mut tree = parse::parse(input.source, sink)?;
+    let leaves = leaves::leaves(&tree);
+    let _unknown = expand::expand(input, &mut tree, &leaves, sink);
     let decoded = decode::decode(tree, sink)?;
     let resolved = resolve::resolve(&decoded, input.overrides, sink);
     if sink.has_errors() {
