@@ -1,0 +1,103 @@
+// What the TypeScript client shares with the Python ones: the job, the checks, the lines. See play.py for the contract.
+
+import { readFileSync } from "node:fs";
+
+export const STEP_SECONDS = 15;
+
+export const loadJob = () => JSON.parse(readFileSync(process.argv[2], "utf8"));
+
+export function report(job, step, ok, detail, started) {
+  const line = {
+    client: job.client,
+    server: job.server,
+    step,
+    ok,
+    detail: String(detail).slice(0, 400),
+    ms: Math.round(performance.now() - started),
+  };
+  process.stdout.write(JSON.stringify(line) + "\n");
+}
+
+/** Summarises a result in wire shape: names listed, text carried, structured content, completion values. */
+export function seenOfResult(result) {
+  const named = (key, name) => (result[key] ?? []).map((item) => String(item[name]));
+  return {
+    names: [
+      ...named("tools", "name"),
+      ...named("prompts", "name"),
+      ...named("resources", "uri"),
+      ...named("resourceTemplates", "uriTemplate"),
+    ],
+    text: textsIn(result).join("\n"),
+    structured: result.structuredContent,
+    values: result.completion?.values ?? [],
+    error: result.isError ? "isError result" : null,
+  };
+}
+
+function textsIn(result) {
+  const blocks = [...(result.content ?? []), ...(result.messages ?? []).map((message) => message.content ?? {})];
+  const inBlocks = blocks.flatMap((block) => [block.text, block.resource?.text ?? block.resource?.blob]);
+  const inContents = (result.contents ?? []).map((content) => content.text ?? content.blob);
+  return [...inBlocks, ...inContents].filter((text) => text !== undefined).map(String);
+}
+
+/** Compares what was seen with what the play expects; an empty list is a pass. */
+export function problems(expect, seen) {
+  if (expect.error) return seen.error ? [] : ["expected an error, got a result"];
+  if (seen.error) return [`unexpected error: ${seen.error}: ${seen.text ?? ""}`];
+  const found = [];
+  for (const name of expect.names ?? [])
+    if (!seen.names?.includes(name)) found.push(`${name} is not listed among ${JSON.stringify(seen.names)}`);
+  for (const text of expect.text ?? [])
+    if (!seen.text?.includes(text)) found.push(`"${text}" is not in "${(seen.text ?? "").slice(0, 200)}"`);
+  for (const [key, value] of Object.entries(expect.structured ?? {}))
+    if (JSON.stringify(seen.structured?.[key]) !== JSON.stringify(value))
+      found.push(`structuredContent.${key} is not ${JSON.stringify(value)} in ${JSON.stringify(seen.structured)}`);
+  for (const value of expect.values ?? [])
+    if (!seen.values?.includes(value)) found.push(`"${value}" is not completed among ${JSON.stringify(seen.values)}`);
+  if (expect.progress !== undefined) found.push(...progressProblems(expect.progress, seen.progress ?? []));
+  if (expect.cancelled && !seen.cancelled) found.push("the call ended with a result although it was cancelled");
+  return found;
+}
+
+/** Progress must arrive, and must rise with every notification. */
+function progressProblems(wanted, values) {
+  if (values.length < wanted) return [`${values.length} progress notifications, expected ${wanted}`];
+  if (values.some((value, at) => at > 0 && value <= values[at - 1])) return [`progress does not rise: ${values}`];
+  return [];
+}
+
+export function inWords(seen) {
+  if (seen.error) return `${seen.error}: ${seen.text ?? ""}`.slice(0, 200);
+  if (seen.names?.length) return `${seen.names.length} listed`;
+  if (seen.progress) return `progress ${seen.progress}`;
+  if (seen.values?.length) return `completes to ${seen.values}`;
+  return (seen.note || seen.text || "answered").slice(0, 120);
+}
+
+const after = (seconds) =>
+  new Promise((_, reject) => {
+    setTimeout(() => reject(new Error("no answer in time")), seconds * 1000).unref();
+  });
+
+/** Runs the steps one after another; a failed step does not stop the next one. */
+export async function perform(job, perStep) {
+  for (const step of job.steps) {
+    const started = performance.now();
+    try {
+      const seen = await Promise.race([perStep(step), after(step.seconds ?? STEP_SECONDS)]);
+      const wrong = problems(step.expect ?? {}, seen);
+      report(job, step.step, wrong.length === 0, wrong.join("; ") || inWords(seen), started);
+    } catch (error) {
+      // A JSON-RPC error carries a number; anything else is the SDK giving up, which no play expects.
+      if (typeof error.code === "number") {
+        const seen = { error: `code ${error.code}`, text: error.message };
+        const wrong = problems(step.expect ?? {}, seen);
+        report(job, step.step, wrong.length === 0, wrong.join("; ") || inWords(seen), started);
+      } else {
+        report(job, step.step, false, `${error.name}: ${error.code ?? ""} ${error.message}`, started);
+      }
+    }
+  }
+}

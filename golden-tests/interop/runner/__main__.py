@@ -1,0 +1,167 @@
+"""The command line of the interop run."""
+
+import argparse
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from runner import hook, plays, table
+from runner.cells import Result, not_applicable, run_cell
+from runner.children import Children
+from runner.clients import clients as all_clients
+from runner.gateway import Gateway, build
+from runner.install import cache_folder, install
+from runner.upstreams import start_http, upstreams
+
+ALL = "all"
+
+
+def say(text):
+    """Prints at once, so that a long run can be followed."""
+    print(text, flush=True)
+
+
+def arguments():
+    """What the user asked for."""
+    parser = argparse.ArgumentParser(prog="golden-tests/interop/run", description=__doc__)
+    parser.add_argument("--only", action="append", metavar="SERVER", help="only this server (repeatable; `all` is the merged endpoint)")
+    parser.add_argument("--client", action="append", metavar="CLIENT", help="only this client (repeatable)")
+    parser.add_argument("--gateway", type=Path, metavar="PATH", help="use this mcpc instead of building one")
+    parser.add_argument("--direct", action="store_true", help="no gateway: each client drives each server itself")
+    parser.add_argument("--skip-hook", action="store_true", help="leave the pre-commit trial out")
+    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="cells run at once (default 2)")
+    parser.add_argument("--keep", action="store_true", help="keep the working folder and print its name")
+    parser.add_argument("--verbose", action="store_true", help="print every step")
+    return parser.parse_args()
+
+
+def main():
+    options = arguments()
+    # A plain TERM would end the run without stopping what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    folder = Path(tempfile.mkdtemp(prefix="mcpc-interop-"))
+    started = time.monotonic()
+    try:
+        with Children() as children:
+            results, servers, clients = drive(options, children, folder)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    finally:
+        if options.keep:
+            say(f"working folder: {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    return conclude(results, servers, clients, time.monotonic() - started)
+
+
+def drive(options, children, folder):
+    """Runs every cell that was asked for; returns the results and the table's rows and columns."""
+    tools = install(children, say)
+    environment = dict(os.environ) | {"NO_COLOR": "1"}
+    environment.pop("PYTHONPATH", None)  # the clients' interpreters must see their own packages only
+    wanted = [client for client in all_clients(tools) if not options.client or client.name in options.client]
+    servers = upstreams(tools, folder)
+    rows = [server.name for server in servers] + ([] if options.direct else [ALL])
+    check_names(options.only, rows, "server")
+    check_names(options.client, [client.name for client in all_clients(tools)], "client")
+    if options.only:
+        rows = [row for row in rows if row in options.only]
+    with (folder / "servers.log").open("w") as log:
+        for server in servers:
+            if server.argv:
+                start_http(children, server, log, environment)
+    if options.direct:
+        cells = direct_cells(servers, rows, wanted)
+        return run_cells(options, children, folder, environment, cells), rows, [client.name for client in wanted]
+    gateway = Gateway(options.gateway or build(children, say), folder, servers)
+    gateway.start(children, environment)
+    say("gateway: ready")
+    cells = gateway_cells(gateway, servers, rows, wanted)
+    results = run_cells(options, children, folder, environment, cells)
+    results += [Result("operator", "gateway", *line) for line in gateway.stop(children)]
+    if any(result.ok is False for result in results):
+        say(f"the end of the gateway's log:\n{gateway.tail()}")
+    rows, columns = rows + ["gateway"], [client.name for client in wanted] + ["operator"]
+    if not options.skip_hook and not options.only and not options.client:
+        results += [Result("pre-commit", "hook", *line) for line in hook.trial(children, tools, gateway.program, folder)]
+        rows, columns = rows + ["hook"], columns + ["pre-commit"]
+    return results, rows, columns
+
+
+def check_names(asked, known, what):
+    """A misspelt name must not look like a run with nothing to do."""
+    for name in asked or []:
+        if name not in known:
+            raise SystemExit(f"interop: there is no {what} called {name}; there are {', '.join(known)}")
+
+
+def gateway_cells(gateway, servers, rows, clients):
+    """Every client at every endpoint of the gateway, whatever era the server behind it speaks."""
+    for server in servers:
+        if server.name in rows:
+            steps = plays.steps_of(server.play)
+            for client in clients:
+                yield client, server.name, {"url": gateway.url(f"/{server.name}")}, steps, None
+    if ALL in rows:
+        steps = plays.merged(servers)
+        for client in clients:
+            yield client, ALL, {"url": gateway.url("/mcp")}, steps, None
+
+
+def direct_cells(servers, rows, clients):
+    """Every client at every server itself; without a gateway, the eras of the two must meet."""
+    for server in servers:
+        if server.name in rows:
+            steps = plays.steps_of(server.play)
+            for client in clients:
+                apart = client.era == "modern" and not server.modern
+                reason = "directly, this server speaks no revision the client opens with" if apart else None
+                yield client, server.name, server.target, steps, reason
+
+
+def run_cells(options, children, folder, environment, cells):
+    """Runs the cells, a few at once, and reports on each as its turn comes."""
+
+    def one(cell):
+        client, endpoint, target, steps, reason = cell
+        if reason:
+            return not_applicable(client, endpoint, steps, reason)
+        return run_cell(children, client, endpoint, target, steps, folder, environment)
+
+    results = []
+    with ThreadPoolExecutor(max_workers=max(1, options.jobs)) as pool:
+        for of_cell in pool.map(one, list(cells)):
+            first = of_cell[0]
+            say(f"  {first.server} x {first.client}: {table.cell(of_cell)}")
+            if options.verbose:
+                for result in of_cell:
+                    word = {True: "ok", False: "FAILED", None: "n/a"}[result.ok]
+                    say(f"    {word:6} {result.step}: {result.detail}")
+            results += of_cell
+    return results
+
+
+def conclude(results, servers, clients, seconds):
+    """Prints the table and the closing line, keeps every line for later, and picks the exit status."""
+    lines = "\n".join(json.dumps(dataclasses.asdict(result)) for result in results)
+    (cache_folder() / "interop-last.jsonl").write_text(lines + "\n", encoding="utf-8")
+    say("")
+    say(table.table(results, servers, clients))
+    say("")
+    for line in table.exclusions(results) + table.failures(results):
+        say(line)
+    passed = sum(result.ok is True for result in results)
+    failed = sum(result.ok is False for result in results)
+    say(f"{seconds:.0f} s")
+    say(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+sys.exit(main())

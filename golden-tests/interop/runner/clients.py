@@ -1,0 +1,54 @@
+"""The clients: how each is started, which era it opens with, and what it has no way to ask."""
+
+from dataclasses import dataclass, field
+
+REMOVED = {
+    "ping": "2026-07-28 has no ping",
+    "set_level": "2026-07-28 has no logging/setLevel; each request carries its own log level",
+}
+ONE_SHOT = {
+    "ping": "the command line has no method for ping",
+    "complete": "the command line has no method for completion",
+    "progress": "the command line does not show progress",
+    "cancel": "the command line does not cancel",
+    "parallel": "the command line makes one call per process",
+    "unlisted": "the command line refuses a tool that is not listed before it asks the server",
+}
+
+
+@dataclass
+class Client:
+    """One client; `cannot` maps what a step needs to the reason why this client does not do it.
+    A one-shot client is a process per step, which takes longer than a connection that stays."""
+
+    name: str
+    era: str
+    argv: list
+    cannot: dict = field(default_factory=dict)
+    env: dict = field(default_factory=dict)
+    one_shot: bool = False
+
+    def command(self, job):
+        """The command line with the job file in its place."""
+        return [job if word is JOB else word for word in self.argv]
+
+
+JOB = object()
+
+
+def clients(tools):
+    """All clients, in the order of the table's columns."""
+    python1 = [tools.python("mcp1"), tools.clients / "python1.py", JOB]
+    python2 = [tools.python("mcp2"), tools.clients / "python2.py", JOB]
+    typescript = [tools.node, tools.clients / "typescript.mjs", JOB, tools.node_folder]
+    inspector = [tools.python("mcp2"), tools.clients / "inspector.py", JOB, tools.node, tools.inspector]
+    quiet = {"MCP_INSPECTOR_SECRET_STORE": "memory"}
+    return [
+        Client("python-1", "legacy", python1),
+        Client("python-2-legacy", "legacy", python2),
+        Client("python-2-modern", "modern", python2, REMOVED),
+        Client("ts-legacy", "legacy", typescript),
+        Client("ts-modern", "modern", typescript, REMOVED),
+        Client("inspector-legacy", "legacy", inspector, ONE_SHOT, quiet, one_shot=True),
+        Client("inspector-modern", "modern", inspector, ONE_SHOT | REMOVED, quiet, one_shot=True),
+    ]
