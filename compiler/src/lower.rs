@@ -12,8 +12,7 @@ use std::collections::BTreeMap;
 
 use mcpc_config::{Config, Limits};
 use mcpc_plan::{
-    Access, AdminListener, Digest, Endpoint, FORMAT, Listener, Part, Plan, SecretUse, Transport,
-    Upstream,
+    Access, AdminListener, Digest, Endpoint, FORMAT, Listener, Plan, SecretUse, Upstream,
 };
 
 use crate::path::Path;
@@ -44,7 +43,7 @@ pub(crate) fn lower(resolved: &Resolved<'_>, source: &Source) -> Plan {
             .iter()
             .map(|endpoint| lower_endpoint(endpoint, resolved))
             .collect(),
-        secrets: secrets(&upstreams),
+        secrets: SecretUse::of(&upstreams),
         upstreams,
         access: Access::Open,
         limits: limits(&config.limits),
@@ -95,42 +94,6 @@ fn lower_endpoint(endpoint: &ResolvedEndpoint<'_>, resolved: &Resolved<'_>) -> E
         tools: routes::lower(endpoint, resolved, crate::resolve::Kind::Tools),
         prompts: routes::lower(endpoint, resolved, crate::resolve::Kind::Prompts),
     }
-}
-
-/// Every source that a template names, with the fields that hold it.
-fn secrets(upstreams: &[Upstream]) -> Box<[SecretUse]> {
-    let mut found: BTreeMap<&mcpc_plan::Source, (bool, Vec<Box<str>>)> = BTreeMap::new();
-    for upstream in upstreams {
-        let (key, fields) = match &upstream.transport {
-            Transport::Stdio(stdio) => ("env", &stdio.env),
-            Transport::Http(http) => ("headers", &http.headers),
-        };
-        for (name, template) in fields {
-            for part in &template.0 {
-                let Part::Reference {
-                    source, default, ..
-                } = part
-                else {
-                    continue;
-                };
-                let (required, consumers) = found.entry(source).or_default();
-                *required |= default.is_none();
-                consumers.push(format!("servers.{}.{key}.{name}", upstream.name).into());
-            }
-        }
-    }
-    let uses = found
-        .into_iter()
-        .map(|(source, (required, mut consumers))| {
-            consumers.sort_unstable();
-            consumers.dedup();
-            SecretUse {
-                source: source.clone(),
-                required,
-                consumers: consumers.into(),
-            }
-        });
-    uses.collect()
 }
 
 /// `servers.github` to `mcpc.yaml:12`. Only the name of the file: a plan must not depend on the

@@ -25,10 +25,7 @@ pub(super) fn members(endpoint: &ResolvedEndpoint<'_>, resolved: &Resolved<'_>) 
 }
 
 fn patterns(globs: &[Glob]) -> Box<[Pattern]> {
-    globs
-        .iter()
-        .map(|glob| Pattern::new(glob.as_str()))
-        .collect()
+    Pattern::sorted(globs.iter().map(|glob| Pattern::new(glob.as_str())))
 }
 
 fn names(filter: Option<&NameFilter>) -> Names {

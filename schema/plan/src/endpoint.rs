@@ -64,10 +64,10 @@ pub struct Member {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Names {
-    /// Only these; absent: all.
+    /// Only these, [sorted](Pattern::sorted); absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow: Option<Box<[Pattern]>>,
-    /// Not these.
+    /// Not these, sorted.
     pub deny: Box<[Pattern]>,
     /// New names, sorted by the upstream's own name.
     pub rename: Box<[Rename]>,
@@ -87,10 +87,10 @@ pub struct Rename {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Uris {
-    /// Only these; absent: all.
+    /// Only these, [sorted](Pattern::sorted); absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow: Option<Box<[Pattern]>>,
-    /// Not these.
+    /// Not these, sorted.
     pub deny: Box<[Pattern]>,
 }
 
@@ -138,11 +138,9 @@ pub struct Found<'a> {
 impl Names {
     /// Whether the upstream's own name is exposed at all.
     pub fn allows(&self, name: &str) -> bool {
-        let allowed = self
-            .allow
-            .as_ref()
-            .is_none_or(|allow| allow.iter().any(|pattern| pattern.matches(name)));
-        allowed && !self.deny.iter().any(|pattern| pattern.matches(name))
+        let allow = self.allow.as_deref();
+        allow.is_none_or(|allow| Pattern::any_matches(allow, name))
+            && !Pattern::any_matches(&self.deny, name)
     }
 
     /// The new name of an upstream's own name, if it has one.
@@ -154,19 +152,30 @@ impl Names {
         self.rename.get(index).map(|rename| rename.to.as_ref())
     }
 
+    /// Whether an own name that is not in the table of known names is taken by its prefix. A
+    /// renamed one answers to its new name only.
+    pub(crate) fn takes(&self, name: &str) -> bool {
+        !name.is_empty() && self.allows(name) && self.renamed(name).is_none()
+    }
+
     /// Whether every exposed name is known: an allow list without a star.
     pub fn is_closed(&self) -> bool {
         self.allow
             .as_ref()
-            .is_some_and(|allow| allow.iter().all(Pattern::is_exact))
+            .is_some_and(|allow| allow.last().is_none_or(Pattern::is_exact))
     }
 
-    /// The name that clients see for an upstream's own name; nothing if it is not exposed.
+    /// The name that clients see for an upstream's own name; nothing if it is not exposed. An own
+    /// name that another one was given as its new name is hidden: the new name wins.
     pub fn expose<'a>(&self, prefix: &str, name: &'a str) -> Option<Cow<'a, str>> {
-        if !self.allows(name) {
+        if name.is_empty() || !self.allows(name) {
             return None;
         }
-        let local = self.renamed(name).unwrap_or(name);
+        let renamed = self.renamed(name);
+        if renamed.is_none() && self.rename.iter().any(|rename| *rename.to == *name) {
+            return None;
+        }
+        let local = renamed.unwrap_or(name);
         if prefix.is_empty() && local == name {
             return Some(Cow::Borrowed(name));
         }
@@ -177,11 +186,9 @@ impl Names {
 impl Uris {
     /// Whether a URI is exposed.
     pub fn allows(&self, uri: &str) -> bool {
-        let allowed = self
-            .allow
-            .as_ref()
-            .is_none_or(|allow| allow.iter().any(|pattern| pattern.matches(uri)));
-        allowed && !self.deny.iter().any(|pattern| pattern.matches(uri))
+        let allow = self.allow.as_deref();
+        allow.is_none_or(|allow| Pattern::any_matches(allow, uri))
+            && !Pattern::any_matches(&self.deny, uri)
     }
 }
 
@@ -192,28 +199,33 @@ impl Routes {
         exposed: &'a str,
         names: impl Fn(MemberId) -> Option<&'a Names>,
     ) -> Option<Found<'a>> {
-        if let Ok(index) = self
-            .exact
-            .binary_search_by(|route| route.exposed.as_ref().cmp(exposed))
-        {
-            let route = self.exact.get(index)?;
+        if let Some(route) = self.known(exposed) {
             return Some(Found {
                 member: route.member,
                 name: &route.name,
             });
         }
-        let (route, local) = self
-            .open
-            .iter()
-            .find_map(|route| Some((route, exposed.strip_prefix(route.prefix.as_ref())?)))?;
-        let names = names(route.member)?;
-        // A renamed tool answers to its new name only, and that is in the table of known names.
-        let found = Found {
+        let (route, local) = self.by_prefix(exposed)?;
+        names(route.member)?.takes(local).then_some(Found {
             member: route.member,
             name: local,
-        };
-        (!local.is_empty() && names.allows(local) && names.renamed(local).is_none())
-            .then_some(found)
+        })
+    }
+
+    /// The route of a known name.
+    pub(crate) fn known(&self, exposed: &str) -> Option<&ExactRoute> {
+        let exact = &self.exact;
+        let found = exact.binary_search_by(|route| route.exposed.as_ref().cmp(exposed));
+        exact.get(found.ok()?)
+    }
+
+    /// The only prefix that the name starts with, and the rest of the name. No prefix starts
+    /// another one, so that the last one that sorts before the name is the only candidate.
+    pub(crate) fn by_prefix<'a>(&self, exposed: &'a str) -> Option<(&OpenRoute, &'a str)> {
+        let before = |route: &OpenRoute| route.prefix.as_ref() <= exposed;
+        let candidates = self.open.partition_point(before);
+        let route = self.open.get(candidates.checked_sub(1)?)?;
+        Some((route, exposed.strip_prefix(route.prefix.as_ref())?))
     }
 }
 

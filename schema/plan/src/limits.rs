@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Every bound that the data plane keeps. Invariant: none is zero, except `sessions`-independent ones named so.
+/// Every bound that the data plane keeps. Invariant: none is zero.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
@@ -30,4 +30,11 @@ pub struct Limits {
     pub list_items: u32,
     /// How long in-flight work may go on when something is drained, in milliseconds.
     pub grace_ms: u64,
+}
+
+impl Limits {
+    /// The largest request body that a plan may ask for, in bytes.
+    pub const BODY_BYTES_MAX: u64 = 256 << 20;
+    /// The largest single message from an upstream that a plan may ask for, in bytes.
+    pub const REPLY_BYTES_MAX: u64 = 1 << 30;
 }

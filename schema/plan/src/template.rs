@@ -2,7 +2,11 @@
 //!
 //! The plan names sources, never values. The data plane resolves a template when it prepares a plan.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+
+use crate::{Transport, Upstream};
 
 /// A text with references. Invariant: at least one part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,4 +52,41 @@ pub struct SecretUse {
     pub required: bool,
     /// The fields that hold it, sorted: `servers.github.headers.Authorization`.
     pub consumers: Box<[Box<str>]>,
+}
+
+impl SecretUse {
+    /// Every source that the templates of the upstreams name, sorted, with the fields that hold it.
+    pub fn of(upstreams: &[Upstream]) -> Box<[Self]> {
+        let mut found: BTreeMap<&Source, (bool, Vec<Box<str>>)> = BTreeMap::new();
+        for upstream in upstreams {
+            let (key, fields) = match &upstream.transport {
+                Transport::Stdio(stdio) => ("env", &stdio.env),
+                Transport::Http(http) => ("headers", &http.headers),
+            };
+            for (name, Template(parts)) in fields {
+                for part in parts {
+                    let Part::Reference {
+                        source, default, ..
+                    } = part
+                    else {
+                        continue;
+                    };
+                    let (required, consumers) = found.entry(source).or_default();
+                    *required |= default.is_none();
+                    consumers.push(format!("servers.{}.{key}.{name}", upstream.name).into());
+                }
+            }
+        }
+        let uses = found.into_iter();
+        uses.map(|(source, (required, mut consumers))| {
+            consumers.sort_unstable();
+            consumers.dedup();
+            Self {
+                source: source.clone(),
+                required,
+                consumers: consumers.into(),
+            }
+        })
+        .collect()
+    }
 }

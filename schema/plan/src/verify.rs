@@ -1,6 +1,12 @@
 //! The check that a plan is whole: run on emit, and again on load, so that neither side trusts the other.
+//!
+//! Owns the rules that the data plane relies on; upstreams are checked in `verify/upstreams.rs`,
+//! route tables in `verify/routes.rs`. Every rule costs about one look-up for each entry it checks.
 
-use crate::{ContentKey, Endpoint, Listener, MemberId, Plan, PlanError, Routes, Timeouts};
+mod routes;
+mod upstreams;
+
+use crate::{Limits, Listener, Plan, PlanError, SecretUse};
 
 impl Plan {
     /// Checks everything that the data plane relies on.
@@ -19,8 +25,12 @@ impl Plan {
             self.admin.address.ip().is_loopback() || self.admin.allow_anonymous,
             "the admin listener is open to other machines without `allow_anonymous`",
         )?;
-        self.verify_limits()?;
-        self.verify_upstreams()?;
+        verify_limits(&self.limits)?;
+        upstreams::verify(&self.upstreams)?;
+        hold(
+            self.secrets == SecretUse::of(&self.upstreams),
+            "the secrets are not those that the upstreams use",
+        )?;
         hold(!self.endpoints.is_empty(), "there is no endpoint")?;
         hold(
             is_sorted(self.endpoints.iter().map(|endpoint| endpoint.path.as_ref())),
@@ -28,79 +38,7 @@ impl Plan {
         )?;
         self.endpoints
             .iter()
-            .try_for_each(|endpoint| self.verify_endpoint(endpoint))
-    }
-
-    fn verify_limits(&self) -> Result<(), PlanError> {
-        let limits = &self.limits;
-        let counts = [
-            limits.head_bytes,
-            limits.headers,
-            limits.nesting,
-            limits.connections,
-            limits.streams,
-        ];
-        let lists = [limits.sessions, limits.list_pages, limits.list_items];
-        let sizes = [
-            limits.body_bytes,
-            limits.reply_bytes,
-            limits.session_idle_ms,
-            limits.grace_ms,
-        ];
-        hold(
-            counts.iter().chain(&lists).all(|count| *count > 0),
-            "a limit is zero",
-        )?;
-        hold(sizes.iter().all(|size| *size > 0), "a limit is zero")
-    }
-
-    fn verify_upstreams(&self) -> Result<(), PlanError> {
-        hold(!self.upstreams.is_empty(), "there is no upstream")?;
-        hold(
-            is_sorted(self.upstreams.iter().map(|upstream| upstream.name.as_ref())),
-            "upstreams are not sorted by name",
-        )?;
-        for upstream in &self.upstreams {
-            let key = ContentKey::of(&upstream.transport, upstream.era);
-            hold(
-                key == upstream.key && !key.as_str().is_empty(),
-                "an upstream's key does not match its definition",
-            )?;
-            let Timeouts {
-                connect_ms,
-                first_byte_ms,
-                idle_ms,
-                total_ms,
-            } = upstream.timeouts;
-            let parts = [connect_ms, first_byte_ms, idle_ms];
-            hold(
-                parts.iter().all(|part| *part > 0 && *part <= total_ms),
-                "a timeout is zero or longer than the whole call",
-            )?;
-        }
-        Ok(())
-    }
-
-    fn verify_endpoint(&self, endpoint: &Endpoint) -> Result<(), PlanError> {
-        hold(
-            endpoint.path.starts_with('/'),
-            "an endpoint's path does not start with `/`",
-        )?;
-        hold(!endpoint.members.is_empty(), "an endpoint has no member")?;
-        for member in &endpoint.members {
-            hold(
-                self.upstream(member.upstream).is_some(),
-                "a member names an upstream that is not there",
-            )?;
-            for names in [&member.tools, &member.prompts] {
-                hold(
-                    is_sorted(names.rename.iter().map(|rename| rename.from.as_ref())),
-                    "new names are not sorted",
-                )?;
-            }
-        }
-        verify_routes(&endpoint.tools, endpoint)?;
-        verify_routes(&endpoint.prompts, endpoint)
+            .try_for_each(|endpoint| routes::verify(endpoint, &self.upstreams))
     }
 }
 
@@ -115,32 +53,35 @@ fn verify_listener(listener: &Listener) -> Result<(), PlanError> {
     )
 }
 
-fn verify_routes(routes: &Routes, endpoint: &Endpoint) -> Result<(), PlanError> {
-    let in_range = |id: MemberId| endpoint.member(id).is_some();
+fn verify_limits(limits: &Limits) -> Result<(), PlanError> {
+    let counts = [
+        limits.head_bytes,
+        limits.headers,
+        limits.nesting,
+        limits.connections,
+        limits.streams,
+        limits.sessions,
+        limits.list_pages,
+        limits.list_items,
+    ];
+    let sizes = [
+        limits.body_bytes,
+        limits.reply_bytes,
+        limits.session_idle_ms,
+        limits.grace_ms,
+    ];
     hold(
-        is_sorted(routes.exact.iter().map(|route| route.exposed.as_ref())),
-        "routes are not sorted",
+        counts.iter().all(|count| *count > 0) && sizes.iter().all(|size| *size > 0),
+        "a limit is zero",
     )?;
     hold(
-        is_sorted(routes.open.iter().map(|route| route.prefix.as_ref())),
-        "prefixes are not sorted",
-    )?;
-    hold(
-        routes.exact.iter().all(|route| in_range(route.member)),
-        "a route names a member that is not there",
-    )?;
-    hold(
-        routes.open.iter().all(|route| in_range(route.member)),
-        "a prefix names a member that is not there",
-    )?;
-    // Sorted, so a prefix of another one stands directly or transitively before it.
-    let overlap = routes.open.windows(2).any(|pair| match pair {
-        [first, second] => second.prefix.starts_with(first.prefix.as_ref()),
-        _ => false,
-    });
-    hold(!overlap, "one prefix starts another one")
+        limits.body_bytes <= Limits::BODY_BYTES_MAX
+            && limits.reply_bytes <= Limits::REPLY_BYTES_MAX,
+        "a limit is larger than any plan may ask for",
+    )
 }
 
+/// Whether the names ascend and none is there twice.
 fn is_sorted<'a>(mut names: impl Iterator<Item = &'a str>) -> bool {
     let Some(mut last) = names.next() else {
         return true;

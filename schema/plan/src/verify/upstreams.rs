@@ -1,0 +1,94 @@
+//! The rules of upstreams: nothing that they hold can break a process start or an HTTP head.
+
+use crate::{
+    ContentKey, HttpTransport, PlanError, StdioTransport, Template, Timeouts, Transport, Upstream,
+};
+
+use super::{hold, is_sorted};
+
+pub(super) fn verify(upstreams: &[Upstream]) -> Result<(), PlanError> {
+    hold(!upstreams.is_empty(), "there is no upstream")?;
+    hold(
+        is_sorted(upstreams.iter().map(|upstream| upstream.name.as_ref())),
+        "upstreams are not sorted by name",
+    )?;
+    for upstream in upstreams {
+        let key = ContentKey::of(&upstream.transport, upstream.era);
+        hold(
+            key == upstream.key && !key.as_str().is_empty(),
+            "an upstream's key does not match its definition",
+        )?;
+        verify_timeouts(&upstream.timeouts)?;
+        match &upstream.transport {
+            Transport::Stdio(stdio) => verify_stdio(stdio)?,
+            Transport::Http(http) => verify_http(http)?,
+        }
+    }
+    Ok(())
+}
+
+fn verify_timeouts(timeouts: &Timeouts) -> Result<(), PlanError> {
+    let Timeouts {
+        connect_ms,
+        first_byte_ms,
+        idle_ms,
+        total_ms,
+    } = *timeouts;
+    let parts = [connect_ms, first_byte_ms, idle_ms];
+    hold(
+        parts.iter().all(|part| *part > 0 && *part <= total_ms),
+        "a timeout is zero or longer than the whole call",
+    )
+}
+
+fn verify_stdio(stdio: &StdioTransport) -> Result<(), PlanError> {
+    let mut texts = stdio.args.iter().chain(&stdio.cwd);
+    hold(
+        !stdio.command.is_empty()
+            && !stdio.command.contains('\0')
+            && !texts.any(|text| text.contains('\0')),
+        "a command is empty, or it or an argument holds a NUL",
+    )?;
+    let names = || stdio.env.iter().map(|(name, _)| name.as_ref());
+    hold(
+        is_sorted(names()) && names().all(|name| !name.is_empty() && !name.contains(['=', '\0'])),
+        "the environment is not sorted or has a name that no environment has",
+    )?;
+    verify_templates(&stdio.env)?;
+    let restart = &stdio.restart;
+    hold(
+        stdio.start.timeout_ms > 0
+            && restart.within_ms > 0
+            && restart.backoff_from_ms > 0
+            && restart.backoff_from_ms <= restart.backoff_to_ms,
+        "a start timeout, a restart window or a pause is zero, or a pause shrinks",
+    )
+}
+
+fn verify_http(http: &HttpTransport) -> Result<(), PlanError> {
+    let is_printable = |text: &str| text.bytes().all(|byte| (0x21..0x7f).contains(&byte));
+    let texts = [&http.host, &http.authority, &http.path];
+    hold(
+        !http.host.is_empty()
+            && http.port > 0
+            && http.path.starts_with('/')
+            && texts.iter().all(|text| is_printable(text)),
+        "an upstream's host, port or path cannot be sent",
+    )?;
+    let is_token = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    };
+    let names = || http.headers.iter().map(|(name, _)| name.as_ref());
+    hold(
+        is_sorted(names()) && names().all(|name| !name.is_empty() && name.bytes().all(is_token)),
+        "headers are not sorted or one has a name that is not a lower-case token",
+    )?;
+    verify_templates(&http.headers)
+}
+
+fn verify_templates(fields: &[(Box<str>, Template)]) -> Result<(), PlanError> {
+    hold(
+        fields.iter().all(|(_, Template(parts))| !parts.is_empty()),
+        "a template has no parts",
+    )
+}
