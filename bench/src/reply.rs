@@ -195,3 +195,64 @@ fn find(text: &[u8], pattern: &[u8]) -> Option<usize> {
     text.windows(pattern.len())
         .position(|window| window == pattern)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Chunk, answers, parse_head, take_chunk};
+
+    const ECHO: &[u8] = br#"{"jsonrpc":"2.0","id":123,"result":{"content":[{"text":"xxx"}]}}"#;
+
+    #[test]
+    fn only_the_echo_of_the_same_id_and_size_answers() {
+        assert!(answers(ECHO, b"123", 3));
+        assert!(!answers(ECHO, b"12", 3));
+        assert!(!answers(ECHO, b"124", 3));
+        assert!(!answers(ECHO, b"123", 2));
+        assert!(!answers(ECHO, b"123", 4));
+        let error = br#"{"jsonrpc":"2.0","id":123,"error":{"code":-32603,"message":""}}"#;
+        assert!(!answers(error, b"123", 3));
+        let id_last = br#"{"result":{"content":[{"text":"xxx"}]},"jsonrpc":"2.0","id":123}"#;
+        assert!(answers(id_last, b"123", 3));
+    }
+
+    #[test]
+    fn chunks_are_joined_however_they_arrive() {
+        let sent = b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+        for first in 0..sent.len() {
+            let mut joined = Vec::new();
+            let (mut at, mut seen) = (0, first);
+            loop {
+                match take_chunk(sent.get(..seen).unwrap_or(sent), at, &mut joined) {
+                    Chunk::Taken(after) => at = after,
+                    Chunk::Needs(bytes) => {
+                        assert!(bytes > 0 && seen < sent.len(), "waits for bytes at the end");
+                        seen += 1;
+                    }
+                    Chunk::Last(after) => {
+                        assert_eq!(after, sent.len());
+                        break;
+                    }
+                    Chunk::Broken => unreachable!("the chunks are well formed"),
+                }
+            }
+            assert_eq!(joined, b"abcde");
+        }
+    }
+
+    #[test]
+    fn broken_chunks_are_noticed() {
+        for broken in ["x\r\nabc\r\n", "2\r\nabc\r\n", "ffffffffffffffff\r\n"] {
+            let taken = take_chunk(broken.as_bytes(), 0, &mut Vec::new());
+            assert!(matches!(taken, Chunk::Broken), "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn the_head_tells_the_status_and_the_framing() {
+        let head = parse_head(b"HTTP/1.1 200 OK\r\ncontent-length: 17");
+        assert!(head.is_some_and(|head| head.status == 200 && head.length == Some(17)));
+        let head = parse_head(b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked");
+        assert!(head.is_some_and(|head| head.status == 404 && head.chunked));
+        assert!(parse_head(b"HTTP/1.0 200 OK").is_none());
+    }
+}
