@@ -1,2 +1,75 @@
-//! placeholder
-fn main() {}
+//! The `mcpc` command: files, environment and terminal around the compiler and the data plane.
+//!
+//! ```text
+//! args (as written) ─► one file per command ─► compiler or data plane ─► stdout (data), stderr (talk)
+//! ```
+//!
+//! Exit codes are the same everywhere: 0 nothing to complain about, 1 findings, 2 the tool could
+//! not do its work. Does not decide anything about configurations: `mcpc-compiler` does.
+
+mod args;
+mod check;
+mod demo;
+mod explain;
+mod export;
+mod input;
+mod plan;
+mod report;
+mod terminal;
+mod variables;
+mod version;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use args::{Arguments, Command, DemoServer};
+use terminal::Terminal;
+
+/// The version of this build.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Exit {
+    /// Nothing to complain about.
+    Clean,
+    /// The input has findings.
+    Findings,
+    /// The tool could not do its work.
+    Failed,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Clean => ExitCode::SUCCESS,
+            Exit::Findings => ExitCode::from(1),
+            Exit::Failed => ExitCode::from(2),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let terminal = Terminal::new(arguments.color);
+    run(arguments.command, terminal).into()
+}
+
+fn run(command: Command, terminal: Terminal) -> Exit {
+    match command {
+        Command::Check(check) => check::run(&check, terminal),
+        Command::Plan(plan) => plan::run(&plan, terminal),
+        Command::Explain(explain) => explain::run(&explain),
+        Command::Schema { out } => export::schema(out.as_deref()),
+        Command::Version { json } => version::run(json),
+        Command::Completions { shell } => export::completions(shell, &mut Arguments::command()),
+        Command::Demo { server } => {
+            let served = match server {
+                DemoServer::Notes => demo::serve_notes(),
+                DemoServer::Clock => demo::serve_clock(),
+            };
+            served.map_or(Exit::Failed, |()| Exit::Clean)
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The command line as people write it. What it means is each command's own file.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Compiles MCP gateway configurations and runs them.
+#[derive(Debug, Parser)]
+#[command(name = "mcpc", version, max_term_width = 100)]
+#[command(after_help = "Run `mcpc help COMMAND` for examples, `mcpc explain CODE` for any code.")]
+pub(crate) struct Arguments {
+    /// When to use colour. `NO_COLOR` turns `auto` off.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub(crate) color: Color,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal.
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check configurations and report every mistake.
+    #[command(visible_alias = "validate", after_help = CHECK_EXAMPLES)]
+    Check(Check),
+
+    /// Compile a configuration into a plan.
+    #[command(after_help = PLAN_EXAMPLES)]
+    Plan(Plan),
+
+    /// Explain a code such as MCPC1008.
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(Explain),
+
+    /// Print the JSON Schema of `mcpc.yaml`.
+    #[command(after_help = SCHEMA_EXAMPLES)]
+    Schema {
+        /// Write it to this file instead of standard output.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+
+    /// Print what this build is and speaks.
+    #[command(after_help = "Examples:\n  mcpc version\n  mcpc version --json")]
+    Version {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Print a completion script.
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+
+    /// Serve one of two small MCP servers on standard input and output.
+    #[command(after_help = DEMO_EXAMPLES)]
+    Demo {
+        /// The server.
+        server: DemoServer,
+    },
+}
+
+/// The servers that ship with `mcpc`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum DemoServer {
+    /// Keeps notes in memory.
+    Notes,
+    /// Tells the time.
+    Clock,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The configurations, each checked on its own; `-` is standard input.
+    #[arg(value_name = "FILE", default_value = "mcpc.yaml")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// How findings are printed. The default is `human`, and `github` inside GitHub Actions.
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Format>,
+
+    /// Exit with 1 on warnings, too.
+    #[arg(long)]
+    pub(crate) deny_warnings: bool,
+
+    /// Read variables from the environment, as `plan` does. One that is not set is an error then.
+    #[arg(long)]
+    pub(crate) env: bool,
+}
+
+/// How findings are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// With the lines they are about, on standard error.
+    Human,
+    /// One line each.
+    Concise,
+    /// One versioned JSON document.
+    Json,
+    /// SARIF 2.1.0. Exits with 0 whatever was found.
+    Sarif,
+    /// GitHub annotations.
+    Github,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// The configuration; `-` is standard input.
+    #[arg(value_name = "FILE", default_value = "mcpc.yaml")]
+    pub(crate) file: PathBuf,
+
+    /// Write the plan to this file, in one step, instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// Print the summary as JSON on standard output, in place of the plan.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The code, with or without `MCPC`.
+    #[arg(required_unless_present = "list")]
+    pub(crate) code: Option<String>,
+
+    /// List every code with its title.
+    #[arg(long, conflicts_with = "code")]
+    pub(crate) list: bool,
+}
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  mcpc check                           check mcpc.yaml here
+  mcpc check staging.yaml prod.yaml    check two files, each on its own
+  cat mcpc.yaml | mcpc check -         check standard input
+  mcpc check --format sarif > mcpc.sarif
+
+Exit codes: 0 clean, 1 findings, 2 the check could not be done.";
+
+const PLAN_EXAMPLES: &str = "\
+Examples:
+  mcpc plan --out plan.json            compile mcpc.yaml, for `mcpcd --plan plan.json`
+  mcpc plan prod.yaml | sha256sum      the same bytes on every machine
+  mcpc plan --json                     what the plan holds, for programs
+
+Exit codes: 0 a plan came out, 1 the configuration has errors, 2 it could not be read or written.";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  mcpc explain MCPC1008
+  mcpc explain 1008
+  mcpc explain --list";
+
+const SCHEMA_EXAMPLES: &str = "\
+Examples:
+  mcpc schema --out mcpc.schema.json
+
+Editors complete and check a configuration that begins with
+  # yaml-language-server: $schema=./mcpc.schema.json";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  mcpc completions bash > ~/.local/share/bash-completion/completions/mcpc
+  mcpc completions zsh > \"${fpath[1]}/_mcpc\"
+  mcpc completions fish > ~/.config/fish/completions/mcpc.fish";
+
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  mcpc run examples/quickstart/mcpc.yaml    a gateway with both of them
+  mcpc demo clock                           talk to one by hand
+
+In a configuration:
+  servers:
+    notes: { command: mcpc, args: [demo, notes] }";

@@ -1,0 +1,151 @@
+//! `mcpc plan`: the canonical bytes of a plan, and a summary of what is in it.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use mcpc_compiler::{Input, Overrides, Tier, compile};
+use mcpc_plan::{Plan, Source as SecretSource, Transport};
+use serde_json::{Value, json};
+
+use crate::args::{self, Format};
+use crate::report::{self, Report};
+use crate::terminal::{Terminal, print, say};
+use crate::variables::Environment;
+use crate::{Exit, check, export, input};
+
+/// The version of the summary's JSON form.
+const SUMMARY_FORMAT: u32 = 1;
+
+pub(crate) fn run(arguments: &args::Plan, terminal: Terminal) -> Exit {
+    let environment = Environment::read(check::warn);
+    let plan = match compile_file(
+        &arguments.file,
+        &environment,
+        Overrides::default(),
+        terminal,
+    ) {
+        Ok(plan) => plan,
+        Err(exit) => return exit,
+    };
+    let Ok(bytes) = plan.to_bytes() else {
+        say("error: the plan has no canonical form; this is a fault of mcpc\n");
+        return Exit::Failed;
+    };
+    say(&summary(&plan));
+    let out = arguments.out.as_deref();
+    let out = out.filter(|out| !input::is_standard(out));
+    if let Some(out) = out {
+        let written = export::write_or_say(out, &bytes);
+        if written != Exit::Clean {
+            return written;
+        }
+        say(&format!("  written to {}\n", out.display()));
+    }
+    let printed = match (arguments.json, out) {
+        (true, _) => print(format!("{:#}\n", summary_json(&plan)).as_bytes()),
+        (false, None) => print(&bytes),
+        (false, Some(_)) => Ok(()),
+    };
+    printed.map_or(Exit::Failed, |()| Exit::Clean)
+}
+
+/// Compiles one file with everything that the environment gives, and shows what is wrong with it.
+pub(crate) fn compile_file(
+    file: &Path,
+    environment: &Environment,
+    overrides: Overrides,
+    terminal: Terminal,
+) -> Result<Plan, Exit> {
+    let source = input::read(file).map_err(|unread| {
+        let _unheard = report::show(&[Report::from(&unread)], Format::Human, terminal);
+        match unread {
+            input::Unread::NoText(_) => Exit::Failed,
+            input::Unread::BadText(_) => Exit::Findings,
+        }
+    })?;
+    let outcome = compile(&Input {
+        source: &source,
+        variables: environment,
+        tier: Tier::Plan,
+        overrides,
+    });
+    let diagnostics = outcome.diagnostics;
+    let _unheard = report::show(
+        &[Report {
+            source,
+            diagnostics,
+        }],
+        Format::Human,
+        terminal,
+    );
+    outcome.plan.ok_or(Exit::Findings)
+}
+
+/// The summary for people.
+fn summary(plan: &Plan) -> String {
+    let mut text = format!("plan {}\n", plan.digest);
+    let mut line = |args: std::fmt::Arguments<'_>| {
+        let _infallible = text.write_fmt(args);
+    };
+    line(format_args!("  listens on {}\n", plan.listener.address));
+    line(format_args!("  admin on   {}\n", plan.admin.address));
+    for endpoint in &plan.endpoints {
+        line(format_args!(
+            "  endpoint {} at {}\n",
+            endpoint.name, endpoint.path
+        ));
+        for member in &endpoint.members {
+            let Some(upstream) = plan.upstream(member.upstream) else {
+                continue;
+            };
+            let how = match &upstream.transport {
+                Transport::Stdio(_) => "a child process",
+                Transport::Http(_) => "over HTTP",
+            };
+            line(format_args!("    {}: {how}", upstream.name));
+            if !member.prefix.is_empty() {
+                line(format_args!(", names begin with `{}`", member.prefix));
+            }
+            line(format_args!("\n"));
+        }
+    }
+    for secret in &plan.secrets {
+        let need = if secret.required { "needs" } else { "may use" };
+        let consumers = secret.consumers.join(", ");
+        line(format_args!(
+            "  {need} {} for {consumers}\n",
+            origin(&secret.source)
+        ));
+    }
+    text
+}
+
+/// The summary for programs.
+fn summary_json(plan: &Plan) -> Value {
+    let member = |member: &mcpc_plan::Member| {
+        let name = plan
+            .upstream(member.upstream)
+            .map(|upstream| &upstream.name);
+        json!({ "server": name, "prefix": member.prefix })
+    };
+    let endpoint = |endpoint: &mcpc_plan::Endpoint| {
+        let servers: Vec<Value> = endpoint.members.iter().map(member).collect();
+        json!({ "name": endpoint.name, "path": endpoint.path, "servers": servers })
+    };
+    json!({
+        "format_version": SUMMARY_FORMAT,
+        "plan_format": plan.format,
+        "digest": plan.digest,
+        "listen": plan.listener.address,
+        "admin": plan.admin.address,
+        "endpoints": plan.endpoints.iter().map(endpoint).collect::<Vec<Value>>(),
+        "secrets": plan.secrets,
+    })
+}
+
+fn origin(source: &SecretSource) -> String {
+    match source {
+        SecretSource::Variable(name) => format!("the variable {name}"),
+        SecretSource::File(path) => format!("the file {path}"),
+    }
+}

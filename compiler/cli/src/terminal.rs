@@ -1,0 +1,61 @@
+//! Writing to standard output and standard error: data on the one, talk on the other.
+
+use std::io::{self, IsTerminal, Write};
+
+use crate::args::Color;
+
+/// Whether talk is coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Paint {
+    Plain,
+    Coloured,
+}
+
+/// What is known about the terminal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terminal {
+    color: Color,
+}
+
+impl Terminal {
+    pub(crate) fn new(color: Color) -> Self {
+        Self { color }
+    }
+
+    /// Whether text on standard error is coloured.
+    pub(crate) fn paint(self) -> Paint {
+        let is_coloured = match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => {
+                let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+                let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+                io::stderr().is_terminal() && !is_set("NO_COLOR") && !is_dumb
+            }
+        };
+        if is_coloured {
+            Paint::Coloured
+        } else {
+            Paint::Plain
+        }
+    }
+}
+
+/// Writes data to standard output. A reader that has gone away (`mcpc plan | head`) is no failure.
+///
+/// # Errors
+/// Whatever else the system says, such as a full disk.
+pub(crate) fn print(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(bytes).and_then(|()| out.flush());
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// Writes talk to standard error. If nobody can read it, there is nobody to tell.
+pub(crate) fn say(text: &str) {
+    let mut err = io::stderr().lock();
+    let _unheard = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+}
