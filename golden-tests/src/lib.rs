@@ -15,14 +15,31 @@
     reason = "a harness stops at a broken repository; nothing here runs in the product"
 )]
 
+mod compile;
+mod compiled;
+mod determinism;
 mod diff;
+mod examples;
 mod expectation;
 mod finding;
+mod markers;
+mod mutation;
+mod pages;
+mod reference;
+mod reorder;
 mod repository;
 mod rust_code;
 
 pub mod rules;
 
+pub use compile::{Case, strays};
+pub use compiled::{Compiled, Values};
+pub use determinism::Compared;
+pub use examples::{wrong_examples, wrong_pages};
 pub use expectation::{Expectation, blessing};
 pub use finding::{Finding, assert_none};
+pub use markers::Marker;
+pub use mutation::mutants;
+pub use pages::error_index;
+pub use reference::configuration_reference;
 pub use repository::{Repository, TextFile};

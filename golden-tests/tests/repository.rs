@@ -1,7 +1,10 @@
 //! The repository's own rules, run over the repository. Each rule lives in `src/rules`, with a test
 //! beside it that shows what it finds.
 
-use mcpc_golden_tests::{Repository, assert_none, rules};
+use mcpc_compiler::CODES;
+use mcpc_golden_tests::{
+    Expectation, Repository, assert_none, blessing, configuration_reference, error_index, rules,
+};
 
 #[test]
 fn every_rust_file_says_what_it_owns() {
@@ -45,4 +48,25 @@ fn every_dependency_has_a_decision() {
         &rules::metadata(),
         &repository,
     ));
+}
+
+#[test]
+fn every_code_has_a_page_a_case_and_a_use() {
+    assert_none(&rules::incomplete_codes(CODES, &Repository::read()));
+}
+
+#[test]
+fn generated_files_are_fresh() {
+    let generated = [
+        ("schema/mcpc.schema.json", mcpc_config::schema_text()),
+        (
+            "docs/reference/configuration.md",
+            configuration_reference(&mcpc_config::schema()),
+        ),
+        ("docs/errors/README.md", error_index(CODES)),
+    ];
+    let stale = generated.into_iter().filter_map(|(path, text)| {
+        Expectation::new(Repository::root().join(path), Some(text)).check(blessing())
+    });
+    assert_none(&stale.collect::<Vec<_>>());
 }

@@ -4,6 +4,7 @@
 //! Exact ceilings rather than tastes: what a reader can hold in the head is the same for everyone.
 
 mod calls;
+mod codes;
 mod crates;
 mod decisions;
 mod headers;
@@ -12,6 +13,7 @@ mod names;
 mod words;
 
 pub use calls::banned_calls;
+pub use codes::incomplete_codes;
 pub use crates::{budget, direction, metadata, package_tree};
 pub use decisions::undecided_dependencies;
 pub use headers::missing_headers;

@@ -34,6 +34,10 @@ fn check(file: &TextFile) -> Vec<Finding> {
 
 /// The type that a line declares.
 fn declared_type(line: &str) -> Option<&str> {
+    // An indented `type` fills in a trait's associated type, whose name is the trait's.
+    if line.trim_start().starts_with("type ") && line.starts_with(' ') {
+        return None;
+    }
     let mut words = line
         .split_whitespace()
         .skip_while(|word| word.starts_with("pub"));
@@ -62,6 +66,8 @@ mod tests {
         }
         assert_eq!(verdict("a/src/utils.rs", ""), 1);
         assert_eq!(verdict("a/src/common/b.rs", ""), 1);
+        assert_eq!(verdict("a.rs", "type Pool = Data;\ntype PoolData = u8;"), 1);
+        assert_eq!(verdict("a.rs", "impl Body {\n    type Data = Bytes;\n}"), 0);
         assert_eq!(verdict("a/src/route.rs", "pub struct Route;"), 0);
     }
 }

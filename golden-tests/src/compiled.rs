@@ -1,0 +1,168 @@
+//! One configuration, compiled: what came out, and the text that people would see.
+//!
+//! The only file of the harness that calls the compiler's entry point and its renderers.
+
+use std::collections::BTreeMap;
+
+use mcpc_compiler::{
+    Diagnostic, Input, Outcome, Overrides, Severity, Source, Span, Tier, Variables, compile,
+};
+use mcpc_plan::Plan;
+
+use crate::markers::Marker;
+
+/// Variables by name. Their presence, even if there are none, means that a plan is wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Values(BTreeMap<String, String>);
+
+impl Values {
+    /// Reads `NAME=value` lines; blank lines and lines that start with `#` do not count.
+    pub fn parse(text: &str) -> Self {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let pairs = lines.filter_map(|line| line.split_once('='));
+        pairs
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
+    }
+
+    /// Whether a variable is set.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// Sets a variable.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.0.insert(name.to_owned(), value.to_owned());
+    }
+}
+
+impl FromIterator<(String, String)> for Values {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+}
+
+impl Variables for Values {
+    fn get(&self, name: &str) -> Option<String> {
+        self.0.get(name).cloned()
+    }
+}
+
+/// What came out of one text.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The text, as far as it is one.
+    pub source: Source,
+    /// The plan, if there was no error.
+    pub plan: Option<Plan>,
+    /// The findings.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Compiled {
+    /// Compiles bytes under a name: to a plan if values are at hand, otherwise as `check` does.
+    pub fn of(name: &str, bytes: Vec<u8>, values: Option<&Values>) -> Self {
+        let source = match Source::from_bytes(name, bytes) {
+            Ok(source) => source,
+            Err(rejected) => {
+                return Self {
+                    source: rejected.source,
+                    plan: None,
+                    diagnostics: vec![rejected.diagnostic],
+                };
+            }
+        };
+        let none = Values::default();
+        let input = Input {
+            source: &source,
+            variables: values.unwrap_or(&none),
+            tier: values.map_or(Tier::Check, |_| Tier::Plan),
+            overrides: Overrides::default(),
+        };
+        let Outcome { plan, diagnostics } = compile(&input);
+        Self {
+            source,
+            plan,
+            diagnostics,
+        }
+    }
+
+    /// What `mcpc check` prints for people, without colour.
+    pub fn rendered(&self) -> String {
+        let lines = self.diagnostics.iter().map(|diagnostic| {
+            let at = self.source.place(diagnostic.primary.span.start);
+            let (code, message) = (diagnostic.code, &diagnostic.message);
+            let name = self.source.name();
+            format!("{name}:{}:{}: {code}: {message}\n", at.line, at.column)
+        });
+        lines.collect()
+    }
+
+    /// The plan, for reviewers: indented, with a final line break.
+    pub fn plan_text(&self) -> Option<String> {
+        let plan = self.plan.as_ref()?;
+        let text = serde_json::to_string_pretty(plan).expect("a plan is JSON");
+        Some(text + "\n")
+    }
+
+    /// The canonical bytes of the plan.
+    pub fn plan_bytes(&self) -> Option<Vec<u8>> {
+        let plan = self.plan.as_ref()?;
+        Some(plan.to_bytes().expect("a plan has canonical bytes"))
+    }
+
+    /// Where the findings are, in the form of the markers that expect them.
+    pub fn found(&self) -> Vec<Marker> {
+        let mut found: Vec<Marker> = self
+            .diagnostics
+            .iter()
+            .map(|diagnostic| Marker {
+                line: self.source.place(diagnostic.primary.span.start).line,
+                code: diagnostic.code.to_string(),
+            })
+            .collect();
+        found.sort();
+        found
+    }
+
+    /// Whether any finding is an error.
+    pub fn has_errors(&self) -> bool {
+        let mut severities = self.diagnostics.iter().map(|finding| finding.severity);
+        severities.any(|severity| severity == Severity::Error)
+    }
+
+    /// What must hold for any text at all; the facts that do not.
+    pub fn broken_promises(&self) -> Vec<String> {
+        let mut facts = Vec::new();
+        if self.plan.is_some() == self.has_errors() {
+            facts.push("there is a plan and an error, or neither".to_owned());
+        }
+        if let Some(error) = self.plan.as_ref().and_then(|plan| plan.verify().err()) {
+            facts.push(format!("the plan does not verify: {error}"));
+        }
+        for diagnostic in &self.diagnostics {
+            for span in spans(diagnostic).filter(|span| !self.is_inside(*span)) {
+                let code = diagnostic.code;
+                facts.push(format!(
+                    "{code} points at {span:?}, outside the text or inside a character"
+                ));
+            }
+        }
+        facts
+    }
+
+    fn is_inside(&self, span: Span) -> bool {
+        let text = self.source.text();
+        span.start <= span.end
+            && text.is_char_boundary(span.start)
+            && text.is_char_boundary(span.end)
+    }
+}
+
+fn spans(diagnostic: &Diagnostic) -> impl Iterator<Item = Span> {
+    let secondary = diagnostic.secondary.iter().map(|label| label.span);
+    let edits = diagnostic.fix.iter().flat_map(|fix| &fix.edits);
+    std::iter::once(diagnostic.primary.span)
+        .chain(secondary)
+        .chain(edits.map(|(span, _)| *span))
+}

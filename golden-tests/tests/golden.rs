@@ -1,0 +1,90 @@
+//! The compile corpus, and what follows from it without another line of Rust: mutants, determinism,
+//! error pages and examples.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use mcpc_compiler::CODES;
+use mcpc_golden_tests::{
+    Case, Compared, Compiled, Finding, Repository, assert_none, blessing, mutants, strays,
+    wrong_examples, wrong_pages,
+};
+
+/// Enough to reach every branch of the passes, few enough for a debug build to finish in seconds.
+const MUTANTS_MAX: usize = 6000;
+
+#[test]
+fn every_case_gives_what_is_written_beside_it() {
+    let cases = Case::all();
+    assert!(!cases.is_empty(), "the corpus is empty");
+    let findings: Vec<Finding> = cases
+        .iter()
+        .flat_map(|case| case.check(blessing()))
+        .collect();
+    assert_none(&findings);
+}
+
+#[test]
+fn every_file_of_the_corpus_belongs_to_a_case() {
+    assert_none(&strays());
+}
+
+#[test]
+fn error_pages_show_what_they_say() {
+    assert_none(&wrong_pages(CODES));
+}
+
+#[test]
+fn examples_are_clean() {
+    assert_none(&wrong_examples(&Repository::read()));
+}
+
+#[test]
+fn mutants_of_valid_cases_never_panic_and_findings_point_inside() {
+    let valid: Vec<Case> = Case::all()
+        .into_iter()
+        .filter(|case| case.compiled().plan.is_some())
+        .collect();
+    assert!(!valid.is_empty(), "no case compiles");
+    let mut findings = Vec::new();
+    for case in &valid {
+        let text = String::from_utf8_lossy(&case.bytes()).into_owned();
+        for mutant in mutants(&text, MUTANTS_MAX / valid.len()) {
+            findings.extend(check_mutant(case, &mutant));
+        }
+    }
+    // The first ones say enough; a broken promise usually breaks for thousands of mutants.
+    findings.truncate(10);
+    assert_none(&findings);
+}
+
+fn check_mutant(case: &Case, mutant: &str) -> Option<Finding> {
+    let values = case.values();
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let bytes = mutant.as_bytes().to_vec();
+        let compiled = Compiled::of("mcpc.yaml", bytes, values.as_ref());
+        let shown = compiled.rendered();
+        let mut facts = compiled.broken_promises();
+        if compiled.diagnostics.is_empty() != shown.is_empty() {
+            facts.push("what people see is not what was found".to_owned());
+        }
+        facts.join("; ")
+    }));
+    let fact = outcome.unwrap_or_else(|_| "panics".to_owned());
+    (!fact.is_empty()).then(|| Finding::new(&case.name, format!("{fact}\n{mutant}")))
+}
+
+#[test]
+fn plans_depend_on_nothing_but_the_meaning_of_their_text() {
+    let compared = Compared::of(&Case::all());
+    assert_none(&compared.findings);
+    let Compared {
+        plans,
+        orders,
+        secrets,
+        ..
+    } = compared;
+    assert!(
+        plans >= 10 && orders >= 5 && secrets >= 2,
+        "{plans} {orders} {secrets}"
+    );
+}
