@@ -40,4 +40,14 @@ impl Level {
             .find(|(level, _)| *level == self)
             .map_or("info", |(_, text)| *text)
     }
+
+    /// Its place in the order, for an atomic.
+    pub(crate) fn rank(self) -> u8 {
+        self as u8
+    }
+
+    /// The level at a place in the order.
+    pub(crate) fn from_rank(rank: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(rank)).map(|(level, _)| *level)
+    }
 }

@@ -28,6 +28,7 @@ mod profile;
 mod reach;
 mod reply;
 mod secret;
+mod session;
 mod snapshot;
 mod status;
 mod timestamp;

@@ -1,0 +1,441 @@
+//! Legacy sessions: what a token cannot carry because it changes.
+//!
+//! Owns the bounded registry of live sessions (log level, last use, end) and of their calls in
+//! flight, so that `notifications/cancelled` finds its call from any thread. A token that this
+//! process did not issue but whose seal opens gets fresh state: sessions survive a restart or a
+//! change of replica. What time it is comes from the caller, so that tests run on virtual time.
+
+mod token;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::rand;
+use mcpc_plan::Limits;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::level::Level;
+use token::Sealed;
+pub(crate) use token::{Asks, Grant, NoRandomness, Revision, Seal};
+
+/// All legacy sessions of the gateway, shared by its threads.
+pub(crate) struct Sessions {
+    seal: Seal,
+    /// Marks the sessions that this process issued: of these, an unknown one has ended.
+    instance: u64,
+    clock: Clock,
+    bounds: Bounds,
+    count: AtomicU32,
+    swept_ms: AtomicU64,
+    live: papaya::HashMap<u128, Arc<Live>>,
+    calls: papaya::HashMap<CallKey, Arc<Notify>>,
+}
+
+/// A session that was found.
+pub(crate) struct Session {
+    /// What its token says.
+    pub(crate) grant: Grant,
+    /// Its state.
+    pub(crate) live: Arc<Live>,
+}
+
+/// The state of one session.
+pub(crate) struct Live {
+    number: u128,
+    issued_s: u64,
+    used_ms: AtomicU64,
+    /// Calls and streams under way; a session with any is not idle.
+    holds: AtomicU32,
+    level: AtomicU8,
+    ended: AtomicBool,
+    end: Notify,
+}
+
+/// A call or stream under way, which keeps its session from expiring.
+pub(crate) struct Hold {
+    live: Arc<Live>,
+    sessions: Arc<Sessions>,
+}
+
+/// A call in flight, found by its request id until this is dropped.
+pub(crate) struct InFlight {
+    hold: Hold,
+    key: CallKey,
+    cancel: Arc<Notify>,
+}
+
+/// Why no session began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotBegun {
+    /// There are as many as the plan allows.
+    Full,
+    /// The system gave no randomness.
+    NoRandomness,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct CallKey {
+    session: u128,
+    id: RequestId,
+}
+
+/// A request id as raw JSON. Nearly all fit the short form, which needs no allocation.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum RequestId {
+    Short([u8; 22], u8),
+    Long(Box<[u8]>),
+}
+
+struct Clock {
+    start: Instant,
+    start_unix_s: u64,
+}
+
+struct Bounds {
+    sessions: AtomicU32,
+    idle_ms: AtomicU64,
+}
+
+impl Sessions {
+    /// An empty registry. `now` and `wall` are the same moment on two clocks.
+    pub(crate) fn new(
+        seal: Seal,
+        limits: &Limits,
+        now: Instant,
+        wall: SystemTime,
+    ) -> Result<Arc<Self>, NoRandomness> {
+        let since_1970 = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(Arc::new(Self {
+            seal,
+            instance: random_u64()?,
+            clock: Clock {
+                start: now,
+                start_unix_s: since_1970.as_secs(),
+            },
+            bounds: Bounds {
+                sessions: AtomicU32::new(limits.sessions),
+                idle_ms: AtomicU64::new(limits.session_idle_ms),
+            },
+            count: AtomicU32::new(0),
+            swept_ms: AtomicU64::new(0),
+            live: papaya::HashMap::new(),
+            calls: papaya::HashMap::new(),
+        }))
+    }
+
+    /// Takes the bounds of a new plan. Sessions beyond a lower bound live on; no new ones begin.
+    pub(crate) fn adopt(&self, limits: &Limits) {
+        let bounds = &self.bounds;
+        bounds.sessions.store(limits.sessions, Ordering::Relaxed);
+        bounds
+            .idle_ms
+            .store(limits.session_idle_ms, Ordering::Relaxed);
+    }
+
+    /// Begins a session on an endpoint. Gives its id for `Mcp-Session-Id`.
+    pub(crate) fn begin(
+        &self,
+        grant: Grant,
+        endpoint: &str,
+        now: Instant,
+    ) -> Result<(String, Session), NotBegun> {
+        if !self.reserve() {
+            // What is due to expire makes room; at most once a second, so that a flood of
+            // refused clients does not make every one of them pay for a sweep.
+            let now_ms = self.clock.ms(now);
+            if now_ms < self.swept_ms.load(Ordering::Relaxed) + 1000 {
+                return Err(NotBegun::Full);
+            }
+            self.sweep(now);
+            if !self.reserve() {
+                return Err(NotBegun::Full);
+            }
+        }
+        self.issue(grant, endpoint, now).map_err(|NoRandomness| {
+            self.release();
+            NotBegun::NoRandomness
+        })
+    }
+
+    /// Finds the session of a token. Unknown, ended, expired, altered, another endpoint, another
+    /// principal: one and the same answer, nothing.
+    pub(crate) fn find(
+        &self,
+        token: &[u8],
+        endpoint: &str,
+        principal: [u8; 16],
+        now: Instant,
+    ) -> Option<Session> {
+        let sealed = self.seal.open(token, endpoint)?;
+        if sealed.grant.principal != principal {
+            return None;
+        }
+        let known = self.live.pin().get(&sealed.number).cloned();
+        let live = match known {
+            Some(live) => live,
+            None => self.take_over(&sealed, now)?,
+        };
+        let now_ms = self.clock.ms(now);
+        if live.ended.load(Ordering::Acquire) || self.is_expired(&live, now_ms) {
+            return None;
+        }
+        live.used_ms.fetch_max(now_ms, Ordering::Relaxed);
+        Some(Session {
+            grant: sealed.grant,
+            live,
+        })
+    }
+
+    /// Ends a session (`DELETE`): its calls are cancelled, its streams end, its id is unknown.
+    pub(crate) fn end(&self, live: &Live) {
+        if live.ended.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        live.end.notify_waiters();
+        if live.holds.load(Ordering::Acquire) > 0 {
+            for (key, cancel) in &self.calls.pin() {
+                if key.session == live.number {
+                    cancel.notify_one();
+                }
+            }
+        }
+        // A session of another process must be remembered as ended, or its token would be taken
+        // over again; `sweep` forgets it once the token is too old for that.
+        if self.is_own(live.number) {
+            self.forget(live.number);
+        }
+    }
+
+    /// Forgets expired sessions. Called every few seconds, not per session.
+    pub(crate) fn sweep(&self, now: Instant) {
+        let now_ms = self.clock.ms(now);
+        self.swept_ms.store(now_ms, Ordering::Relaxed);
+        let map = self.live.pin();
+        let expired = |live: &Live| {
+            if live.ended.load(Ordering::Acquire) {
+                return !self.is_young(live.issued_s, now);
+            }
+            self.is_expired(live, now_ms)
+        };
+        for (number, live) in &map {
+            if expired(live) && matches!(map.remove_if(number, |_, it| expired(it)), Ok(Some(_))) {
+                live.ended.store(true, Ordering::Release);
+                live.end.notify_waiters();
+                self.release();
+            }
+        }
+    }
+
+    /// How many sessions have state.
+    pub(crate) fn count(&self) -> u32 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Registers a call under the client's request id (raw JSON). Nothing if that id is in flight.
+    pub(crate) fn start(self: &Arc<Self>, live: &Arc<Live>, id: &[u8]) -> Option<InFlight> {
+        let key = CallKey::new(live.number, id);
+        let cancel = Arc::new(Notify::new());
+        self.calls
+            .pin()
+            .try_insert(key.clone(), Arc::clone(&cancel))
+            .ok()?;
+        let hold = self.hold(live);
+        if live.ended.load(Ordering::Acquire) {
+            // `end` may have looked for calls before this one was there.
+            cancel.notify_one();
+        }
+        Some(InFlight { hold, key, cancel })
+    }
+
+    /// Cancels the call with this request id, if it is in flight.
+    pub(crate) fn cancel(&self, live: &Live, id: &[u8]) -> bool {
+        let calls = self.calls.pin();
+        let found = calls.get(&CallKey::new(live.number, id));
+        found.inspect(|cancel| cancel.notify_one()).is_some()
+    }
+
+    /// Keeps a session from expiring, for a stream that is open.
+    pub(crate) fn hold(self: &Arc<Self>, live: &Arc<Live>) -> Hold {
+        live.holds.fetch_add(1, Ordering::AcqRel);
+        Hold {
+            live: Arc::clone(live),
+            sessions: Arc::clone(self),
+        }
+    }
+
+    fn issue(
+        &self,
+        grant: Grant,
+        endpoint: &str,
+        now: Instant,
+    ) -> Result<(String, Session), NoRandomness> {
+        let sealed = Sealed {
+            grant,
+            number: u128::from(self.instance) << 64 | u128::from(random_u64()?),
+            issued_s: self.clock.unix_s(now),
+        };
+        let token = self.seal.seal(&sealed, endpoint)?;
+        let live = Arc::new(Live::new(&sealed, self.clock.ms(now)));
+        let number_is_new = self
+            .live
+            .pin()
+            .try_insert(sealed.number, Arc::clone(&live))
+            .is_ok();
+        // Two equal numbers of 64 random bits: as likely as no randomness at all.
+        if !number_is_new {
+            return Err(NoRandomness);
+        }
+        Ok((token, Session { grant, live }))
+    }
+
+    /// Gives fresh state to a session that another process issued.
+    fn take_over(&self, sealed: &Sealed, now: Instant) -> Option<Arc<Live>> {
+        if self.is_own(sealed.number) || !self.is_young(sealed.issued_s, now) || !self.reserve() {
+            return None;
+        }
+        let fresh = Arc::new(Live::new(sealed, self.clock.ms(now)));
+        let map = self.live.pin();
+        match map.try_insert(sealed.number, Arc::clone(&fresh)) {
+            Ok(_) => Some(fresh),
+            Err(other_thread) => {
+                self.release();
+                Some(Arc::clone(other_thread.current))
+            }
+        }
+    }
+
+    fn is_own(&self, number: u128) -> bool {
+        number >> 64 == u128::from(self.instance)
+    }
+
+    /// Whether a token is young enough to be taken over.
+    fn is_young(&self, issued_s: u64, now: Instant) -> bool {
+        let age_s = self.clock.unix_s(now).saturating_sub(issued_s);
+        let idle_ms = self.bounds.idle_ms.load(Ordering::Relaxed);
+        age_s.saturating_mul(1000) <= idle_ms.saturating_mul(2)
+    }
+
+    fn is_expired(&self, live: &Live, now_ms: u64) -> bool {
+        let idle_ms = now_ms.saturating_sub(live.used_ms.load(Ordering::Relaxed));
+        live.holds.load(Ordering::Acquire) == 0
+            && idle_ms > self.bounds.idle_ms.load(Ordering::Relaxed)
+    }
+
+    fn reserve(&self) -> bool {
+        let most = self.bounds.sessions.load(Ordering::Relaxed);
+        self.count
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+                (count < most).then_some(count + 1)
+            })
+            .is_ok()
+    }
+
+    fn release(&self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn forget(&self, number: u128) {
+        if self.live.pin().remove(&number).is_some() {
+            self.release();
+        }
+    }
+}
+
+impl Live {
+    fn new(sealed: &Sealed, now_ms: u64) -> Self {
+        Self {
+            number: sealed.number,
+            issued_s: sealed.issued_s,
+            used_ms: AtomicU64::new(now_ms),
+            holds: AtomicU32::new(0),
+            level: AtomicU8::new(Level::Info.rank()),
+            ended: AtomicBool::new(false),
+            end: Notify::new(),
+        }
+    }
+
+    /// The session's number: stable for its life, never shown to anyone.
+    pub(crate) fn number(&self) -> u128 {
+        self.number
+    }
+
+    /// From which level on the client wants log messages.
+    pub(crate) fn level(&self) -> Level {
+        Level::from_rank(self.level.load(Ordering::Relaxed)).unwrap_or(Level::Info)
+    }
+
+    /// Takes the level of `logging/setLevel`.
+    pub(crate) fn set_level(&self, level: Level) {
+        self.level.store(level.rank(), Ordering::Relaxed);
+    }
+
+    /// Resolves when the session has ended or expired.
+    pub(crate) async fn ended(&self) {
+        let end = self.end.notified();
+        tokio::pin!(end);
+        // Registered before the flag is read: an end between the two is not missed.
+        end.as_mut().enable();
+        if !self.ended.load(Ordering::Acquire) {
+            end.await;
+        }
+    }
+}
+
+impl InFlight {
+    /// Resolves when the client cancels the call or its session ends. For one waiter.
+    pub(crate) async fn cancelled(&self) {
+        self.cancel.notified().await;
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.hold.sessions.calls.pin().remove(&self.key);
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        // The end of a long call is a use: the idle time begins now, not when the call began.
+        let now_ms = self.sessions.clock.ms(Instant::now());
+        self.live.used_ms.fetch_max(now_ms, Ordering::Relaxed);
+        self.live.holds.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl CallKey {
+    fn new(session: u128, id: &[u8]) -> Self {
+        let mut short = [0; 22];
+        let id = match (short.get_mut(..id.len()), u8::try_from(id.len())) {
+            (Some(place), Ok(len)) => {
+                place.copy_from_slice(id);
+                RequestId::Short(short, len)
+            }
+            _ => RequestId::Long(id.into()),
+        };
+        Self { session, id }
+    }
+}
+
+impl Clock {
+    fn ms(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.start);
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn unix_s(&self, now: Instant) -> u64 {
+        let since: Duration = now.saturating_duration_since(self.start);
+        self.start_unix_s.saturating_add(since.as_secs())
+    }
+}
+
+fn random_u64() -> Result<u64, NoRandomness> {
+    let mut bytes = [0; 8];
+    rand::fill(&mut bytes).map_err(|_| NoRandomness)?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests;
