@@ -20,6 +20,7 @@ mod parse;
 mod path;
 mod placeholder;
 mod references;
+mod render;
 mod resolve;
 mod scalar;
 mod source;
@@ -34,6 +35,7 @@ use mcpc_plan::Plan;
 pub use codes::{CODES, CodeEntry, code_entry};
 pub use diagnostic::{Code, Diagnostic, Fix, Label, Severity, Sink};
 pub use path::{Path, Step};
+pub use render::{Color, FINDINGS_MAX, Format, Report, Tally, render, tally};
 pub use source::{Place, Rejected, Source, Span};
 
 /// Where the values of `$<NAME>` come from.
@@ -90,22 +92,27 @@ pub struct Outcome {
     pub plan: Option<Plan>,
     /// The findings in source order, each once.
     pub diagnostics: Vec<Diagnostic>,
+    /// Where the text may hold a secret, in source order: renderers mask what stands there.
+    pub secrets: Vec<Span>,
 }
 
 /// Compiles one configuration.
 pub fn compile(input: &Input<'_>) -> Outcome {
     let mut sink = Sink::default();
-    let plan = run(input, &mut sink);
+    let mut secrets = Vec::new();
+    let plan = run(input, &mut secrets, &mut sink);
     Outcome {
         plan,
         diagnostics: sink.into_sorted(),
+        secrets,
     }
 }
 
 /// The passes in their order.
-fn run(input: &Input<'_>, sink: &mut Sink) -> Option<Plan> {
+fn run(input: &Input<'_>, secrets: &mut Vec<Span>, sink: &mut Sink) -> Option<Plan> {
     let mut tree = parse::parse(input.source, sink)?;
     let leaves = leaves::leaves(&tree);
+    *secrets = leaves::secrets(&tree, &leaves);
     let _unknown = expand::expand(input, &mut tree, &leaves, sink);
     let decoded = decode::decode(tree, sink)?;
     let resolved = resolve::resolve(&decoded, input.overrides, sink);

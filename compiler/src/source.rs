@@ -115,6 +115,15 @@ impl Source {
         self.text.get(span.start..span.end).unwrap_or_default()
     }
 
+    /// A line by its number from 1, without its break; empty if there is no such line.
+    pub(crate) fn line(&self, line: usize) -> Span {
+        let start = self.line_starts.get(line.saturating_sub(1)).copied();
+        let start = start.unwrap_or(self.text.len());
+        let end = self.line_starts.get(line).copied();
+        let text = self.slice(Span::new(start, end.unwrap_or(self.text.len())));
+        Span::new(start, start + text.trim_end_matches(['\n', '\r']).len())
+    }
+
     /// The line and column of a byte.
     pub fn place(&self, byte: usize) -> Place {
         let line = self.line_starts.partition_point(|start| *start <= byte);

@@ -1,0 +1,34 @@
+//! One line for each finding: `mcpc.yaml:3:5: error[MCPC3001]: message`.
+
+use std::fmt::Write;
+
+use super::{FINDINGS_MAX, Report, severity_name};
+
+/// Writes one line for each finding; help and notes are left out.
+pub(super) fn render(reports: &[Report<'_>]) -> String {
+    let mut text = String::new();
+    for report in reports {
+        let name = report.source.name();
+        let (written, left_out) = report.written();
+        for diagnostic in written {
+            let place = report.source.place(diagnostic.primary.span.start);
+            // Writing to a `String` cannot fail.
+            let _ = writeln!(
+                text,
+                "{name}:{}:{}: {}[{}]: {}",
+                place.line,
+                place.column,
+                severity_name(diagnostic.severity),
+                diagnostic.code,
+                diagnostic.message
+            );
+        }
+        if left_out > 0 {
+            let _ = writeln!(
+                text,
+                "{name}: the first {FINDINGS_MAX} findings are shown, {left_out} more are not"
+            );
+        }
+    }
+    text
+}

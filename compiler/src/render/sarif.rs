@@ -1,0 +1,144 @@
+//! Findings as SARIF 2.1.0 (OASIS standard), for code scanning.
+//!
+//! Owns the few structures of the standard that are needed. Fingerprints are made of the code, the
+//! file and the text of the line, not of its number: a finding stays the same finding when lines
+//! above it come and go.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::excerpt::excerpts;
+use super::{Report, severity_name};
+use crate::codes::code_entry;
+use crate::diagnostic::{Code, Diagnostic, Label};
+use crate::source::Source;
+
+/// Writes one run for all texts.
+pub(super) fn render(reports: &[Report<'_>]) -> String {
+    let mut used: BTreeSet<Code> = BTreeSet::new();
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    let mut findings: Vec<(&Report<'_>, &Diagnostic)> = Vec::new();
+    for report in reports {
+        let (written, _) = report.written();
+        used.extend(written.iter().map(|diagnostic| diagnostic.code));
+        findings.extend(written.into_iter().map(|diagnostic| (report, diagnostic)));
+    }
+    let rules: Vec<Code> = used.into_iter().collect();
+    let results: Vec<Value> = findings
+        .iter()
+        .map(|(report, diagnostic)| result(report, diagnostic, &rules, &mut seen))
+        .collect();
+    let document = json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": { "driver": {
+                "name": "mcpc",
+                "version": env!("CARGO_PKG_VERSION"),
+                "rules": rules.iter().map(|code| rule(*code)).collect::<Vec<_>>(),
+            }},
+            "columnKind": "unicodeCodePoints",
+            "results": results,
+        }],
+    });
+    format!("{document:#}\n")
+}
+
+fn rule(code: Code) -> Value {
+    let entry = code_entry(code);
+    json!({
+        "id": code.to_string(),
+        "shortDescription": { "text": entry.map_or("", |entry| entry.title) },
+        "help": {
+            "text": format!("run `mcpc explain {code}`"),
+            "markdown": entry.map_or("", |entry| entry.page),
+        },
+    })
+}
+
+fn result(
+    report: &Report<'_>,
+    diagnostic: &Diagnostic,
+    rules: &[Code],
+    seen: &mut HashMap<String, usize>,
+) -> Value {
+    let mut message = diagnostic.message.clone();
+    if let Some(help) = &diagnostic.help {
+        message.push_str("\nhelp: ");
+        message.push_str(help);
+    }
+    let related: Vec<Value> = diagnostic
+        .secondary
+        .iter()
+        .enumerate()
+        .map(|(index, label)| {
+            let mut place = location(report.source, label);
+            if let Some(place) = place.as_object_mut() {
+                place.insert("id".to_owned(), json!(index));
+                place.insert("message".to_owned(), json!({ "text": label.text }));
+            }
+            place
+        })
+        .collect();
+    let mut result = json!({
+        "ruleId": diagnostic.code.to_string(),
+        "ruleIndex": rules.binary_search(&diagnostic.code).unwrap_or_default(),
+        "level": severity_name(diagnostic.severity),
+        "message": { "text": message },
+        "locations": [location(report.source, &diagnostic.primary)],
+        "partialFingerprints": { "mcpcFinding/v1": fingerprint(report, diagnostic, seen) },
+    });
+    if let (Some(result), false) = (result.as_object_mut(), related.is_empty()) {
+        result.insert("relatedLocations".to_owned(), Value::Array(related));
+    }
+    result
+}
+
+fn location(source: &Source, label: &Label) -> Value {
+    let (start, end) = (source.place(label.span.start), source.place(label.span.end));
+    json!({
+        "physicalLocation": {
+            "artifactLocation": { "uri": uri(source.name()) },
+            "region": {
+                "startLine": start.line,
+                "startColumn": start.column,
+                "endLine": end.line,
+                "endColumn": end.column,
+            },
+        },
+    })
+}
+
+/// A relative reference: what a URI does not allow in a path is encoded.
+fn uri(name: &str) -> String {
+    let mut text = String::new();
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/+@!$&'()*,;=".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
+/// What makes the finding this one: code, file, the line as shown, and which of several such.
+fn fingerprint(
+    report: &Report<'_>,
+    diagnostic: &Diagnostic,
+    seen: &mut HashMap<String, usize>,
+) -> String {
+    let line = excerpts(report.source, report.secrets, &diagnostic.primary, &[]);
+    let line = line.first().map_or("", |excerpt| excerpt.text.trim());
+    let subject = format!("{}\n{}\n{line}", diagnostic.code, report.source.name());
+    let count = seen.entry(subject.clone()).or_default();
+    *count += 1;
+    let digest = Sha256::digest(format!("{subject}\n{count}"));
+    digest
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
