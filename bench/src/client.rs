@@ -1,7 +1,8 @@
-//! One keep-alive client: sends requests as a modern MCP client would and waits for each reply.
+//! One keep-alive client: sends requests as an MCP client of either era would and waits for replies.
 //!
-//! Owns: the bytes of a request, with every header that 2026-07-28 asks for, and the connection.
-//! A call's bytes are built once; only the digits of its id change. Reading is in `reply`.
+//! Owns: the bytes of a request, with every header that its revision asks for, the connection and,
+//! in the legacy era, the session. A call's bytes are built once; only the digits of its id
+//! change. Reading is in `reply`.
 
 use std::net::SocketAddr;
 
@@ -10,6 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::failure::Failure;
 use crate::reply::{ReplyReader, answers};
+use crate::upstream::Era;
 
 /// Ids have a fixed number of digits, so that the length of a request never changes.
 const FIRST_ID: u64 = 100_000_000;
@@ -23,6 +25,8 @@ pub(crate) struct Shape {
     pub(crate) text_bytes: usize,
     /// How the upstream answers.
     pub(crate) form: Form,
+    /// What the client speaks.
+    pub(crate) era: Era,
 }
 
 /// How the upstream answers.
@@ -49,18 +53,28 @@ impl Client {
         shape: Shape,
         number: u64,
     ) -> Result<Self, Failure> {
-        let stream = dial(address).await?;
+        let mut stream = dial(address).await?;
+        let mut reader = ReplyReader::default();
+        let headers = match shape.era {
+            Era::Modern => modern_headers("tools/call", Some("echo")),
+            Era::Legacy => initialize(address, &mut stream, &mut reader).await?,
+        };
         let stream_member = match shape.form {
             Form::Json => "",
             Form::EventStream => r#","stream":true"#,
         };
         let arguments = format!(r#"{{"bytes":{}{stream_member}}}"#, shape.text_bytes);
-        let params = format!(r#""name":"echo","arguments":{arguments},{META}"#);
-        let request = post(address, FIRST_ID, "tools/call", Some("echo"), &params);
+        let meta = match shape.era {
+            Era::Modern => format!(",{META}"),
+            Era::Legacy => String::new(),
+        };
+        let params = format!(r#""name":"echo","arguments":{arguments}{meta}"#);
+        let message = request(FIRST_ID, "tools/call", &params);
+        let request = post(address, &headers, &message);
         let id_at = find_id(&request).ok_or_else(|| Failure::new("a request has no id"))?;
         Ok(Self {
             stream,
-            reader: ReplyReader::default(),
+            reader,
             request,
             id_at,
             next_id: FIRST_ID + number * IDS_PER_CLIENT,
@@ -75,9 +89,7 @@ impl Client {
         let digits = self.request.get_mut(self.id_at..self.id_at + id.len());
         let digits = digits.ok_or_else(|| Failure::new("the ids of a client are used up"))?;
         digits.copy_from_slice(id.as_bytes());
-        let sent = self.stream.write_all(&self.request).await;
-        sent.map_err(|error| Failure::at("send a call", &error))?;
-        let (status, body) = self.reader.read(&mut self.stream).await?;
+        let (status, body) = exchange(&mut self.stream, &mut self.reader, &self.request).await?;
         if status == 200 && answers(body, id.as_bytes(), self.text_bytes) {
             return Ok(());
         }
@@ -90,13 +102,15 @@ impl Client {
 }
 
 /// Asks once for the tools, on a connection of its own. `Ok(true)` if the echo tool is listed.
-pub(crate) async fn lists_echo(address: SocketAddr) -> Result<bool, Failure> {
+pub(crate) async fn lists_echo(address: SocketAddr, era: Era) -> Result<bool, Failure> {
     let mut stream = dial(address).await?;
-    let request = post(address, FIRST_ID, "tools/list", None, META);
-    let sent = stream.write_all(&request).await;
-    sent.map_err(|error| Failure::at("send tools/list", &error))?;
     let mut reader = ReplyReader::default();
-    let (status, body) = reader.read(&mut stream).await?;
+    let (headers, params) = match era {
+        Era::Modern => (modern_headers("tools/list", None), META),
+        Era::Legacy => (initialize(address, &mut stream, &mut reader).await?, ""),
+    };
+    let message = post(address, &headers, &request(FIRST_ID, "tools/list", params));
+    let (status, body) = exchange(&mut stream, &mut reader, &message).await?;
     let listed = body.windows(13).any(|window| window == br#""name":"echo""#);
     Ok(status == 200 && listed)
 }
@@ -115,17 +129,58 @@ const META: &str = concat!(
     r#""io.modelcontextprotocol/clientCapabilities":{}}"#
 );
 
-fn post(address: SocketAddr, id: u64, method: &str, name: Option<&str>, params: &str) -> Vec<u8> {
-    let body =
-        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{params}}}}}"#);
+/// Opens a session and returns the headers that each of its requests carries.
+async fn initialize(
+    address: SocketAddr,
+    stream: &mut TcpStream,
+    reader: &mut ReplyReader,
+) -> Result<String, Failure> {
+    let params = concat!(
+        r#""protocolVersion":"2025-11-25","capabilities":{},"#,
+        r#""clientInfo":{"name":"mcpc-bench","version":"1.0.0"}"#
+    );
+    let opening = post(address, "", &request(FIRST_ID, "initialize", params));
+    let (status, _) = exchange(stream, reader, &opening).await?;
+    let session = reader.session().filter(|_| status == 200);
+    let session = session.ok_or_else(|| Failure::new("initialize opened no session"))?;
+    let headers = format!("mcp-session-id: {session}\r\nmcp-protocol-version: 2025-11-25\r\n");
+    let initialized = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+    let initialized = post(address, &headers, initialized);
+    match exchange(stream, reader, &initialized).await? {
+        (202, _) => Ok(headers),
+        (status, _) => Err(Failure::new(format!(
+            "notifications/initialized was answered with status {status}"
+        ))),
+    }
+}
+
+async fn exchange<'a>(
+    stream: &mut TcpStream,
+    reader: &'a mut ReplyReader,
+    message: &[u8],
+) -> Result<(u16, &'a [u8]), Failure> {
+    let sent = stream.write_all(message).await;
+    sent.map_err(|error| Failure::at("send a request", &error))?;
+    reader.read(stream).await
+}
+
+fn modern_headers(method: &str, name: Option<&str>) -> String {
     let name = name.map_or(String::new(), |name| format!("mcp-name: {name}\r\n"));
+    format!("mcp-protocol-version: 2026-07-28\r\nmcp-method: {method}\r\n{name}")
+}
+
+fn request(id: u64, method: &str, params: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{params}}}}}"#)
+}
+
+fn post(address: SocketAddr, headers: &str, message: &str) -> Vec<u8> {
     let head = format!(
         "POST /mcp HTTP/1.1\r\nhost: {address}\r\nuser-agent: mcpc-bench\r\n\
          content-type: application/json\r\naccept: application/json, text/event-stream\r\n\
-         mcp-protocol-version: 2026-07-28\r\nmcp-method: {method}\r\n{name}content-length: {}\r\n\r\n",
-        body.len()
+         {headers}content-length: {}\r\n\r\n",
+        message.len()
     );
-    [head, body].concat().into_bytes()
+    [head.as_str(), message].concat().into_bytes()
 }
 
 fn find_id(request: &[u8]) -> Option<usize> {

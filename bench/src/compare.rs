@@ -35,6 +35,9 @@ pub(crate) struct Options {
     /// Rounds; each drives every cell through every subject once.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=50))]
     rounds: u32,
+    /// What clients and upstream speak.
+    #[arg(long, value_enum, default_value_t = Era::Modern)]
+    era: Era,
     /// Only the cells whose name contains this text.
     #[arg(long)]
     only: Option<String>,
@@ -43,15 +46,16 @@ pub(crate) struct Options {
 struct Cell {
     name: &'static str,
     clients: u64,
-    shape: Shape,
+    text_bytes: usize,
+    form: Form,
 }
 
 const fn cell(name: &'static str, clients: u64, text_bytes: usize, form: Form) -> Cell {
-    let shape = Shape { text_bytes, form };
     Cell {
         name,
         clients,
-        shape,
+        text_bytes,
+        form,
     }
 }
 
@@ -81,7 +85,7 @@ struct Measured {
 }
 
 pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
-    let upstream = upstream::start(SocketAddr::from(([127, 0, 0, 1], 0)), Era::Modern)?;
+    let upstream = upstream::start(SocketAddr::from(([127, 0, 0, 1], 0)), options.era)?;
     let ways = start_ways(options, upstream.address).await?;
     let wanted = options.only.as_deref().unwrap_or_default();
     let cells = CELLS.iter().filter(|cell| cell.name.contains(wanted));
@@ -91,11 +95,10 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
             rounds: Vec::new(),
         })
         .collect();
-    let window = Duration::from_secs(options.seconds);
     for round in 0..options.rounds {
         for result in &mut results {
             let turn = usize::try_from(round).unwrap_or(0) % ways.len().max(1);
-            let measured = measure_round(&ways, turn, result.cell, window).await?;
+            let measured = measure_round(&ways, turn, result.cell, options).await?;
             result.rounds.push(measured);
         }
         eprintln!("round {} of {} done", round + 1, options.rounds);
@@ -119,7 +122,7 @@ async fn start_ways(options: &Options, upstream: SocketAddr) -> Result<Vec<Way>,
         },
     ];
     if let Some(program) = &options.gateway {
-        let gateway = subject::gateway(program, upstream)?;
+        let gateway = subject::gateway(program, upstream, options.era)?;
         ways.push(Way {
             name: "gateway",
             address: gateway.address,
@@ -128,7 +131,7 @@ async fn start_ways(options: &Options, upstream: SocketAddr) -> Result<Vec<Way>,
     }
     for way in &mut ways {
         if let Some(proxy) = &mut way.proxy {
-            proxy.answered().await?;
+            proxy.answered(options.era).await?;
         }
     }
     Ok(ways)
@@ -145,12 +148,12 @@ async fn measure_round(
     ways: &[Way],
     turn: usize,
     cell: &Cell,
-    window: Duration,
+    options: &Options,
 ) -> Result<Vec<Measured>, Failure> {
     let mut measured: Vec<(usize, Measured)> = Vec::new();
     let order = ways.iter().enumerate().cycle().skip(turn).take(ways.len());
     for (number, way) in order {
-        let result = measure(way, cell, window).await;
+        let result = measure(way, cell, options).await;
         let result = result.map_err(|failure| {
             let talk = way.proxy.as_ref().map(Subject::talk).unwrap_or_default();
             Failure::new(format!("{}, {}: {failure}\n{talk}", way.name, cell.name))
@@ -161,8 +164,13 @@ async fn measure_round(
     Ok(measured.into_iter().map(|(_, result)| result).collect())
 }
 
-async fn measure(way: &Way, cell: &Cell, window: Duration) -> Result<Measured, Failure> {
-    let mut load = Load::connect(way.address, cell.clients, cell.shape).await?;
+async fn measure(way: &Way, cell: &Cell, options: &Options) -> Result<Measured, Failure> {
+    let shape = Shape {
+        text_bytes: cell.text_bytes,
+        form: cell.form,
+        era: options.era,
+    };
+    let mut load = Load::connect(way.address, cell.clients, shape).await?;
     load.drive(Duration::from_millis(200)).await?;
     let processes = way.proxy.as_ref().map(Subject::processes);
     let cpu = || match &processes {
@@ -170,7 +178,7 @@ async fn measure(way: &Way, cell: &Cell, window: Duration) -> Result<Measured, F
         None => Ok(None),
     };
     let before = cpu()?;
-    let driven = load.drive(window).await?;
+    let driven = load.drive(Duration::from_secs(options.seconds)).await?;
     let after = cpu()?;
     let used = after.zip(before).map(|(after, before)| after - before);
     Ok(Measured {
@@ -183,9 +191,11 @@ async fn measure(way: &Way, cell: &Cell, window: Duration) -> Result<Measured, F
 
 fn print(options: &Options, ways: &[Way], results: &[CellResult<'_>]) {
     table::line(&format!(
-        "{} rounds of {} s per cell and way; CPU is that of the proxy with all its processes, in ms \
+        "{} clients and upstream, {} rounds of {} s per cell and way; CPU is that of the proxy with all its processes, in ms \
          per 1,000 calls;\nratio is to nginx within the same round: median (lowest to highest).\n",
-        options.rounds, options.seconds
+        options.era.name(),
+        options.rounds,
+        options.seconds
     ));
     let mut table = Table::new(&["cell", "way", "CPU", "ratio", "calls/s", "p50 ms", "p99 ms"]);
     for result in results {

@@ -30,8 +30,8 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
         .map_err(|error| Failure::at("count the cores", &error))?
         .get();
     let upstream = upstream::start(SocketAddr::from(([127, 0, 0, 1], 0)), Era::Modern)?;
-    let mut gateway = subject::gateway(&options.gateway, upstream.address)?;
-    gateway.answered().await?;
+    let mut gateway = subject::gateway(&options.gateway, upstream.address, Era::Modern)?;
+    gateway.answered(Era::Modern).await?;
     let mut table = Table::new(&["1,000 sequential calls", "connections", "workers"]);
     let mut kept = true;
     let forms = [("JSON", Form::Json), ("event streams", Form::EventStream)];
@@ -40,6 +40,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
         let shape = Shape {
             text_bytes: 100,
             form,
+            era: Era::Modern,
         };
         let mut clients = Vec::new();
         for number in 0..CLIENTS {

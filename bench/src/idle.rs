@@ -28,14 +28,15 @@ pub(crate) struct Options {
 
 pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
     let upstream = upstream::start(SocketAddr::from(([127, 0, 0, 1], 0)), Era::Modern)?;
-    let mut gateway = subject::gateway(&options.gateway, upstream.address)?;
-    gateway.answered().await?;
+    let mut gateway = subject::gateway(&options.gateway, upstream.address, Era::Modern)?;
+    gateway.answered(Era::Modern).await?;
     let mut table = Table::new(&["memory", "RSS MiB", "PSS MiB"]);
     settle().await;
     table.row(reading("after start", &gateway)?);
     let shape = Shape {
         text_bytes: 100,
         form: Form::Json,
+        era: Era::Modern,
     };
     let mut load = Load::connect(gateway.address, CLIENTS, shape).await?;
     load.drive_calls(CALLS_PER_CLIENT).await?;

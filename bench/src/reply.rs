@@ -20,6 +20,7 @@ const ENVELOPE_BYTES_LIMIT: usize = 512;
 pub(crate) struct ReplyReader {
     incoming: Vec<u8>,
     joined: Vec<u8>,
+    session: Option<String>,
 }
 
 /// Where the body is and what the head said.
@@ -28,13 +29,22 @@ struct Head {
     bytes: usize,
     length: Option<usize>,
     chunked: bool,
+    session: Option<String>,
 }
 
 impl ReplyReader {
+    /// The session id of the last reply that carried one.
+    pub(crate) fn session(&self) -> Option<&str> {
+        self.session.as_deref()
+    }
+
     /// Reads one reply to its last byte and returns its status and body.
     pub(crate) async fn read(&mut self, stream: &mut TcpStream) -> Result<(u16, &[u8]), Failure> {
         self.incoming.clear();
-        let head = self.read_head(stream).await?;
+        let mut head = self.read_head(stream).await?;
+        if let Some(session) = head.session.take() {
+            self.session = Some(session);
+        }
         if head.chunked {
             self.read_chunks(stream, head.bytes).await?;
             return Ok((head.status, &self.joined));
@@ -151,6 +161,7 @@ fn parse_head(head: &[u8]) -> Option<Head> {
         bytes: head.len() + 4,
         length: None,
         chunked: false,
+        session: None,
     };
     for line in lines {
         let (name, value) = line.split_once(':')?;
@@ -158,6 +169,8 @@ fn parse_head(head: &[u8]) -> Option<Head> {
             parsed.length = Some(value.trim().parse().ok()?);
         } else if name.eq_ignore_ascii_case("transfer-encoding") {
             parsed.chunked = value.trim().eq_ignore_ascii_case("chunked");
+        } else if name.eq_ignore_ascii_case("mcp-session-id") {
+            parsed.session = Some(value.trim().to_owned());
         }
     }
     Some(parsed)

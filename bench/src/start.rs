@@ -29,8 +29,8 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
     let mut times = Vec::new();
     for _ in 0..options.starts {
         let begun = Instant::now();
-        let mut gateway = subject::gateway(&options.gateway, upstream.address)?;
-        gateway.answered().await?;
+        let mut gateway = subject::gateway(&options.gateway, upstream.address, Era::Modern)?;
+        gateway.answered(Era::Modern).await?;
         times.push(begun.elapsed().as_secs_f64() * 1e3);
     }
     times.sort_by(f64::total_cmp);

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::client::lists_echo;
 use crate::failure::Failure;
 use crate::system;
+use crate::upstream::Era;
 
 /// How long a subject may take to answer, and to end when it is asked to.
 const START_LIMIT: Duration = Duration::from_secs(10);
@@ -61,13 +62,14 @@ pub(crate) fn nginx(
 }
 
 /// `mcpc run` with the echo upstream as its only server.
-pub(crate) fn gateway(program: &Path, upstream: SocketAddr) -> Result<Subject, Failure> {
+pub(crate) fn gateway(program: &Path, upstream: SocketAddr, era: Era) -> Result<Subject, Failure> {
     let folder = folder()?;
     let address = free_address()?;
     let config = format!(
         "version: 1\nlisten: {{ address: \"{address}\" }}\nadmin: {{ address: \"{}\" }}\n\
-         servers:\n  echo: {{ url: \"http://{upstream}/mcp\", era: modern }}\n",
-        free_address()?
+         servers:\n  echo: {{ url: \"http://{upstream}/mcp\", era: {} }}\n",
+        free_address()?,
+        era.name()
     );
     let file = write(&folder, "mcpc.yaml", &config)?;
     let mut command = Command::new(program);
@@ -90,10 +92,10 @@ fn start(mut command: Command, address: SocketAddr, folder: TempDir) -> Result<S
 
 impl Subject {
     /// Waits until a tools/list through it is answered; tries again every 200 µs.
-    pub(crate) async fn answered(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn answered(&mut self, era: Era) -> Result<(), Failure> {
         let begun = Instant::now();
         loop {
-            let last = match lists_echo(self.address).await {
+            let last = match lists_echo(self.address, era).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => Failure::new("its list has no echo tool"),
                 Err(failure) => failure,

@@ -39,6 +39,16 @@ pub(crate) enum Era {
     Legacy,
 }
 
+impl Era {
+    /// As the configuration and the command line spell it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Modern => "modern",
+            Self::Legacy => "legacy",
+        }
+    }
+}
+
 /// A running upstream. It ends with this process.
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
