@@ -31,6 +31,7 @@ pub(crate) struct Params {
     uri: Span,
     reference: Span,
     arguments: Span,
+    task_id: Span,
     cursor: Span,
     request_id: Span,
     level: Span,
@@ -86,6 +87,7 @@ impl Params {
             uri: None,
             reference: None,
             arguments: None,
+            task_id: None,
             cursor: None,
             request_id: None,
             level: None,
@@ -114,6 +116,7 @@ impl Params {
             b"protocolVersion" => &mut self.protocol_version,
             b"_meta" => &mut self.meta,
             b"arguments" => &mut self.arguments,
+            b"taskId" => &mut self.task_id,
             other => return is_ambiguous(other, &["name", "uri", "ref", "arguments", "_meta"]),
         };
         slot.replace(member.value.clone()).is_some()
@@ -204,6 +207,16 @@ impl Params {
     /// The client's capabilities in `_meta`, one JSON value.
     pub(crate) fn meta_capabilities(&self) -> Option<Bytes> {
         self.part(&self.meta_capabilities)
+    }
+
+    /// `taskId`, decoded: what `Mcp-Name` mirrors for the tasks extension.
+    pub(crate) fn task_id(&self) -> Option<Bytes> {
+        self.text_part(&self.task_id)
+    }
+
+    /// The log level in `_meta`, decoded.
+    pub(crate) fn log_level(&self) -> Option<Bytes> {
+        self.text_part(&self.meta_log_level)
     }
 
     /// The progress token, one JSON value.

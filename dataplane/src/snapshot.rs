@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use mcpc_plan::{Access, Digest, Endpoint, Found, Limits, Listener, MemberId, Timeouts};
+use mcpc_plan::{Access, Digest, Endpoint, Limits, Listener, MemberId, Timeouts};
 
 use crate::directory::Directory;
 use crate::hub::Hub;
@@ -62,18 +62,21 @@ impl Served {
         self.members.get(id.index())
     }
 
-    /// Where an exposed tool name goes.
-    pub(crate) fn tool<'a>(&'a self, exposed: &'a str) -> Option<(&'a ServedMember, &'a str)> {
-        self.found(self.endpoint.find_tool(exposed))
+    /// Where an exposed tool name goes: the member, and the upstream's own name.
+    pub(crate) fn tool<'s: 'n, 'n>(
+        &'s self,
+        exposed: &'n str,
+    ) -> Option<(&'s ServedMember, &'n str)> {
+        let found = self.endpoint.find_tool(exposed)?;
+        Some((self.member(found.member)?, found.name))
     }
 
     /// Where an exposed prompt name goes.
-    pub(crate) fn prompt<'a>(&'a self, exposed: &'a str) -> Option<(&'a ServedMember, &'a str)> {
-        self.found(self.endpoint.find_prompt(exposed))
-    }
-
-    fn found<'a>(&'a self, found: Option<Found<'a>>) -> Option<(&'a ServedMember, &'a str)> {
-        let found = found?;
+    pub(crate) fn prompt<'s: 'n, 'n>(
+        &'s self,
+        exposed: &'n str,
+    ) -> Option<(&'s ServedMember, &'n str)> {
+        let found = self.endpoint.find_prompt(exposed)?;
         Some((self.member(found.member)?, found.name))
     }
 

@@ -16,9 +16,13 @@ use mcpc_plan::Limits;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::call::Flight;
 use crate::level::Level;
 use token::Sealed;
 pub(crate) use token::{Asks, Grant, NoRandomness, Revision, Seal};
+
+/// The rank of no level: above all that there are.
+const LEVEL_UNSET: u8 = u8::MAX;
 
 /// All legacy sessions of the gateway, shared by its threads.
 pub(crate) struct Sessions {
@@ -30,7 +34,7 @@ pub(crate) struct Sessions {
     count: AtomicU32,
     swept_ms: AtomicU64,
     live: papaya::HashMap<u128, Arc<Live>>,
-    calls: papaya::HashMap<CallKey, Arc<Notify>>,
+    calls: papaya::HashMap<CallKey, Arc<Flight>>,
 }
 
 /// A session that was found.
@@ -63,7 +67,7 @@ pub(crate) struct Hold {
 pub(crate) struct InFlight {
     hold: Hold,
     key: CallKey,
-    cancel: Arc<Notify>,
+    flight: Arc<Flight>,
 }
 
 /// Why no session began.
@@ -195,9 +199,9 @@ impl Sessions {
         }
         live.end.notify_waiters();
         if live.holds.load(Ordering::Acquire) > 0 {
-            for (key, cancel) in &self.calls.pin() {
+            for (key, flight) in &self.calls.pin() {
                 if key.session == live.number {
-                    cancel.notify_one();
+                    flight.cancel();
                 }
             }
         }
@@ -236,24 +240,24 @@ impl Sessions {
     /// Registers a call under the client's request id (raw JSON). Nothing if that id is in flight.
     pub(crate) fn start(self: &Arc<Self>, live: &Arc<Live>, id: &[u8]) -> Option<InFlight> {
         let key = CallKey::new(live.number, id);
-        let cancel = Arc::new(Notify::new());
+        let flight = Arc::new(Flight::default());
         self.calls
             .pin()
-            .try_insert(key.clone(), Arc::clone(&cancel))
+            .try_insert(key.clone(), Arc::clone(&flight))
             .ok()?;
         let hold = self.hold(live);
         if live.ended.load(Ordering::Acquire) {
             // `end` may have looked for calls before this one was there.
-            cancel.notify_one();
+            flight.cancel();
         }
-        Some(InFlight { hold, key, cancel })
+        Some(InFlight { hold, key, flight })
     }
 
     /// Cancels the call with this request id, if it is in flight.
     pub(crate) fn cancel(&self, live: &Live, id: &[u8]) -> bool {
         let calls = self.calls.pin();
         let found = calls.get(&CallKey::new(live.number, id));
-        found.inspect(|cancel| cancel.notify_one()).is_some()
+        found.inspect(|flight| flight.cancel()).is_some()
     }
 
     /// Keeps a session from expiring, for a stream that is open.
@@ -350,7 +354,7 @@ impl Live {
             issued_s: sealed.issued_s,
             used_ms: AtomicU64::new(now_ms),
             holds: AtomicU32::new(0),
-            level: AtomicU8::new(Level::Info.rank()),
+            level: AtomicU8::new(LEVEL_UNSET),
             ended: AtomicBool::new(false),
             end: Notify::new(),
         }
@@ -361,9 +365,9 @@ impl Live {
         self.number
     }
 
-    /// From which level on the client wants log messages.
-    pub(crate) fn level(&self) -> Level {
-        Level::from_rank(self.level.load(Ordering::Relaxed)).unwrap_or(Level::Info)
+    /// From which level on the client wants log messages; nothing until it has said so.
+    pub(crate) fn level(&self) -> Option<Level> {
+        Level::from_rank(self.level.load(Ordering::Relaxed))
     }
 
     /// Takes the level of `logging/setLevel`.
@@ -384,9 +388,9 @@ impl Live {
 }
 
 impl InFlight {
-    /// Resolves when the client cancels the call or its session ends. For one waiter.
-    pub(crate) async fn cancelled(&self) {
-        self.cancel.notified().await;
+    /// The call: cancelled by its client, or because its session ended.
+    pub(crate) fn flight(&self) -> &Arc<Flight> {
+        &self.flight
     }
 }
 

@@ -62,11 +62,11 @@ async fn is_ready(future: impl Future<Output = ()>) -> bool {
 async fn a_session_is_found_with_its_grant_and_keeps_its_state() {
     let sessions = registry(10);
     let (token, session) = begin(&sessions);
-    assert_eq!(session.live.level(), Level::Info);
+    assert_eq!(session.live.level(), None);
     session.live.set_level(Level::Error);
     let found = find(&sessions, &token).unwrap();
     assert_eq!(found.grant, grant());
-    assert_eq!(found.live.level(), Level::Error);
+    assert_eq!(found.live.level(), Some(Level::Error));
     assert_eq!(found.live.number(), session.live.number());
 }
 
@@ -156,12 +156,12 @@ async fn an_ended_session_is_unknown_and_tells_its_streams_and_calls() {
     sessions.end(&session.live);
     sessions.end(&session.live);
     assert!(is_ready(session.live.ended()).await);
-    assert!(is_ready(call.cancelled()).await);
-    assert!(!is_ready(others_call.cancelled()).await);
+    assert!(is_ready(call.flight().cancelled()).await);
+    assert!(!is_ready(others_call.flight().cancelled()).await);
     assert!(find(&sessions, &token).is_none());
     assert_eq!(sessions.count(), 1);
     let late = sessions.start(&session.live, b"2").unwrap();
-    assert!(is_ready(late.cancelled()).await);
+    assert!(is_ready(late.flight().cancelled()).await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,8 +174,8 @@ async fn cancelling_finds_the_call_of_this_session_only() {
         let of_a = sessions.start(&a.live, id).unwrap();
         let of_b = sessions.start(&b.live, id).unwrap();
         assert!(sessions.cancel(&b.live, id));
-        assert!(is_ready(of_b.cancelled()).await);
-        assert!(!is_ready(of_a.cancelled()).await);
+        assert!(is_ready(of_b.flight().cancelled()).await);
+        assert!(!is_ready(of_a.flight().cancelled()).await);
     }
     assert!(!sessions.cancel(&a.live, b"1"), "it is not in flight");
 }

@@ -75,8 +75,8 @@ impl Revision {
     pub(crate) const LATEST: Self = Self::R2025_11;
 
     /// The revision of this name.
-    pub(crate) fn parse(name: &str) -> Option<Self> {
-        let found = Self::ALL.iter().find(|(_, text)| *text == name);
+    pub(crate) fn parse(name: &[u8]) -> Option<Self> {
+        let found = Self::ALL.iter().find(|(_, text)| text.as_bytes() == name);
         found.map(|(revision, _)| *revision)
     }
 
@@ -281,11 +281,11 @@ mod tests {
     fn revisions_keep_their_names_and_bytes() {
         for (index, (revision, name)) in Revision::ALL.into_iter().enumerate() {
             assert_eq!(revision.as_str(), name);
-            assert_eq!(Revision::parse(name), Some(revision));
+            assert_eq!(Revision::parse(name.as_bytes()), Some(revision));
             assert_eq!(revision as usize, index);
             assert_eq!(Revision::from_byte(revision as u8), Some(revision));
         }
-        assert_eq!(Revision::parse("2026-07-28"), None);
+        assert_eq!(Revision::parse(b"2026-07-28"), None);
         assert_eq!(Revision::from_byte(4), None);
     }
 

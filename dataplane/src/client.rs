@@ -1,0 +1,58 @@
+//! The client side of a call: who asks, in which era, and what it takes back.
+//!
+//! Owns the terms that `modern` and `legacy` produce and that `pipeline` and `respond` use.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::header::{HeaderName, HeaderValue};
+
+use crate::call::{Era, Leave};
+use crate::inbound::Accepts;
+use crate::level::Level;
+use crate::params::Params;
+use crate::session::InFlight;
+use crate::snapshot::Served;
+
+/// One request of a client, read and checked by the rules of its era.
+pub(crate) struct Asked {
+    /// The endpoint that was asked.
+    pub(crate) served: Arc<Served>,
+    /// The client's id, one JSON value; it never leaves this hop.
+    pub(crate) id: Bytes,
+    /// The method.
+    pub(crate) method: Bytes,
+    /// The params.
+    pub(crate) params: Params,
+    /// Whose request it is.
+    pub(crate) client: Client,
+    /// The number under which logs speak of this request.
+    pub(crate) correlation: u64,
+}
+
+/// What a client brings along.
+pub(crate) struct Client {
+    /// Its era.
+    pub(crate) era: Era,
+    /// What it takes back.
+    pub(crate) accepts: Accepts,
+    /// The least severe log message that it takes; nothing if it takes none.
+    pub(crate) log_level: Option<Level>,
+    /// The level that it has set in its session, which modern upstreams are told with each call.
+    pub(crate) set_level: Option<Level>,
+    /// `Mcp-Param-*` headers, for modern upstreams.
+    pub(crate) mirrored: Vec<(HeaderName, HeaderValue)>,
+    /// The call's entry in its session, if it has one.
+    pub(crate) flight: Option<InFlight>,
+}
+
+impl Client {
+    /// What this client's departure means.
+    pub(crate) fn leave(&self) -> Leave {
+        match (&self.flight, self.era) {
+            (Some(entry), _) => Leave::AsTold(Arc::clone(entry.flight())),
+            (None, Era::Legacy) => Leave::AsTold(Arc::default()),
+            (None, Era::Modern) => Leave::Cancels,
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What an endpoint says about itself: the result of `server/discover` and of `initialize`.
+//!
+//! Owns the union of what its upstreams offer and the gateway can deliver. An upstream that does
+//! not answer in time does not hold the others back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::call::Era;
+use crate::join;
+use crate::json;
+use crate::profile::Profile;
+use crate::respond::Cache;
+use crate::snapshot::Served;
+
+/// How long the first answer to a client waits for upstreams that are still starting.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// What an endpoint offers.
+pub(crate) struct Offer {
+    profiles: Vec<(Box<str>, Option<Arc<Profile>>)>,
+    instructions: Option<Box<str>>,
+}
+
+/// Asks every upstream of an endpoint what it offers; known ones answer at once.
+pub(crate) async fn offer(served: &Arc<Served>) -> Offer {
+    let deadline = Instant::now() + WAIT_MAX;
+    let asks = served.members.iter().map(|member| -> join::Boxed<'_, _> {
+        Box::pin(async move {
+            let profile =
+                tokio::time::timeout_at(deadline, member.upstream.profile(deadline)).await;
+            (member.name.clone(), profile.ok().and_then(Result::ok))
+        })
+    });
+    let profiles = join::all(asks.collect()).await;
+    Offer {
+        profiles,
+        instructions: served.endpoint.instructions.clone(),
+    }
+}
+
+impl Offer {
+    /// Whether every upstream has answered.
+    fn is_complete(&self) -> bool {
+        self.profiles.iter().all(|(_, profile)| profile.is_some())
+    }
+
+    fn has(&self, capability: &str) -> bool {
+        self.profiles
+            .iter()
+            .filter_map(|(_, profile)| profile.as_ref())
+            .any(|profile| profile.has(capability))
+    }
+
+    /// The value of `capabilities`. Lists of an upstream that has not answered yet may still come,
+    /// so tools are offered as long as one is missing.
+    fn capabilities(&self) -> String {
+        let mut members = Vec::new();
+        for kind in ["tools", "prompts", "resources"] {
+            if self.has(kind) || (kind == "tools" && !self.is_complete()) {
+                members.push(format!("\"{kind}\":{{\"listChanged\":true}}"));
+            }
+        }
+        for kind in ["completions", "logging"] {
+            if self.has(kind) {
+                members.push(format!("\"{kind}\":{{}}"));
+            }
+        }
+        format!("{{{}}}", members.join(","))
+    }
+
+    /// The endpoint's own text, or those of its upstreams.
+    fn instructions(&self) -> Option<String> {
+        if let Some(own) = &self.instructions {
+            return Some(own.as_ref().to_owned());
+        }
+        let texts: Vec<_> = self
+            .profiles
+            .iter()
+            .filter_map(|(name, profile)| Some((name, profile.as_ref()?.instructions.as_ref()?)))
+            .collect();
+        match texts.as_slice() {
+            [] => None,
+            [(_, only)] if self.profiles.len() == 1 => Some(only.as_ref().to_owned()),
+            several => Some(
+                several
+                    .iter()
+                    .map(|(name, text)| format!("{name}: {text}"))
+                    .collect::<Vec<_>>()
+                    .join("\n\n"),
+            ),
+        }
+    }
+
+    /// The members of the result of `server/discover`.
+    pub(crate) fn discover(&self) -> Vec<u8> {
+        let mut out = format!(
+            "\"supportedVersions\":[\"2026-07-28\"],\"capabilities\":{},\"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{SERVER}}}",
+            self.capabilities()
+        )
+        .into_bytes();
+        self.write_instructions(&mut out);
+        out
+    }
+
+    /// The members of the result of `initialize`.
+    pub(crate) fn initialize(&self, revision: &str) -> Vec<u8> {
+        let mut out = format!(
+            "\"protocolVersion\":\"{revision}\",\"capabilities\":{},\"serverInfo\":{SERVER}",
+            self.capabilities()
+        )
+        .into_bytes();
+        self.write_instructions(&mut out);
+        out
+    }
+
+    fn write_instructions(&self, out: &mut Vec<u8>) {
+        if let Some(text) = self.instructions() {
+            out.extend_from_slice(b",\"instructions\":");
+            json::write_text(out, &text);
+        }
+    }
+
+    /// For how long a client may keep this: not at all while an upstream is missing.
+    pub(crate) fn cache(&self) -> Cache {
+        Cache {
+            ttl_ms: if self.is_complete() { 60_000 } else { 0 },
+            is_public: true,
+        }
+    }
+
+    /// Whether any upstream takes log levels in the way of this era.
+    pub(crate) fn legacy_loggers(&self) -> impl Iterator<Item = usize> {
+        self.profiles
+            .iter()
+            .enumerate()
+            .filter_map(|(index, (_, profile))| {
+                let profile = profile.as_ref()?;
+                (profile.era == Era::Legacy && profile.has("logging")).then_some(index)
+            })
+    }
+}
+
+/// The gateway's `serverInfo`.
+const SERVER: &str = concat!(
+    "{\"name\":\"mcpc\",\"version\":\"",
+    env!("CARGO_PKG_VERSION"),
+    "\"}"
+);

@@ -1,0 +1,205 @@
+//! The client adapter for 2025-11-25 and earlier: `initialize`, then requests within a session.
+//!
+//! Owns the rules of these revisions for requests. A client that sends no session id is served
+//! without one (2025-11-25 Transports §Session Management makes sessions the server's choice).
+
+use bytes::Bytes;
+use hyper::Response;
+use hyper::header::HeaderMap;
+use tokio::time::Instant;
+
+use crate::body::Body;
+use crate::call::{Call, Era, Leave};
+use crate::client::{Asked, Client};
+use crate::discover;
+use crate::inbound::{Accepts, SESSION_HEADER, VERSION_HEADER};
+use crate::level::Level;
+use crate::list;
+use crate::params::Params;
+use crate::pipeline::{Plane, accepted};
+use crate::policy;
+use crate::reply::LocalReply;
+use crate::serve;
+use crate::session::{Asks, Grant, Revision, Session};
+use crate::snapshot::Served;
+
+/// The principal of a caller that did not say who it is.
+const ANONYMOUS: [u8; 16] = [0; 16];
+
+/// A client and, if it has one, its session.
+pub(crate) struct Caller {
+    pub(crate) client: Client,
+    pub(crate) session: Option<Session>,
+}
+
+impl Caller {
+    /// A client that has no session.
+    pub(crate) fn stateless(client: Client) -> Self {
+        Self {
+            client,
+            session: None,
+        }
+    }
+}
+
+/// What a new session is granted. The client can be asked nothing yet: its answers could not be
+/// carried back to the upstream that asks.
+pub(crate) fn grant(params: &Params) -> Grant {
+    let revision = negotiate(params.protocol_version().as_deref());
+    Grant {
+        revision,
+        asks: Asks::default(),
+        principal: ANONYMOUS,
+    }
+}
+
+/// The revision for a session: the one that was asked for, or the latest.
+fn negotiate(asked: Option<&[u8]>) -> Revision {
+    asked.and_then(Revision::parse).unwrap_or(Revision::LATEST)
+}
+
+/// The session of a request, if it names one.
+///
+/// # Errors
+/// [`LocalReply::SessionUnknown`] for any token that does not open: unknown, ended, another endpoint's.
+pub(crate) fn session(
+    headers: &HeaderMap,
+    served: &Served,
+    plane: &Plane,
+) -> Result<Option<Session>, LocalReply> {
+    let Some(token) = headers.get(SESSION_HEADER) else {
+        return Ok(None);
+    };
+    let found = plane.sessions.find(
+        token.as_bytes(),
+        &served.endpoint.path,
+        ANONYMOUS,
+        Instant::now(),
+    );
+    found.map(Some).ok_or(LocalReply::SessionUnknown)
+}
+
+/// Checks a request by the rules of the era.
+pub(crate) fn read(
+    headers: &HeaderMap,
+    served: &Served,
+    plane: &Plane,
+    method: &[u8],
+    id: &Bytes,
+    accepts: Accepts,
+) -> Result<Caller, LocalReply> {
+    if let Some(version) = headers.get(VERSION_HEADER)
+        && Revision::parse(version.as_bytes()).is_none()
+    {
+        let requested = String::from_utf8_lossy(version.as_bytes()).into_owned();
+        return Err(LocalReply::VersionUnsupported { requested });
+    }
+    // A new handshake begins a new session, whatever the old one was.
+    let session = if method == b"initialize" {
+        None
+    } else {
+        session(headers, served, plane)?
+    };
+    let flight = match &session {
+        Some(session) => Some(
+            plane
+                .sessions
+                .start(&session.live, id)
+                .ok_or(LocalReply::DuplicateId)?,
+        ),
+        None => None,
+    };
+    let set_level = session.as_ref().and_then(|session| session.live.level());
+    let client = Client {
+        era: Era::Legacy,
+        accepts,
+        // Until a client sets a level, what it gets is the server's choice: everything.
+        log_level: Some(set_level.unwrap_or(Level::Debug)),
+        set_level,
+        mirrored: Vec::new(),
+        flight,
+    };
+    Ok(Caller { client, session })
+}
+
+/// A notification from a client of either era. All of them are accepted; a cancellation acts.
+pub(crate) fn notification(
+    headers: &HeaderMap,
+    served: &Served,
+    plane: &Plane,
+    method: &[u8],
+    params: Option<Bytes>,
+) -> Result<Response<Body>, LocalReply> {
+    let session = session(headers, served, plane)?;
+    if method == b"notifications/cancelled"
+        && let Some(session) = session
+    {
+        let params =
+            Params::read(params, served.limits.nesting).map_err(|_| LocalReply::BadParams)?;
+        if let Some(id) = params.request_id() {
+            plane.sessions.cancel(&session.live, &id);
+        }
+    }
+    Ok(accepted())
+}
+
+/// Ends a session (2025-11-25 Transports §Session Management).
+pub(crate) fn end(
+    headers: &HeaderMap,
+    served: &Served,
+    plane: &Plane,
+) -> Result<Response<Body>, LocalReply> {
+    let session = session(headers, served, plane)?.ok_or(LocalReply::SessionRequired)?;
+    plane.sessions.end(&session.live);
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = hyper::StatusCode::NO_CONTENT;
+    Ok(response)
+}
+
+/// `logging/setLevel`: remembered for the session, and told to the upstreams of this era that log.
+/// They are shared, so each is told the level as it was asked last; what a client gets is filtered
+/// by its own level.
+pub(crate) async fn set_level(
+    asked: &Asked,
+    session: Option<&Session>,
+) -> Result<Response<Body>, LocalReply> {
+    let level = asked
+        .params
+        .level()
+        .and_then(|level| Level::parse(&level))
+        .ok_or(LocalReply::BadParams)?;
+    if let Some(session) = session {
+        session.live.set_level(level);
+    }
+    let served = &asked.served;
+    let offer = discover::offer(served).await;
+    for member in offer
+        .legacy_loggers()
+        .filter_map(|index| served.members.get(index))
+    {
+        let call = Call {
+            method: asked.method.clone(),
+            name: None,
+            params: asked.params.clone(),
+            era: Era::Legacy,
+            log_level: None,
+            mirrored: Vec::new(),
+            leave: Leave::Cancels,
+            deadline: Instant::now()
+                + std::time::Duration::from_millis(member.timeouts.first_byte_ms),
+            timeouts: member.timeouts.clone(),
+        };
+        // The level is a wish: an upstream that does not take it logs as it likes, and is filtered.
+        let told = member
+            .upstream
+            .send(call, policy::permit(served.access))
+            .await;
+        if let Err(failure) = match told {
+            Ok(answer) => list::reply(answer).await.map(drop),
+            Err(failure) => Err(failure),
+        } {
+            tracing::debug!(server = %member.name, ?failure, "log level was not taken");
+        }
+    }
+    Ok(serve::done(asked))
+}

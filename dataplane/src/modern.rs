@@ -1,0 +1,209 @@
+//! The client adapter for 2026-07-28: every request stands alone.
+//!
+//! Owns the rules of that revision for requests: `_meta` carries version and capabilities, headers
+//! mirror the body (Transports §Headers), and a header that disagrees is refused before anything
+//! looks at either.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::call::Era;
+use crate::client::Client;
+use crate::inbound::{Accepts, VERSION_HEADER};
+use crate::level::Level;
+use crate::params::{MODERN_REVISION, Params};
+use crate::reply::LocalReply;
+
+const METHOD_HEADER: HeaderName = HeaderName::from_static("mcp-method");
+const NAME_HEADER: HeaderName = HeaderName::from_static("mcp-name");
+const PARAM_PREFIX: &str = "mcp-param-";
+
+/// Methods that earlier revisions have and this one has not; the answer is "no such method".
+const REMOVED: [&[u8]; 5] = [
+    b"initialize",
+    b"ping",
+    b"logging/setLevel",
+    b"resources/subscribe",
+    b"resources/unsubscribe",
+];
+
+/// Whether a message is of this era: its `_meta` names a version, or its header names a late one.
+pub(crate) fn is_modern(headers: &HeaderMap, params: &Params) -> bool {
+    // Revisions are dates, so their order is the order of their texts.
+    let late = |value: &HeaderValue| value.as_bytes() >= MODERN_REVISION.as_bytes();
+    params.has_meta_version() || headers.get(VERSION_HEADER).is_some_and(late)
+}
+
+/// Checks a request by the rules of the revision.
+pub(crate) fn read(
+    headers: &HeaderMap,
+    method: &[u8],
+    params: &Params,
+    accepts: Accepts,
+) -> Result<Client, LocalReply> {
+    check_version(headers, params)?;
+    if params
+        .meta_capabilities()
+        .is_none_or(|raw| raw.first() != Some(&b'{'))
+    {
+        return Err(LocalReply::MetaMissing);
+    }
+    check_mirror(headers, METHOD_HEADER, Some(method))?;
+    let name = match method {
+        b"tools/call" | b"prompts/get" => Some(params.name().ok_or(LocalReply::BadParams)?),
+        b"resources/read" => Some(params.uri().ok_or(LocalReply::BadParams)?),
+        _ => None,
+    };
+    if let Some(name) = name {
+        check_mirror(headers, NAME_HEADER, Some(&name))?;
+    }
+    if REMOVED.contains(&method) {
+        return Err(LocalReply::UnknownMethod);
+    }
+    let mirrored = headers
+        .iter()
+        .filter(|(name, _)| name.as_str().starts_with(PARAM_PREFIX));
+    Ok(Client {
+        era: Era::Modern,
+        accepts,
+        log_level: params.log_level().and_then(|level| Level::parse(&level)),
+        set_level: None,
+        mirrored: mirrored
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        flight: None,
+    })
+}
+
+/// The version in header and body: there, the same, and one that is spoken here.
+fn check_version(headers: &HeaderMap, params: &Params) -> Result<(), LocalReply> {
+    let Some(version) = params.meta_version() else {
+        return Err(LocalReply::MetaMissing);
+    };
+    check_mirror(headers, VERSION_HEADER, Some(&version))?;
+    if version.as_ref() == MODERN_REVISION.as_bytes() {
+        return Ok(());
+    }
+    Err(LocalReply::VersionUnsupported {
+        requested: String::from_utf8_lossy(&version).into_owned(),
+    })
+}
+
+/// Whether a header stands once and says what the body says.
+fn check_mirror(
+    headers: &HeaderMap,
+    name: HeaderName,
+    body: Option<&[u8]>,
+) -> Result<(), LocalReply> {
+    let mut values = headers.get_all(name).iter();
+    let (Some(value), None, Some(body)) = (values.next(), values.next(), body) else {
+        return Err(LocalReply::HeaderMismatch);
+    };
+    let value = value.as_bytes().trim_ascii();
+    let same = match sentinel(value) {
+        None => value == body,
+        Some(encoded) => STANDARD
+            .decode(encoded)
+            .is_ok_and(|decoded| decoded == body),
+    };
+    if same {
+        Ok(())
+    } else {
+        Err(LocalReply::HeaderMismatch)
+    }
+}
+
+/// The encoded part of `=?base64?…?=`; a value without both markers is literal.
+fn sentinel(value: &[u8]) -> Option<&[u8]> {
+    value.strip_prefix(b"=?base64?")?.strip_suffix(b"?=")
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
+
+    fn verdict(headers: &[(&'static str, &str)], params: &str) -> Result<(), LocalReply> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let value = HeaderValue::from_str(value).map_err(|_| LocalReply::BadHost)?;
+            map.append(HeaderName::from_static(name), value);
+        }
+        let params = Params::read(Some(Bytes::from(params.to_owned())), 64)
+            .map_err(|_| LocalReply::BadParams)?;
+        read(
+            &map,
+            b"tools/call",
+            &params,
+            Accepts {
+                json: true,
+                stream: true,
+            },
+        )
+        .map(drop)
+    }
+
+    #[test]
+    fn header_and_body_must_say_the_same() {
+        let params = format!(r#"{{"name":"caf\u00e9",{META}}}"#);
+        let version = ("mcp-protocol-version", "2026-07-28");
+        let method = ("mcp-method", "tools/call");
+        let name = ("mcp-name", "=?base64?Y2Fmw6k=?=");
+        assert_eq!(verdict(&[version, method, name], &params), Ok(()));
+        for headers in [
+            vec![method, name],
+            vec![version, name],
+            vec![version, method],
+            vec![version, ("mcp-method", "Tools/call"), name],
+            vec![version, ("mcp-method", "tools/list"), name],
+            vec![version, method, ("mcp-name", "other")],
+            vec![version, method, ("mcp-name", "=?base64?Y2Fmw6k?=")],
+            vec![version, method, ("mcp-name", "=?base64?!!!!?=")],
+            vec![version, method, ("mcp-name", "=?BASE64?Y2Fmw6k=?=")],
+            vec![version, method, name, name],
+            vec![version, method, method, name],
+            vec![("mcp-protocol-version", "2025-11-25"), method, name],
+            vec![("mcp-protocol-version", "2027-01-01"), method, name],
+        ] {
+            assert_eq!(
+                verdict(&headers, &params),
+                Err(LocalReply::HeaderMismatch),
+                "{headers:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn meta_carries_version_and_capabilities() {
+        let headers = [
+            ("mcp-protocol-version", "2026-07-28"),
+            ("mcp-method", "tools/call"),
+            ("mcp-name", "a"),
+        ];
+        assert_eq!(
+            verdict(&headers, r#"{"name":"a"}"#),
+            Err(LocalReply::MetaMissing)
+        );
+        let version_only =
+            r#"{"name":"a","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
+        assert_eq!(
+            verdict(&headers, version_only),
+            Err(LocalReply::MetaMissing)
+        );
+        let late =
+            r#"{"name":"a","_meta":{"io.modelcontextprotocol/protocolVersion":"2099-01-01"}}"#;
+        let late_headers = [
+            ("mcp-protocol-version", "2099-01-01"),
+            ("mcp-method", "tools/call"),
+            ("mcp-name", "a"),
+        ];
+        let refused = LocalReply::VersionUnsupported {
+            requested: "2099-01-01".to_owned(),
+        };
+        assert_eq!(verdict(&late_headers, late), Err(refused));
+    }
+}

@@ -1,0 +1,162 @@
+//! The life of a request, in order: endpoint, origin, message, client adapter, route, policy,
+//! upstream, answer.
+//!
+//! Owns the order and nothing else. The plan is loaded once and handed down, so one request never
+//! sees two. Comes from `listener`, goes to `respond`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response};
+
+use crate::body::Body;
+use crate::call::Era;
+use crate::client::Asked;
+use crate::inbound::{self, Accepts, VERSION_HEADER};
+use crate::legacy::{self, Caller};
+use crate::listen::{self, Streams};
+use crate::message::Message;
+use crate::modern;
+use crate::origin::{self, Verdict};
+use crate::params::{MODERN_REVISION, Params};
+use crate::reply::{Fault, LocalReply};
+use crate::serve;
+use crate::session::Sessions;
+use crate::snapshot::{Served, Snapshot};
+
+/// What all requests share: the live plan, and the little state that outlives a request.
+pub(crate) struct Plane {
+    /// The live plan. One store makes another one live.
+    pub(crate) live: ArcSwap<Snapshot>,
+    /// Legacy sessions.
+    pub(crate) sessions: Arc<Sessions>,
+    /// Open notification streams.
+    pub(crate) streams: Streams,
+    /// Numbers requests for logs; the upper half differs from start to start.
+    pub(crate) correlation: AtomicU64,
+}
+
+/// What is known of a request when it fails.
+struct Trace {
+    era: Era,
+    id: Option<Bytes>,
+    correlation: u64,
+}
+
+/// Answers one request. Dropped when the client leaves; what that means for the call in flight is
+/// decided by [`crate::call::Leave`].
+pub(crate) async fn handle(request: Request<Incoming>, plane: Arc<Plane>) -> Response<Body> {
+    let snapshot = plane.live.load_full();
+    let correlation = plane.correlation.fetch_add(1, Ordering::Relaxed);
+    let late = request
+        .headers()
+        .get(VERSION_HEADER)
+        .is_some_and(|v| v.as_bytes() >= MODERN_REVISION.as_bytes());
+    let era = if late { Era::Modern } else { Era::Legacy };
+    let mut trace = Trace {
+        era,
+        id: None,
+        correlation,
+    };
+    match serve(request, &snapshot, &plane, &mut trace).await {
+        Ok(response) => response,
+        Err(reply) => {
+            log_refused(&snapshot, &trace, &reply);
+            reply.into_response(trace.era, trace.id.as_deref(), correlation)
+        }
+    }
+}
+
+async fn serve(
+    request: Request<Incoming>,
+    snapshot: &Arc<Snapshot>,
+    plane: &Arc<Plane>,
+    trace: &mut Trace,
+) -> Result<Response<Body>, LocalReply> {
+    match origin::check(request.uri(), request.headers(), &snapshot.listener.hosts) {
+        Verdict::Ok => {}
+        Verdict::BadHost => return Err(LocalReply::BadHost),
+        Verdict::ForeignHost => return Err(LocalReply::ForeignHost),
+        Verdict::ForeignOrigin => return Err(LocalReply::ForeignOrigin),
+    }
+    let served = snapshot
+        .endpoint(request.uri().path())
+        .ok_or(LocalReply::NoSuchPath)?;
+    match *request.method() {
+        Method::POST => post(request, served, plane, trace).await,
+        Method::GET => listen::legacy(request.headers(), served, plane),
+        Method::DELETE => legacy::end(request.headers(), served, plane),
+        _ => Err(LocalReply::MethodNotAllowed),
+    }
+}
+
+/// A message from a client.
+async fn post(
+    request: Request<Incoming>,
+    served: &Arc<Served>,
+    plane: &Arc<Plane>,
+    trace: &mut Trace,
+) -> Result<Response<Body>, LocalReply> {
+    let (head, body) = request.into_parts();
+    let accepts = Accepts::of(&head.headers);
+    if !inbound::is_json(&head.headers) {
+        return Err(LocalReply::UnsupportedMediaType);
+    }
+    if !accepts.json && !accepts.stream {
+        return Err(LocalReply::NotAcceptable);
+    }
+    let body = inbound::collect(body, served.limits.body_bytes).await?;
+    let message = inbound::read(&body, served.limits.nesting).map_err(|(reply, id)| {
+        trace.id = id;
+        reply
+    })?;
+    let (id, method, params) = match message {
+        Message::Request { id, method, params } => (id, method, params),
+        Message::Notification { method, params } => {
+            return legacy::notification(&head.headers, served, plane, &method, params);
+        }
+        // Nothing was asked of this client, so its answer is to nobody.
+        Message::Result { .. } | Message::Error { .. } => return Ok(accepted()),
+    };
+    trace.id = Some(id.clone());
+    let params = Params::read(params, served.limits.nesting).map_err(|_| LocalReply::BadParams)?;
+    let caller = if modern::is_modern(&head.headers, &params) {
+        trace.era = Era::Modern;
+        Caller::stateless(modern::read(&head.headers, &method, &params, accepts)?)
+    } else {
+        trace.era = Era::Legacy;
+        legacy::read(&head.headers, served, plane, &method, &id, accepts)?
+    };
+    let served = Arc::clone(served);
+    let correlation = trace.correlation;
+    let asked = Asked {
+        served,
+        id,
+        method,
+        params,
+        client: caller.client,
+        correlation,
+    };
+    serve::answer(asked, caller.session, plane).await
+}
+
+/// Nothing to say: 202 (Transports §Sending Messages).
+pub(crate) fn accepted() -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    *response.status_mut() = hyper::StatusCode::ACCEPTED;
+    response
+}
+
+fn log_refused(snapshot: &Snapshot, trace: &Trace, reply: &LocalReply) {
+    let row = reply.row();
+    let correlation = format_args!("{:016x}", trace.correlation);
+    let plan = snapshot.digest.short();
+    if row.fault == Fault::Client {
+        tracing::debug!(%correlation, plan, code = row.code, "request refused: {}", row.text);
+    } else {
+        tracing::warn!(%correlation, plan, code = row.code, "request failed: {}", row.text);
+    }
+}

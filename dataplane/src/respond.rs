@@ -1,0 +1,361 @@
+//! Writes answers: one JSON document, or an event stream once something comes before the reply.
+//!
+//! Owns the client's view of a reply: its own id and progress token, the members that its era has
+//! and the other has not. Large values are passed on as the bytes that they are.
+
+use bytes::Bytes;
+use hyper::Response;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+
+use crate::body::{Body, Frames};
+use crate::call::{Answer, Era, Event, Notification, Reply};
+use crate::failure::Failure;
+use crate::json;
+use crate::level::Level;
+use crate::list;
+use crate::message::{write_notification, write_response_head};
+use crate::reply::LocalReply;
+use crate::session::InFlight;
+use crate::upstream::EventStream;
+
+/// Values up to this size are copied into one buffer with their envelope: one write instead of three.
+const COPY_MAX: usize = 16 * 1024;
+
+/// What is needed to write the answer of one request.
+pub(crate) struct Writer {
+    pub(crate) id: Bytes,
+    pub(crate) method: Bytes,
+    pub(crate) client: Era,
+    pub(crate) upstream: Era,
+    pub(crate) takes_stream: bool,
+    pub(crate) log_level: Option<Level>,
+    pub(crate) progress_token: Option<Bytes>,
+    pub(crate) flight: Option<InFlight>,
+    pub(crate) correlation: u64,
+}
+
+impl Writer {
+    /// The response for an upstream's answer.
+    pub(crate) async fn answer(self, answer: Answer) -> Result<Response<Body>, LocalReply> {
+        match answer {
+            Answer::Done(reply) => Ok(json_response(self.envelope(reply)?)),
+            Answer::Stream(events) if self.takes_stream => {
+                Ok(stream_response(Body::stream(|frames| {
+                    self.stream(events, frames)
+                })))
+            }
+            // Notifications cannot be carried in one JSON document; the reply can.
+            stream @ Answer::Stream(_) => {
+                Ok(json_response(self.envelope(list::reply(stream).await?)?))
+            }
+        }
+    }
+
+    /// The reply as a stream of one event, for a client that takes no JSON document.
+    pub(crate) fn only_stream(self, reply: Reply) -> Response<Body> {
+        let frame = self.last_frame(reply);
+        stream_response(Body::whole(frame))
+    }
+
+    /// Writes events until the reply, the failure, or the client's cancellation.
+    async fn stream(self, mut events: EventStream, frames: Frames) {
+        loop {
+            let next = match &self.flight {
+                None => events.next().await,
+                Some(flight) => tokio::select! {
+                    biased;
+                    () = flight.flight().cancelled() => return,
+                    next = events.next() => next,
+                },
+            };
+            match next {
+                Ok(Event::Notify(notification)) => {
+                    if let Some(frame) = self.notification(&notification) {
+                        frames.send(frame).await;
+                    }
+                }
+                Ok(Event::Done(reply)) => return frames.send(self.last_frame(reply)).await,
+                Err(failure) => return frames.send(self.failure_frame(failure)).await,
+            }
+        }
+    }
+
+    fn last_frame(&self, reply: Reply) -> Vec<u8> {
+        match self.envelope(reply) {
+            Ok(Body::Pieces(pieces, _)) => {
+                let message: Vec<u8> = pieces.concat();
+                event(&message)
+            }
+            Ok(_) => Vec::new(),
+            Err(reply) => event(&reply.message(self.client, Some(&self.id), self.correlation)),
+        }
+    }
+
+    fn failure_frame(&self, failure: Failure) -> Vec<u8> {
+        tracing::warn!(correlation = %format_args!("{:016x}", self.correlation), ?failure, "call failed");
+        event(&LocalReply::from(failure).message(self.client, Some(&self.id), self.correlation))
+    }
+
+    /// The client's message for an upstream's reply.
+    fn envelope(&self, reply: Reply) -> Result<Body, LocalReply> {
+        let (member, value) = match reply {
+            Reply::Result(result) if self.client == self.upstream => ("result", result),
+            Reply::Result(result) => ("result", self.carry_result(result)?),
+            Reply::Error(error) if self.client == self.upstream => ("error", error),
+            Reply::Error(error) => ("error", carry_error(&error, self.client)),
+        };
+        let mut out = Vec::with_capacity(64 + self.id.len() + value.len().min(COPY_MAX));
+        write_response_head(&mut out, Some(&self.id), member);
+        if value.len() <= COPY_MAX {
+            out.extend_from_slice(&value);
+            out.push(b'}');
+            return Ok(Body::whole(out));
+        }
+        Ok(Body::pieces([out.into(), value, Bytes::from_static(b"}")]))
+    }
+
+    /// A result of the other era: members that the client's era has not are left out, those that
+    /// it needs are added (protocol bridging, result fields).
+    fn carry_result(&self, result: Bytes) -> Result<Bytes, LocalReply> {
+        match self.client {
+            Era::Modern => Ok(complete(&result, self.method.as_ref() == b"resources/read")),
+            Era::Legacy => strip_modern(&result),
+        }
+    }
+
+    fn notification(&self, notification: &Notification) -> Option<Vec<u8>> {
+        let params = notification.params.as_deref().unwrap_or(b"{}");
+        let mut out = Vec::with_capacity(params.len() + 128);
+        match notification.method.as_ref() {
+            b"notifications/progress" => {
+                let token = self.progress_token.as_ref()?;
+                let params = with_member(params, b"progressToken", token)?;
+                write_notification(&mut out, "notifications/progress", Some(&params));
+            }
+            b"notifications/message" => {
+                let level = member_text(params, b"level").and_then(|level| Level::parse(&level))?;
+                if self.log_level.is_none_or(|wanted| level < wanted) {
+                    return None;
+                }
+                write_notification(&mut out, "notifications/message", Some(params));
+            }
+            other => write_notification(&mut out, std::str::from_utf8(other).ok()?, Some(params)),
+        }
+        Some(event(&out))
+    }
+}
+
+/// A result that the gateway made itself, for a client of either era: `members` are the members of
+/// the result, without braces.
+pub(crate) fn local_result(
+    era: Era,
+    id: &[u8],
+    members: &[u8],
+    cache: Option<Cache>,
+) -> Response<Body> {
+    let mut out = Vec::with_capacity(members.len() + id.len() + 256);
+    write_response_head(&mut out, Some(id), "result");
+    out.push(b'{');
+    if era == Era::Modern {
+        out.extend_from_slice(b"\"resultType\":\"complete\"");
+        if let Some(cache) = cache {
+            let scope = if cache.is_public { "public" } else { "private" };
+            out.extend_from_slice(
+                format!(",\"ttlMs\":{},\"cacheScope\":\"{scope}\"", cache.ttl_ms).as_bytes(),
+            );
+        }
+        if !members.is_empty() {
+            out.push(b',');
+        }
+    }
+    out.extend_from_slice(members);
+    out.extend_from_slice(b"}}");
+    json_response(Body::whole(out))
+}
+
+/// How long and by whom a result may be kept (2026-07-28 Caching).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cache {
+    pub(crate) ttl_ms: u64,
+    pub(crate) is_public: bool,
+}
+
+/// A response of one JSON document.
+pub(crate) fn json_response(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A response that is an event stream. Proxies in between are asked not to hold it back.
+pub(crate) fn stream_response(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
+    response
+}
+
+/// One event. Raw line breaks can only be blanks between tokens of a valid message.
+pub(crate) fn event(message: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(message.len() + 24);
+    out.extend_from_slice(b"event: message\ndata: ");
+    out.extend(message.iter().map(|byte| {
+        if matches!(byte, b'\n' | b'\r') {
+            b' '
+        } else {
+            *byte
+        }
+    }));
+    out.extend_from_slice(b"\n\n");
+    out
+}
+
+/// Adds what every result of 2026-07-28 has.
+fn complete(result: &Bytes, is_cacheable: bool) -> Bytes {
+    let rest = result
+        .strip_prefix(b"{")
+        .unwrap_or_default()
+        .trim_ascii_start();
+    let mut out = Vec::with_capacity(result.len() + 64);
+    out.extend_from_slice(b"{\"resultType\":\"complete\"");
+    if is_cacheable {
+        out.extend_from_slice(b",\"ttlMs\":0,\"cacheScope\":\"private\"");
+    }
+    if rest.first() != Some(&b'}') {
+        out.push(b',');
+    }
+    out.extend_from_slice(rest);
+    out.into()
+}
+
+/// Leaves out what no result of 2025-11-25 and earlier has. A question to the client cannot be
+/// carried to it in this way.
+fn strip_modern(result: &Bytes) -> Result<Bytes, LocalReply> {
+    let mut out = Vec::with_capacity(result.len());
+    let mut kind = None;
+    json::members(result, u32::MAX, |member| match member.key {
+        b"resultType" => kind = result.get(member.value).map(<[u8]>::to_vec),
+        b"ttlMs" | b"cacheScope" => {}
+        key => {
+            out.push(if out.is_empty() { b'{' } else { b',' });
+            out.push(b'"');
+            out.extend_from_slice(key);
+            out.extend_from_slice(b"\":");
+            out.extend_from_slice(result.get(member.value).unwrap_or_default());
+        }
+    })
+    .map_err(|_| LocalReply::Upstream(Failure::Garbage))?;
+    if out.is_empty() {
+        out.push(b'{');
+    }
+    out.push(b'}');
+    match kind.as_deref() {
+        None | Some(b"\"complete\"") => Ok(out.into()),
+        Some(_) => Err(LocalReply::Upstream(Failure::AskRefused)),
+    }
+}
+
+/// An error of the other era: the code of a missing resource differs, and codes that speak of the
+/// gateway's own request mean nothing to the client.
+fn carry_error(error: &Bytes, client: Era) -> Bytes {
+    let missing: (&[u8], &[u8]) = match client {
+        Era::Modern => (b"-32002", b"-32602"),
+        Era::Legacy => (b"-32020", b"-32603"),
+    };
+    let mut span = None;
+    let walk = json::members(error, u32::MAX, |member| {
+        if member.key == b"code" {
+            span = Some(member.value);
+        }
+    });
+    let Some(span) = span.filter(|_| walk.is_ok()) else {
+        return error.clone();
+    };
+    let code = error.get(span.clone()).unwrap_or_default();
+    let own = client == Era::Legacy && matches!(code, b"-32021" | b"-32022");
+    if code != missing.0 && !own {
+        return error.clone();
+    }
+    let mut out = Vec::with_capacity(error.len());
+    out.extend_from_slice(error.get(..span.start).unwrap_or_default());
+    out.extend_from_slice(missing.1);
+    out.extend_from_slice(error.get(span.end..).unwrap_or_default());
+    out.into()
+}
+
+/// The text of a member of an object.
+pub(crate) fn member_text(object: &[u8], key: &[u8]) -> Option<Vec<u8>> {
+    let mut found = None;
+    json::members(object, u32::MAX, |member| {
+        if member.key == key {
+            found = object
+                .get(member.value)
+                .and_then(json::text)
+                .map(|text| text.as_bytes().to_vec());
+        }
+    })
+    .ok()?;
+    found
+}
+
+/// An object with another value for one of its members; nothing if it has no such member.
+fn with_member(object: &[u8], key: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+    let mut span = None;
+    json::members(object, u32::MAX, |member| {
+        if member.key == key {
+            span = Some(member.value);
+        }
+    })
+    .ok()?;
+    let span = span?;
+    Some([object.get(..span.start)?, value, object.get(span.end..)?].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_cross_eras() {
+        let complete_of =
+            |text: &'static str| complete(&Bytes::from_static(text.as_bytes()), false);
+        assert_eq!(complete_of("{}").as_ref(), br#"{"resultType":"complete"}"#);
+        assert_eq!(
+            complete_of(r#"{ "a":1}"#).as_ref(),
+            br#"{"resultType":"complete","a":1}"#
+        );
+        let strip = |text: &'static str| strip_modern(&Bytes::from_static(text.as_bytes()));
+        assert_eq!(
+            strip(r#"{"resultType":"complete","content":[],"ttlMs":5}"#),
+            Ok(Bytes::from(r#"{"content":[]}"#))
+        );
+        assert_eq!(strip(r#"{"resultType":"complete"}"#), Ok(Bytes::from("{}")));
+        let asks = strip(r#"{"resultType":"input_required","requestState":"x"}"#);
+        assert_eq!(asks, Err(LocalReply::Upstream(Failure::AskRefused)));
+    }
+
+    #[test]
+    fn an_event_is_one_line_of_data() {
+        assert_eq!(
+            event(b"{\n\"a\":\r\n1}"),
+            b"event: message\ndata: { \"a\":  1}\n\n"
+        );
+    }
+
+    #[test]
+    fn a_missing_resource_has_the_code_of_the_clients_era() {
+        let error = Bytes::from_static(br#"{"message":"m","code":-32002}"#);
+        assert_eq!(
+            carry_error(&error, Era::Modern).as_ref(),
+            br#"{"message":"m","code":-32602}"#
+        );
+        assert_eq!(carry_error(&error, Era::Legacy), error);
+    }
+}

@@ -1,0 +1,186 @@
+//! Serves one request that was read: what the gateway answers itself, and what goes to an upstream.
+//!
+//! Owns the table of methods. Comes from `pipeline`; routed calls go `route` → `policy` →
+//! `upstream` → `respond`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::Response;
+use hyper::header::HeaderValue;
+use tokio::time::Instant;
+
+use crate::body::Body;
+use crate::call::{Answer, Call, Era};
+use crate::client::Asked;
+use crate::discover;
+use crate::failure::Failure;
+use crate::inbound::SESSION_HEADER;
+use crate::legacy;
+use crate::list::{self, Kind};
+use crate::listen;
+use crate::pipeline::{Plane, accepted};
+use crate::policy;
+use crate::reply::LocalReply;
+use crate::respond::{Cache, Writer, local_result};
+use crate::route;
+use crate::session::{NotBegun, Session};
+
+/// Answers a request of either era.
+pub(crate) async fn answer(
+    asked: Asked,
+    session: Option<Session>,
+    plane: &Arc<Plane>,
+) -> Result<Response<Body>, LocalReply> {
+    if let Some(kind) = Kind::of_method(&asked.method) {
+        return answer_list(&asked, kind).await;
+    }
+    match (asked.client.era, asked.method.as_ref()) {
+        (_, b"tools/call" | b"prompts/get" | b"resources/read" | b"completion/complete") => {
+            answer_routed(asked).await
+        }
+        (Era::Modern, b"server/discover") => {
+            let offer = discover::offer(&asked.served).await;
+            Ok(local_result(
+                Era::Modern,
+                &asked.id,
+                &offer.discover(),
+                Some(offer.cache()),
+            ))
+        }
+        (Era::Modern, b"subscriptions/listen") => listen::modern(asked, plane),
+        (Era::Legacy, b"initialize") => answer_initialize(&asked, plane).await,
+        (Era::Legacy, b"ping") => Ok(local_result(Era::Legacy, &asked.id, b"", None)),
+        (Era::Legacy, b"logging/setLevel") => legacy::set_level(&asked, session.as_ref()).await,
+        // Updates of single resources need a stream per client at the upstream; not offered yet.
+        (Era::Legacy, b"resources/subscribe" | b"resources/unsubscribe") => {
+            Err(LocalReply::UnknownMethod)
+        }
+        _ => answer_routed(asked).await,
+    }
+}
+
+async fn answer_list(asked: &Asked, kind: Kind) -> Result<Response<Body>, LocalReply> {
+    // Pages of upstreams are drained, so every list is one page and no cursor was ever given out.
+    if asked.params.cursor().is_some() {
+        return Err(LocalReply::BadCursor);
+    }
+    let merged = list::merge(&asked.served, kind).await?;
+    let mut members = Vec::with_capacity(merged.entries.len() + 64);
+    members.extend_from_slice(format!("\"{}\":[", kind.entries()).as_bytes());
+    members.extend_from_slice(&merged.entries);
+    members.push(b']');
+    if !merged.missing.is_empty() {
+        members.extend_from_slice(b",\"_meta\":{\"dev.mcpc/unavailable\":[");
+        for (index, name) in merged.missing.iter().enumerate() {
+            if index > 0 {
+                members.push(b',');
+            }
+            crate::json::write_text(&mut members, name);
+        }
+        members.extend_from_slice(b"]}");
+    }
+    let cache = Cache {
+        ttl_ms: merged.ttl_ms,
+        is_public: merged.is_public,
+    };
+    Ok(local_result(
+        asked.client.era,
+        &asked.id,
+        &members,
+        Some(cache),
+    ))
+}
+
+async fn answer_initialize(asked: &Asked, plane: &Plane) -> Result<Response<Body>, LocalReply> {
+    let grant = legacy::grant(&asked.params);
+    let offer = discover::offer(&asked.served).await;
+    let begun = plane
+        .sessions
+        .begin(grant, &asked.served.endpoint.path, Instant::now());
+    let (token, _) =
+        begun.map_err(|(NotBegun::Full | NotBegun::NoRandomness)| LocalReply::SessionsFull)?;
+    let initialize = offer.initialize(grant.revision.as_str());
+    let mut response = local_result(Era::Legacy, &asked.id, &initialize, None);
+    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(token)) {
+        response.headers_mut().insert(SESSION_HEADER, value);
+    }
+    Ok(response)
+}
+
+/// Sends a call to the upstream that owns its name, and its answer back.
+async fn answer_routed(asked: Asked) -> Result<Response<Body>, LocalReply> {
+    let Asked {
+        served,
+        id,
+        method,
+        mut params,
+        client,
+        correlation,
+    } = asked;
+    let route = route::find(&served, &method, &mut params).await?;
+    let permit = policy::permit(served.access);
+    let member = route.member;
+    tracing::debug!(
+        correlation = %format_args!("{correlation:016x}"),
+        plan = served.digest.short(),
+        server = %member.name,
+        place = %member.place,
+        method = %String::from_utf8_lossy(&method),
+        "call routed"
+    );
+    let progress_token = params.progress_token();
+    let leave = client.leave();
+    let call = Call {
+        method: method.clone(),
+        name: route.name,
+        params,
+        era: client.era,
+        log_level: client.set_level,
+        mirrored: client.mirrored,
+        leave,
+        deadline: Instant::now() + std::time::Duration::from_millis(member.timeouts.total_ms),
+        timeouts: member.timeouts.clone(),
+    };
+    let sending = member.upstream.send(call, permit);
+    let answer = match &client.flight {
+        None => sending.await,
+        Some(flight) => tokio::select! {
+            biased;
+            // The client does not expect an answer to what it has cancelled.
+            () = flight.flight().cancelled() => return Ok(accepted()),
+            answer = sending => answer,
+        },
+    };
+    let answer = answer.inspect_err(|failure| log_failure(member, correlation, *failure))?;
+    let writer = Writer {
+        id,
+        method,
+        client: client.era,
+        upstream: member.upstream.era().unwrap_or(client.era),
+        takes_stream: client.accepts.stream,
+        log_level: client.log_level,
+        progress_token,
+        flight: client.flight,
+        correlation,
+    };
+    match answer {
+        Answer::Done(reply) if !client.accepts.json => Ok(writer.only_stream(reply)),
+        answer => writer.answer(answer).await,
+    }
+}
+
+fn log_failure(member: &crate::snapshot::ServedMember, correlation: u64, failure: Failure) {
+    tracing::warn!(
+        correlation = %format_args!("{correlation:016x}"),
+        server = %member.name,
+        place = %member.place,
+        ?failure,
+        "call failed"
+    );
+}
+
+/// An empty result, for requests that only change something.
+pub(crate) fn done(asked: &Asked) -> Response<Body> {
+    local_result(asked.client.era, &asked.id, b"", None)
+}
