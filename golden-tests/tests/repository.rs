@@ -42,6 +42,13 @@ fn data_plane_stays_within_its_package_budget() {
 }
 
 #[test]
+fn every_package_is_under_a_licence_that_is_allowed() {
+    let repository = Repository::read();
+    let deny = repository.file("deny.toml").map_or("", |file| &file.text);
+    assert_none(&rules::unwelcome_licences(&rules::licence_tree(), deny));
+}
+
+#[test]
 fn every_dependency_has_a_decision() {
     let repository = Repository::read();
     assert_none(&rules::undecided_dependencies(

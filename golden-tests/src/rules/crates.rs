@@ -48,7 +48,8 @@ pub fn package_tree() -> String {
     )
 }
 
-fn cargo(arguments: &[&str]) -> String {
+/// What cargo prints, run offline in this workspace.
+pub(super) fn cargo(arguments: &[&str]) -> String {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(program)
         .args(arguments)

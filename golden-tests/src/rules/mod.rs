@@ -9,6 +9,7 @@ mod crates;
 mod decisions;
 mod headers;
 mod lengths;
+mod licences;
 mod names;
 mod words;
 
@@ -18,5 +19,6 @@ pub use crates::{budget, direction, metadata, package_tree};
 pub use decisions::undecided_dependencies;
 pub use headers::missing_headers;
 pub use lengths::too_long;
+pub use licences::{licence_tree, unwelcome_licences};
 pub use names::vague_names;
 pub use words::banned_words;
