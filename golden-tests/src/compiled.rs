@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use mcpc_compiler::{
-    Diagnostic, Input, Outcome, Overrides, Severity, Source, Span, Tier, Variables, compile,
+    Color, Diagnostic, Format, Input, Outcome, Overrides, Report, Severity, Source, Span, Tier,
+    Variables, compile, render,
 };
 use mcpc_plan::Plan;
 
@@ -57,6 +58,8 @@ pub struct Compiled {
     pub plan: Option<Plan>,
     /// The findings.
     pub diagnostics: Vec<Diagnostic>,
+    /// Where the text may hold a secret.
+    pub secrets: Vec<Span>,
 }
 
 impl Compiled {
@@ -69,6 +72,7 @@ impl Compiled {
                     source: rejected.source,
                     plan: None,
                     diagnostics: vec![rejected.diagnostic],
+                    secrets: Vec::new(),
                 };
             }
         };
@@ -79,23 +83,32 @@ impl Compiled {
             tier: values.map_or(Tier::Check, |_| Tier::Plan),
             overrides: Overrides::default(),
         };
-        let Outcome { plan, diagnostics } = compile(&input);
+        let Outcome {
+            plan,
+            diagnostics,
+            secrets,
+        } = compile(&input);
         Self {
             source,
             plan,
             diagnostics,
+            secrets,
         }
     }
 
     /// What `mcpc check` prints for people, without colour.
     pub fn rendered(&self) -> String {
-        let lines = self.diagnostics.iter().map(|diagnostic| {
-            let at = self.source.place(diagnostic.primary.span.start);
-            let (code, message) = (diagnostic.code, &diagnostic.message);
-            let name = self.source.name();
-            format!("{name}:{}:{}: {code}: {message}\n", at.line, at.column)
-        });
-        lines.collect()
+        self.rendered_as(Format::Human)
+    }
+
+    /// What `mcpc check` prints in a format, without colour.
+    pub fn rendered_as(&self, format: Format) -> String {
+        let report = Report {
+            source: &self.source,
+            diagnostics: &self.diagnostics,
+            secrets: &self.secrets,
+        };
+        render(&[report], format, Color::Off)
     }
 
     /// The plan, for reviewers: indented, with a final line break.

@@ -32,7 +32,7 @@ pub fn unwelcome_licences(tree: &str, deny: &str) -> Vec<Finding> {
         let licence = licence.trim_end_matches(" (*)").replace('/', " OR ");
         let words = words(&licence);
         offered.extend(words.iter().cloned());
-        if !Expression::new(&words).is_met(&allowed) {
+        if !Expression::new(&words).holds(&allowed) {
             let name = package.split(" (").next().unwrap_or(package);
             let fact = format!("is under `{licence}`, which `deny.toml` does not allow");
             found.insert(Finding::new(name, fact));
@@ -85,7 +85,7 @@ impl<'a> Expression<'a> {
         }
     }
 
-    fn is_met(mut self, allowed: &BTreeSet<String>) -> bool {
+    fn holds(mut self, allowed: &BTreeSet<String>) -> bool {
         self.any(allowed) && self.words.next().is_none()
     }
 
@@ -135,7 +135,7 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(
-                Expression::new(&words(licence)).is_met(&allowed),
+                Expression::new(&words(licence)).holds(&allowed),
                 met,
                 "{licence}"
             );
