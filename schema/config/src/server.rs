@@ -478,7 +478,7 @@ pub struct NameFilter {
     pub deny: Vec<Glob>,
     /// New names, by the server's own name. The prefix of an endpoint is put in front of the new name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(inner(regex(pattern = r"^[A-Za-z0-9_.-]{1,128}$")))]
+    #[schemars(extend("additionalProperties" = { "type": "string", "pattern": "^[A-Za-z0-9_.-]{1,128}$" }))]
     pub rename: BTreeMap<String, String>,
 }
 
