@@ -122,9 +122,15 @@ fn kind(schema: &Value, node: &Value) -> String {
         return "one of".to_owned();
     }
     match text("type") {
-        Some("array") => format!("list of {}", kind_of(schema, node.get("items"))),
+        Some("array") => match kind_of(schema, node.get("items")).as_str() {
+            "map" => "list of maps".to_owned(),
+            kind => format!("list of {kind}"),
+        },
         Some("object") => match node.get("additionalProperties") {
-            Some(entry) if entry.is_object() => format!("map to {}", kind_of(schema, Some(entry))),
+            Some(entry) if entry.is_object() => match kind(schema, entry).as_str() {
+                "map" => "maps by name".to_owned(),
+                kind => format!("{kind}, by name"),
+            },
             _ => "map".to_owned(),
         },
         Some("integer") => format!("number{}", range(node)),
@@ -210,7 +216,7 @@ mod tests {
         for row in [
             "## The file",
             "| `a` | number, 1 to 9 | `3` | A. |",
-            "| `b` | map to map | required | |",
+            "| `b` | maps by name | required | |",
             "## `b.<name>`",
             "| `c` | one of | |  `x`: X. |",
         ] {
