@@ -21,6 +21,7 @@ mod hub;
 mod inbound;
 mod join;
 mod json;
+mod keeper;
 mod legacy;
 mod level;
 mod list;
@@ -45,7 +46,9 @@ mod timestamp;
 mod upstream;
 
 pub use gateway::{Gateway, Options, Refusal, Swapped};
-pub use reach::{Dialed, Ended, Launch, Process, Reach, ReachFuture, Signals, Target};
+pub use reach::{
+    Dialed, Ended, Launch, Process, Reach, ReachFuture, Real, Signals, Target, child_entry,
+};
 pub use secret::Secret;
 pub use status::{
     Components, EndpointStatus, Health, HealthStatus, ListenerHealth, Live, Phase, PlanHealth,

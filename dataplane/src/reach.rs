@@ -3,12 +3,18 @@
 //! A seam for tests, which put pipes and a virtual clock in place of sockets and processes. The
 //! real one is `reach/real.rs`. Nothing else in this crate opens a socket or starts a process.
 
+mod real;
+mod shim;
+
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 
 use mcpc_plan::{Scheme, StdioTransport};
 use tokio::io::{AsyncRead, AsyncWrite};
+
+pub use real::Real;
+pub use shim::child_entry;
 
 /// A future of this seam.
 pub type ReachFuture<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;

@@ -1,59 +1,411 @@
-//! placeholder: filled by the upstream area. The contract is in the signatures below.
+//! Upstreams: what sends a call to an MCP server and brings back what it answers.
+//!
+//! ```text
+//! Upstream::send ─► presence (one load) ─► http ─► wire ─► pool      a POST per call
+//!                                       └► stdio ─► child's stdin    one process for all calls
+//! keep (keeper thread) ─► handshake | child ─► presence; listen ─► changes
+//! ```
+//!
+//! Owns the life of an upstream across plans, its id space, and what is repeated after a lost
+//! session. Does not decide who may call (`policy`) or how a failure is told (`reply`).
+
+mod events;
+#[cfg(test)]
+mod fake;
+mod farewell;
+mod handshake;
+mod health;
+mod http;
+mod keep;
+mod pool;
+mod presence;
+mod revision;
+mod sse;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod wire;
+
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use crate::call::{Answer, Call, NextEvent};
+use hyper::header::{HeaderName, HeaderValue};
+use mcpc_plan::{Limits, Transport};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::Reach;
+use crate::Secret;
+use crate::call::{Answer, Call, Era, Leave};
 use crate::failure::Failure;
+use crate::keeper::Keeper;
 use crate::policy::Permit;
+use crate::profile::Profile;
+use crate::secret::{self, Missing};
 
-/// One upstream, alive across plans as long as its content key is in use.
-pub(crate) struct Upstream {}
+use farewell::Farewell;
+use health::{Health, InFlight};
+use http::{HttpSession, Outcome};
+use presence::Presence;
+use wire::Site;
 
-/// The events of one call. Dropping it before `Done` ends the call as `Call::leave` says.
-pub(crate) struct EventStream {}
+pub(crate) use health::State;
+pub(crate) use stream::EventStream;
 
-impl EventStream {
-    /// The next event, within the call's idle and total deadlines.
-    pub(crate) async fn next(&mut self) -> NextEvent {
-        Err(Failure::Stopped)
-    }
-
-    /// Tells the upstream to stop, whatever `leave` says (a legacy client sent `notifications/cancelled`).
-    pub(crate) fn cancel(self) {}
+/// One upstream, alive across plans as long as its content key is in use. It must be told to
+/// [`Upstream::stop`]; being dropped is not enough, because the keeper holds it as well.
+pub(crate) struct Upstream {
+    name: Box<str>,
+    bounds: Bounds,
+    carrier: Carrier,
+    presence: Presence,
+    ids: AtomicU64,
+    changes: watch::Sender<Changes>,
+    health: Health,
+    /// When the grace ends, once the upstream has left the plan.
+    stopping: watch::Sender<Option<Instant>>,
+    keeper: Keeper,
 }
 
-/// How often each kind of list of an upstream has changed, for watchers.
+/// The bounds that an upstream keeps by itself.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    reply_bytes: usize,
+    nesting: u32,
+}
+
+/// How the upstream is reached.
+enum Carrier {
+    Http(Arc<Site>),
+}
+
+/// What the calls between two losses share.
+struct Session {
+    profile: Arc<Profile>,
+    line: Line,
+}
+
+enum Line {
+    Http(HttpSession),
+}
+
+impl Session {
+    fn is_http(&self) -> bool {
+        matches!(self.line, Line::Http(_))
+    }
+}
+
+/// How often each list of an upstream is known to have changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Changes {
+    /// `notifications/tools/list_changed`.
     pub(crate) tools: u64,
+    /// `notifications/prompts/list_changed`.
     pub(crate) prompts: u64,
+    /// `notifications/resources/list_changed`.
     pub(crate) resources: u64,
 }
 
+/// An upstream's definition with its secrets in place.
+pub(crate) struct Resolved {
+    headers: Vec<(HeaderName, HeaderValue)>,
+    env: Vec<(Box<str>, Secret)>,
+}
+
+/// Why a definition cannot be used. Names fields and sources, never values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unusable {
+    /// A source has no value.
+    Missing {
+        /// The header or variable that needs it.
+        field: Box<str>,
+        /// Which source, and what its author wants to be said.
+        missing: Missing,
+    },
+    /// The value of a header or variable has characters that cannot stand there.
+    BadValue {
+        /// The header or variable.
+        field: Box<str>,
+    },
+}
+
+impl Resolved {
+    /// Resolves the secrets of a definition. Part of preparing a plan: nothing is started yet.
+    pub(crate) fn of(
+        definition: &mcpc_plan::Upstream,
+        reach: &dyn Reach,
+    ) -> Result<Self, Unusable> {
+        let templates = match &definition.transport {
+            Transport::Http(http) => &http.headers,
+            Transport::Stdio(stdio) => &stdio.env,
+        };
+        let mut resolved = Self {
+            headers: Vec::new(),
+            env: Vec::new(),
+        };
+        for (field, template) in templates {
+            let value = secret::resolve(template, reach).map_err(|missing| Unusable::Missing {
+                field: field.clone(),
+                missing,
+            })?;
+            let bad = || Unusable::BadValue {
+                field: field.clone(),
+            };
+            match &definition.transport {
+                Transport::Http(_) => {
+                    let name = HeaderName::try_from(field.as_ref()).map_err(|_| bad())?;
+                    let mut value = HeaderValue::from_str(value.expose()).map_err(|_| bad())?;
+                    value.set_sensitive(true);
+                    resolved.headers.push((name, value));
+                }
+                Transport::Stdio(_) if value.expose().contains('\0') => return Err(bad()),
+                Transport::Stdio(_) => resolved.env.push((field.clone(), value)),
+            }
+        }
+        Ok(resolved)
+    }
+}
+
 impl Upstream {
-    /// What the upstream said about itself; waits for the handshake until the deadline.
-    pub(crate) async fn profile(
-        self: &Arc<Self>,
-        _deadline: tokio::time::Instant,
-    ) -> Result<Arc<crate::profile::Profile>, Failure> {
-        Err(Failure::Stopped)
+    /// Begins an upstream's life. Nothing is waited for: the keeper starts or connects it.
+    pub(crate) fn start(
+        definition: &mcpc_plan::Upstream,
+        resolved: Resolved,
+        keeper: &Keeper,
+        reach: &Arc<dyn Reach>,
+        limits: &Limits,
+    ) -> Result<Arc<Self>, Unusable> {
+        let carrier = match &definition.transport {
+            Transport::Http(http) => {
+                let site = Site::new(http, resolved.headers, Arc::clone(reach));
+                Carrier::Http(Arc::new(site.ok_or(Unusable::BadValue {
+                    field: "url".into(),
+                })?))
+            }
+            Transport::Stdio(_) => {
+                return Err(Unusable::BadValue {
+                    field: "command".into(),
+                });
+            }
+        };
+        let upstream = Arc::new(Self {
+            name: definition.name.clone(),
+            bounds: Bounds {
+                reply_bytes: usize::try_from(limits.reply_bytes).unwrap_or(usize::MAX),
+                nesting: limits.nesting,
+            },
+            carrier,
+            presence: Presence::new(),
+            ids: AtomicU64::new(handshake::HANDSHAKE_ID + 1),
+            changes: watch::Sender::new(Changes::default()),
+            health: Health::new(),
+            stopping: watch::Sender::new(None),
+            keeper: keeper.clone(),
+        });
+        keeper.spawn(keep::keep(Arc::clone(&upstream), definition.clone()));
+        Ok(upstream)
     }
 
-    /// Counts the changes of the upstream's lists.
-    pub(crate) fn changes(&self) -> tokio::sync::watch::Receiver<Changes> {
-        tokio::sync::watch::channel(Changes::default()).1
-    }
-
-    /// The era that the upstream was found to speak; nothing before it was first reached.
-    pub(crate) fn era(&self) -> Option<crate::call::Era> {
-        None
-    }
-
-    /// Sends a call and waits for the first event.
+    /// Sends a call and waits for the first event. The permit is the proof that policy saw the call.
     pub(crate) async fn send(
         self: &Arc<Self>,
-        _call: Call,
+        call: Call,
         _permit: Permit,
     ) -> Result<Answer, Failure> {
-        Err(Failure::Stopped)
+        let flight = InFlight::begin(self);
+        let session = self.presence.session(call.deadline).await?;
+        let is_closing_told = session.profile.era == Era::Modern;
+        if is_closing_told && matches!(call.leave, Leave::AsTold(_)) && session.is_http() {
+            return self.send_detached(call, session, flight).await;
+        }
+        self.try_send(call, session, flight).await
     }
+
+    /// To a modern upstream over HTTP a closed connection is a cancellation, which a legacy client's
+    /// departure is not: the call has to outlive its caller, unless the caller said otherwise.
+    async fn send_detached(
+        self: &Arc<Self>,
+        call: Call,
+        session: Arc<Session>,
+        flight: InFlight,
+    ) -> Result<Answer, Failure> {
+        struct Detached(tokio::task::AbortHandle, Leave);
+        impl Drop for Detached {
+            fn drop(&mut self) {
+                if self.1.cancels() {
+                    self.0.abort();
+                }
+            }
+        }
+        let upstream = Arc::clone(self);
+        let leave = call.leave.clone();
+        let task = tokio::spawn(async move { upstream.try_send(call, session, flight).await });
+        let _detached = Detached(task.abort_handle(), leave);
+        task.await.unwrap_or(Err(Failure::Stopped))
+    }
+
+    async fn try_send(
+        self: &Arc<Self>,
+        call: Call,
+        mut session: Arc<Session>,
+        flight: InFlight,
+    ) -> Result<Answer, Failure> {
+        let mut has_repeated = false;
+        loop {
+            match self.try_once(&call, &session).await {
+                Ok(Tried::Done(reply)) => {
+                    self.health.note_success(&flight);
+                    return Ok(Answer::Done(reply));
+                }
+                Ok(Tried::Stream(mut stream)) => {
+                    stream.attach(flight);
+                    return stream.into_answer().await;
+                }
+                Ok(Tried::Lost) if has_repeated => return Err(Failure::SessionLost),
+                Ok(Tried::Lost) => {}
+                Ok(Tried::Suspect(reply)) if has_repeated || !is_safe(&call.method) => {
+                    self.lose(&session);
+                    return Ok(Answer::Done(reply));
+                }
+                Ok(Tried::Suspect(_)) => {}
+                // A connection can die under a request that was written already. Only what changes
+                // nothing is sent again.
+                Err(Failure::Closed) if !has_repeated && is_safe(&call.method) => {
+                    has_repeated = true;
+                    session = self.presence.session(call.deadline).await?;
+                    continue;
+                }
+                Err(failure) => {
+                    self.health.note_failure(failure);
+                    return Err(failure);
+                }
+            }
+            has_repeated = true;
+            self.lose(&session);
+            let next = self.presence.session(call.deadline).await;
+            session = next.map_err(|_| Failure::SessionLost)?;
+        }
+    }
+
+    async fn try_once(
+        self: &Arc<Self>,
+        call: &Call,
+        session: &Arc<Session>,
+    ) -> Result<Tried, Failure> {
+        let id = self.ids.fetch_add(1, Ordering::Relaxed);
+        let mut farewell = Farewell::new(self, session, id, call.leave.clone());
+        match &session.line {
+            Line::Http(http) => {
+                let outcome = http.call(call, session.profile.era, id, &self.bounds).await;
+                if let Err(failure) = outcome {
+                    farewell.on_failure(failure);
+                    return Err(failure);
+                }
+                Ok(match outcome? {
+                    Outcome::Done(reply) => {
+                        farewell.disarm();
+                        Tried::Done(reply)
+                    }
+                    Outcome::Unknown => {
+                        farewell.disarm();
+                        Tried::Lost
+                    }
+                    Outcome::Suspect(reply) => {
+                        farewell.disarm();
+                        Tried::Suspect(reply)
+                    }
+                    Outcome::Events(events) => {
+                        Tried::Stream(EventStream::over_http(events, farewell, call.deadline))
+                    }
+                })
+            }
+        }
+    }
+
+    /// Takes a session out of use; the keeper opens the next one.
+    fn lose(&self, session: &Arc<Session>) {
+        self.presence.withdraw(session);
+    }
+
+    /// What the upstream says about itself, once it is reached.
+    pub(crate) async fn profile(
+        self: &Arc<Self>,
+        deadline: Instant,
+    ) -> Result<Arc<Profile>, Failure> {
+        let session = self.presence.session(deadline).await?;
+        Ok(Arc::clone(&session.profile))
+    }
+
+    /// The counters of list changes; a receiver sees every increase.
+    pub(crate) fn changes(&self) -> watch::Receiver<Changes> {
+        self.changes.subscribe()
+    }
+
+    /// The era that the upstream was found to speak; nothing while it is not reached.
+    pub(crate) fn era(&self) -> Option<Era> {
+        self.state().era
+    }
+
+    /// What operators see.
+    pub(crate) fn state(&self) -> State {
+        State::of(self)
+    }
+
+    /// Lets in-flight calls finish within the grace, then ends sessions and processes. Returns when
+    /// nothing of the upstream is left.
+    pub(crate) async fn stop(&self, grace: Duration) {
+        let until = Instant::now() + grace;
+        self.stopping.send_if_modified(|stopping| {
+            let is_sooner = stopping.is_none_or(|before| until < before);
+            if is_sooner {
+                *stopping = Some(until);
+            }
+            is_sooner
+        });
+        self.presence.stopped().await;
+    }
+
+    fn note_change(&self, method: &[u8]) {
+        self.changes.send_modify(|changes| match method {
+            b"notifications/tools/list_changed" => changes.tools += 1,
+            b"notifications/prompts/list_changed" => changes.prompts += 1,
+            _ => changes.resources += 1,
+        });
+    }
+
+    /// A new session may show other lists than the one before it.
+    fn note_all_changed(&self) {
+        self.changes.send_modify(|changes| {
+            changes.tools += 1;
+            changes.prompts += 1;
+            changes.resources += 1;
+        });
+    }
+}
+
+/// What one attempt came to.
+enum Tried {
+    Done(crate::call::Reply),
+    Stream(EventStream),
+    /// The session is gone and the call was not executed.
+    Lost,
+    /// The session may be gone.
+    Suspect(crate::call::Reply),
+}
+
+/// Whether a request changes nothing, so that sending it twice is harmless.
+fn is_safe(method: &[u8]) -> bool {
+    matches!(
+        method,
+        b"tools/list"
+            | b"prompts/list"
+            | b"prompts/get"
+            | b"resources/list"
+            | b"resources/templates/list"
+            | b"resources/read"
+            | b"completion/complete"
+            | b"server/discover"
+            | b"ping"
+    )
 }

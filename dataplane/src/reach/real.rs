@@ -1,0 +1,291 @@
+//! The real outside: sockets, TLS, processes, the environment and the credentials file.
+//!
+//! Owns how a connection and a process are made. Does not keep deadlines (callers do), restart
+//! anything (`upstream::child`) or decide which variables are needed (the plan does).
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mcpc_plan::Scheme;
+use rustls::pki_types::ServerName;
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::process::{Child, Command};
+use tokio::sync::OnceCell;
+use tokio_rustls::TlsConnector;
+
+use super::shim;
+use super::{Dialed, Ended, Launch, Process, Reach, ReachFuture, Signals, Target};
+use crate::Secret;
+
+/// The variables of the gateway that a child gets besides those of its definition.
+const INHERITED: [&str; 6] = ["PATH", "HOME", "LANG", "TMPDIR", "USER", "SHELL"];
+
+/// The most bytes of a secret or credentials file.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The real outside. Cheap to start: roots are loaded with the first TLS connection.
+pub struct Real {
+    credentials: HashMap<Box<str>, Secret>,
+    shim: Option<PathBuf>,
+    tls: Arc<OnceCell<TlsConnector>>,
+}
+
+impl Real {
+    /// Reads the credentials file, if there is one: `MCPC_CREDENTIALS_FILE`, or
+    /// `~/.config/mcpc/credentials.json`.
+    ///
+    /// # Errors
+    /// The file is there but cannot be read, or is not an object of strings.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            credentials: match credentials_path() {
+                Some(path) => read_credentials(&path)?,
+                None => HashMap::new(),
+            },
+            shim: None,
+            tls: Arc::new(OnceCell::new()),
+        })
+    }
+
+    /// Starts children through [`child_entry`](crate::child_entry) of this executable, so that they
+    /// get a session of their own and die with the gateway. Without it they get a group only.
+    #[must_use]
+    pub fn with_children_through(mut self, executable: impl Into<PathBuf>) -> Self {
+        self.shim = Some(executable.into());
+        self
+    }
+}
+
+impl Reach for Real {
+    fn connect(&self, target: &Target) -> ReachFuture<Box<dyn Dialed>> {
+        let target = target.clone();
+        let tls = Arc::clone(&self.tls);
+        Box::pin(async move {
+            let stream = dial(&target.host, target.port).await?;
+            if target.scheme == Scheme::Http {
+                return Ok(Box::new(stream) as Box<dyn Dialed>);
+            }
+            let connector = tls.get_or_try_init(load_tls).await?;
+            let name = ServerName::try_from(target.host.to_string()).map_err(io::Error::other)?;
+            Ok(Box::new(connector.connect(name, stream).await?) as Box<dyn Dialed>)
+        })
+    }
+
+    fn launch(&self, launch: &Launch<'_>) -> io::Result<Process> {
+        let mut command = self.command(launch);
+        command
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        for name in INHERITED {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        for (name, value) in launch.env {
+            command.env(name.as_ref(), value.expose());
+        }
+        if let Some(folder) = &launch.definition.cwd {
+            command.current_dir(folder.as_ref());
+        }
+        process(command.spawn()?)
+    }
+
+    fn variable(&self, name: &str) -> Option<Secret> {
+        let known = self.credentials.get(name).cloned();
+        known.or_else(|| std::env::var(name).ok().map(Secret::new))
+    }
+
+    fn file(&self, path: &str) -> io::Result<Secret> {
+        let text = read_text(Path::new(path))?;
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        Ok(Secret::new(text.strip_suffix('\r').unwrap_or(text)))
+    }
+}
+
+impl Real {
+    fn command(&self, launch: &Launch<'_>) -> Command {
+        let definition = launch.definition;
+        let arguments = definition.args.iter().map(AsRef::as_ref);
+        match &self.shim {
+            Some(executable) => {
+                // The shim makes its own session, and with it its own group.
+                let mut command = Command::new(executable);
+                command
+                    .args(shim::arguments(std::process::id()))
+                    .arg(definition.command.as_ref())
+                    .args(arguments);
+                command
+            }
+            None => {
+                let mut command = Command::new(definition.command.as_ref());
+                command.args(arguments);
+                #[cfg(unix)]
+                command.process_group(0);
+                command
+            }
+        }
+    }
+}
+
+/// Connects to the first address that answers, in the order of the resolver.
+async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for address in lookup_host((host, port)).await? {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        socket.set_nodelay(true)?;
+        // Notices a peer that vanished without a word.
+        socket.set_keepalive(true)?;
+        match socket.connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Loads the system's roots, off the runtime: reading them takes milliseconds.
+async fn load_tls() -> io::Result<TlsConnector> {
+    let roots = tokio::task::spawn_blocking(|| {
+        let mut roots = rustls::RootCertStore::empty();
+        // A system without roots trusts nobody: every connection then fails, which is right.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        roots
+    })
+    .await
+    .map_err(io::Error::other)?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// Takes a started child apart.
+fn process(mut child: Child) -> io::Result<Process> {
+    let missing = || io::Error::from(io::ErrorKind::BrokenPipe);
+    let id = child.id().ok_or_else(missing)?;
+    let stdin = child.stdin.take().ok_or_else(missing)?;
+    let stdout = child.stdout.take().ok_or_else(missing)?;
+    let stderr = child.stderr.take().ok_or_else(missing)?;
+    let signals = GroupSignals {
+        id,
+        is_reaped: Arc::new(AtomicBool::new(false)),
+    };
+    let group = signals.clone();
+    Ok(Process {
+        id,
+        stdin: Box::new(stdin),
+        stdout: Box::new(stdout),
+        stderr: Box::new(stderr),
+        ended: Box::pin(async move {
+            let status = child.wait().await;
+            // What the process left behind in its group ends with it. From here on the number may
+            // belong to somebody else.
+            group.kill();
+            group.is_reaped.store(true, Ordering::Release);
+            status.map(ended)
+        }),
+        signals: Box::new(signals),
+    })
+}
+
+fn ended(status: ExitStatus) -> Ended {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        return Ended::Signal(signal);
+    }
+    Ended::Code(status.code().unwrap_or(-1))
+}
+
+/// Signals to the group that a child leads.
+#[derive(Clone)]
+struct GroupSignals {
+    id: u32,
+    is_reaped: Arc<AtomicBool>,
+}
+
+impl Signals for GroupSignals {
+    fn terminate(&self) {
+        #[cfg(unix)]
+        self.send(rustix::process::Signal::TERM);
+    }
+
+    fn kill(&self) {
+        #[cfg(unix)]
+        self.send(rustix::process::Signal::KILL);
+    }
+}
+
+#[cfg(unix)]
+impl GroupSignals {
+    fn send(&self, signal: rustix::process::Signal) {
+        if self.is_reaped.load(Ordering::Acquire) {
+            return;
+        }
+        let Some(id) = i32::try_from(self.id)
+            .ok()
+            .and_then(rustix::process::Pid::from_raw)
+        else {
+            return;
+        };
+        // Right after its start a child may not lead a group yet. A process that is gone is no error.
+        if rustix::process::kill_process_group(id, signal).is_err() {
+            let _gone = rustix::process::kill_process(id, signal);
+        }
+    }
+}
+
+fn credentials_path() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("MCPC_CREDENTIALS_FILE") {
+        return Some(path.into());
+    }
+    let base = std::env::var_os("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".config")))?;
+    let path = base.join("mcpc").join("credentials.json");
+    path.exists().then_some(path)
+}
+
+fn read_credentials(path: &Path) -> io::Result<HashMap<Box<str>, Secret>> {
+    let text = read_text(path)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        if std::fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
+            tracing::warn!(file = %path.display(), "the credentials file can be read by other users");
+        }
+    }
+    // The parser's own message could quote a value.
+    let wrong = || io::Error::new(io::ErrorKind::InvalidData, "not an object of strings");
+    let values: HashMap<Box<str>, Box<str>> = serde_json::from_str(&text).map_err(|_| wrong())?;
+    Ok(values
+        .into_iter()
+        .map(|(name, value)| (name, Secret::new(value)))
+        .collect())
+}
+
+fn read_text(path: &Path) -> io::Result<String> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    let file = std::fs::File::open(path)?;
+    let read = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if u64::try_from(read).is_ok_and(|read| read <= FILE_BYTES_MAX) {
+        Ok(text)
+    } else {
+        Err(io::Error::from(io::ErrorKind::FileTooLarge))
+    }
+}

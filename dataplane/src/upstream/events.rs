@@ -1,0 +1,131 @@
+//! The events of one call over HTTP: an event stream, decoded and sorted.
+//!
+//! Owns which messages on a call's stream belong to the caller. Does not decode the stream format
+//! (`sse`) or connect (`wire`). A stream belongs to one request, so attribution is by place; only
+//! progress is also checked by its token.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::Bounds;
+use super::http::{is_id, number_of};
+use super::pool::{self, Lease};
+use super::sse::Decoder;
+use super::wire::{Exchange, next_chunk};
+use crate::call::{Call, Event, Notification, Reply};
+use crate::failure::Failure;
+use crate::message::{self, Message};
+
+/// An open answer. Dropping it closes its connection.
+pub(super) struct HttpEvents {
+    body: hyper::body::Incoming,
+    lease: Lease,
+    decoder: Decoder,
+    id: u64,
+    nesting: u32,
+    idle: Duration,
+    deadline: Instant,
+}
+
+/// One step of a stream, for those who also serve what is not the caller's.
+pub(super) enum Step {
+    /// The caller's.
+    Event(Event),
+    /// A list of the upstream changed: the method of the notification.
+    Changed(Bytes),
+    /// The upstream asks; the id of its request and the method.
+    Asked(Bytes, Bytes),
+}
+
+impl HttpEvents {
+    pub(super) fn new(exchange: Exchange, call: &Call, id: u64, bounds: &Bounds) -> Self {
+        let idle = Duration::from_millis(call.timeouts.idle_ms);
+        Self::open(exchange, id, bounds, idle, call.deadline)
+    }
+
+    pub(super) fn open(
+        exchange: Exchange,
+        id: u64,
+        bounds: &Bounds,
+        idle: Duration,
+        deadline: Instant,
+    ) -> Self {
+        Self {
+            body: exchange.body,
+            lease: exchange.lease,
+            decoder: Decoder::new(bounds.reply_bytes),
+            id,
+            nesting: bounds.nesting,
+            idle,
+            deadline,
+        }
+    }
+
+    /// The next step. After [`Event::Done`] or a failure there is none.
+    pub(super) async fn next(&mut self) -> Result<Step, Failure> {
+        loop {
+            while let Some(event) = self.decoder.next() {
+                let event = event.map_err(|_| Failure::TooLarge)?;
+                // Events of other types are not messages (2024-11-05 servers send `endpoint`).
+                let is_message = event.kind.is_none_or(|kind| kind.as_ref() == b"message");
+                if is_message && let Some(step) = self.sort(&event.data)? {
+                    return Ok(step);
+                }
+            }
+            match next_chunk(&mut self.body, self.idle, self.deadline).await? {
+                Some(chunk) => self.decoder.feed(chunk),
+                None => return Err(Failure::Closed),
+            }
+        }
+    }
+
+    fn sort(&self, data: &Bytes) -> Result<Option<Step>, Failure> {
+        let message = message::read(data, self.nesting).map_err(|_| Failure::Garbage)?;
+        Ok(match message {
+            Message::Result { id, result } if is_id(&id, self.id) => {
+                Some(Step::Event(Event::Done(Reply::Result(result))))
+            }
+            Message::Error { id, error } if id.as_ref().is_none_or(|id| is_id(id, self.id)) => {
+                Some(Step::Event(Event::Done(Reply::Error(error))))
+            }
+            Message::Result { .. } | Message::Error { .. } => return Err(Failure::WrongId),
+            Message::Request { id, method, .. } => Some(Step::Asked(id, method)),
+            Message::Notification { method, params } => {
+                sort_notification(method, params, |token| token == Some(self.id))
+            }
+        })
+    }
+
+    /// Ends a stream whose answer is complete, so that its connection can serve the next call.
+    pub(super) fn finish(self) {
+        pool::settle(self.lease, self.body);
+    }
+}
+
+/// Which notifications are a caller's: progress with its token, and what is not known to be
+/// somebody else's.
+pub(super) fn sort_notification(
+    method: Bytes,
+    params: Option<Bytes>,
+    is_mine: impl Fn(Option<u64>) -> bool,
+) -> Option<Step> {
+    match method.as_ref() {
+        b"notifications/progress" if !is_mine(progress_token(params.as_ref())) => None,
+        // The upstream's view of the request has ended; the response or the end of the stream says so.
+        b"notifications/cancelled"
+        | b"notifications/resources/updated"
+        | b"notifications/subscriptions/acknowledged" => None,
+        b"notifications/tools/list_changed"
+        | b"notifications/prompts/list_changed"
+        | b"notifications/resources/list_changed" => Some(Step::Changed(method)),
+        _ => Some(Step::Event(Event::Notify(Notification { method, params }))),
+    }
+}
+
+/// The progress token of a notification, if it is one that the gateway could have minted.
+pub(super) fn progress_token(params: Option<&Bytes>) -> Option<u64> {
+    let [token] = super::revision::members(params?, u32::MAX, ["progressToken"])?;
+    number_of(&token?)
+}

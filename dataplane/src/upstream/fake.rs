@@ -1,0 +1,317 @@
+//! An outside for tests: upstream servers behind in-memory pipes, with a record of what they saw.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use mcpc_plan::{ContentKey, Era as PlanEra, HttpTransport, Limits, Scheme, Timeouts, Transport};
+use serde_json::Value;
+use tokio::io::duplex;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::{Resolved, Upstream};
+use crate::call::{Call, Era, Leave};
+use crate::keeper::Keeper;
+use crate::params::Params;
+use crate::reach::{Dialed, Launch, Process, Reach, ReachFuture, Target};
+use crate::{Secret, policy};
+
+/// A request as the server saw it.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) http_method: String,
+    pub(super) headers: hyper::HeaderMap,
+    pub(super) body: Value,
+}
+
+impl Seen {
+    pub(super) fn method(&self) -> &str {
+        self.body["method"].as_str().unwrap_or("")
+    }
+
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("")
+    }
+}
+
+/// A response to send: its body comes in pieces, and may never end.
+pub(super) struct Scripted {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) pieces: Vec<String>,
+    pub(super) ends: bool,
+}
+
+impl Scripted {
+    pub(super) fn json(body: impl Into<String>) -> Self {
+        Self {
+            status: 200,
+            headers: vec![("content-type", "application/json".into())],
+            pieces: vec![body.into()],
+            ends: true,
+        }
+    }
+
+    pub(super) fn events(pieces: &[&str]) -> Self {
+        Self {
+            status: 200,
+            headers: vec![("content-type", "text/event-stream; charset=utf-8".into())],
+            pieces: pieces.iter().map(ToString::to_string).collect(),
+            ends: true,
+        }
+    }
+
+    pub(super) fn status(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            pieces: Vec::new(),
+            ends: true,
+        }
+    }
+
+    pub(super) fn with_status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
+    pub(super) fn with_header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(super) fn without_end(mut self) -> Self {
+        self.ends = false;
+        self
+    }
+}
+
+type Script = dyn Fn(&Seen) -> Option<Scripted> + Send + Sync;
+
+/// An HTTP server behind pipes. A script that gives no response leaves its caller waiting.
+pub(super) struct Server {
+    script: Arc<Script>,
+    seen: mpsc::UnboundedSender<Seen>,
+    pub(super) connections: Arc<AtomicUsize>,
+    pub(super) open_connections: Arc<AtomicUsize>,
+    pub(super) refuses: Arc<AtomicBool>,
+}
+
+impl Server {
+    pub(super) fn new(
+        script: impl Fn(&Seen) -> Option<Scripted> + Send + Sync + 'static,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Seen>) {
+        let (seen, record) = mpsc::unbounded_channel();
+        let server = Arc::new(Self {
+            script: Arc::new(script),
+            seen,
+            connections: Arc::default(),
+            open_connections: Arc::default(),
+            refuses: Arc::default(),
+        });
+        (server, record)
+    }
+}
+
+impl Reach for Server {
+    fn connect(&self, _target: &Target) -> ReachFuture<Box<dyn Dialed>> {
+        if self.refuses.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) });
+        }
+        self.connections.fetch_add(1, Ordering::SeqCst);
+        self.open_connections.fetch_add(1, Ordering::SeqCst);
+        let (near, far) = duplex(64 * 1024);
+        let (script, seen) = (Arc::clone(&self.script), self.seen.clone());
+        let open = Arc::clone(&self.open_connections);
+        tokio::spawn(async move {
+            let service = service_fn(move |request: Request<Incoming>| {
+                respond(Arc::clone(&script), seen.clone(), request)
+            });
+            let _served = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(far), service)
+                .await;
+            open.fetch_sub(1, Ordering::SeqCst);
+        });
+        Box::pin(async move { Ok(Box::new(near) as Box<dyn Dialed>) })
+    }
+
+    fn launch(&self, _launch: &Launch<'_>) -> io::Result<Process> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn variable(&self, name: &str) -> Option<Secret> {
+        (name == "TOKEN").then(|| Secret::new("s3cret"))
+    }
+
+    fn file(&self, _path: &str) -> io::Result<Secret> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
+/// A body of pieces, sized if there is at most one and it ends.
+enum Pieces {
+    Sized(Option<Bytes>),
+    Chunked(std::vec::IntoIter<String>, bool),
+}
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut *self {
+            Self::Sized(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Chunked(pieces, ends) => match pieces.next() {
+                Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece.into())))),
+                None if *ends => Poll::Ready(None),
+                None => Poll::Pending,
+            },
+        }
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        match self {
+            Self::Sized(bytes) => {
+                let length = bytes.as_ref().map_or(0, Bytes::len);
+                http_body::SizeHint::with_exact(u64::try_from(length).unwrap_or(0))
+            }
+            Self::Chunked(..) => http_body::SizeHint::default(),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Sized(None))
+    }
+}
+
+async fn respond(
+    script: Arc<Script>,
+    record: mpsc::UnboundedSender<Seen>,
+    request: Request<Incoming>,
+) -> Result<Response<Pieces>, Infallible> {
+    let (head, body) = request.into_parts();
+    let bytes = body
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes);
+    let seen = Seen {
+        http_method: head.method.to_string(),
+        headers: head.headers,
+        body: serde_json::from_slice(&bytes.unwrap_or_default()).unwrap_or(Value::Null),
+    };
+    let scripted = script(&seen);
+    let _told = record.send(seen);
+    let Some(scripted) = scripted else {
+        return std::future::pending().await;
+    };
+    let mut response = Response::builder().status(scripted.status);
+    for (name, value) in &scripted.headers {
+        response = response.header(*name, value);
+    }
+    let body = if scripted.ends && scripted.pieces.len() <= 1 {
+        Pieces::Sized(scripted.pieces.into_iter().next().map(Bytes::from))
+    } else {
+        Pieces::Chunked(scripted.pieces.into_iter(), scripted.ends)
+    };
+    Ok(response.body(body).unwrap())
+}
+
+/// An upstream behind a server.
+pub(super) fn upstream(server: &Arc<Server>, era: PlanEra) -> Arc<Upstream> {
+    let transport = Transport::Http(HttpTransport {
+        scheme: Scheme::Http,
+        host: "upstream.test".into(),
+        port: 80,
+        authority: "upstream.test".into(),
+        path: "/mcp?tenant=a".into(),
+        headers: Box::new([(
+            "authorization".into(),
+            mcpc_plan::Template(Box::new([
+                mcpc_plan::Part::Text("Bearer ".into()),
+                mcpc_plan::Part::Reference {
+                    source: mcpc_plan::Source::Variable("TOKEN".into()),
+                    default: None,
+                    message: None,
+                },
+            ])),
+        )]),
+    });
+    let reach: Arc<dyn Reach> = server.clone();
+    start(transport, era, &reach)
+}
+
+/// Starts an upstream whose keeper is the test's own runtime.
+pub(super) fn start(transport: Transport, era: PlanEra, reach: &Arc<dyn Reach>) -> Arc<Upstream> {
+    let definition = mcpc_plan::Upstream {
+        name: "fake".into(),
+        key: ContentKey::of(&transport, era),
+        transport,
+        era,
+        timeouts: timeouts(),
+    };
+    let resolved = Resolved::of(&definition, reach.as_ref()).unwrap();
+    Upstream::start(&definition, resolved, &Keeper::here(), reach, &limits()).unwrap()
+}
+
+pub(super) fn timeouts() -> Timeouts {
+    Timeouts {
+        connect_ms: 2_000,
+        first_byte_ms: 5_000,
+        idle_ms: 5_000,
+        total_ms: 20_000,
+    }
+}
+
+pub(super) fn limits() -> Limits {
+    Limits {
+        body_bytes: 1 << 20,
+        reply_bytes: 1 << 20,
+        head_bytes: 64 << 10,
+        headers: 64,
+        nesting: 64,
+        sessions: 10,
+        session_idle_ms: 60_000,
+        connections: 100,
+        streams: 10,
+        list_pages: 10,
+        list_items: 100,
+        grace_ms: 1_000,
+    }
+}
+
+/// A call of a tool, by a client of an era.
+pub(super) fn tool_call(era: Era, leave: Leave, params: &'static str) -> Call {
+    Call {
+        method: Bytes::from_static(b"tools/call"),
+        name: Some(Bytes::from_static(b"echo")),
+        params: Params::read(Some(Bytes::from_static(params.as_bytes())), 64).unwrap(),
+        era,
+        log_level: None,
+        mirrored: Vec::new(),
+        leave,
+        deadline: Instant::now() + Duration::from_secs(20),
+        timeouts: timeouts(),
+    }
+}
+
+pub(super) fn permit() -> policy::Permit {
+    policy::permit(mcpc_plan::Access::Open)
+}

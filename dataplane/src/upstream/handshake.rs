@@ -1,0 +1,309 @@
+//! Opens a session with an HTTP upstream: finds out its era, negotiates, and reads its profile.
+//!
+//! Owns what proves an era (2026-07-28 §Backward Compatibility) and how long the proof is believed.
+//! Does not decide when a session is opened: `keep` does. A stdio upstream has its own ways in
+//! `stdio`, but shares the messages.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::header::{HeaderMap, HeaderValue};
+use hyper::{Method, StatusCode};
+use mcpc_plan::Timeouts;
+use tokio::time::{Instant, timeout_at};
+
+use super::Bounds;
+use super::events::{HttpEvents, Step};
+use super::http::{HttpSession, METHOD, PROTOCOL_VERSION, SESSION_ID, code_of, reply_of};
+use super::revision::{self, LEGACY_REVISION};
+use super::wire::{Kind, Site};
+use crate::call::{Era, Event, Reply};
+use crate::failure::Failure;
+use crate::params::{META_CAPABILITIES, META_CLIENT, META_VERSION, MODERN_REVISION};
+use crate::profile::Profile;
+
+/// How long a server is believed to be legacy without being asked again. A stale `modern` fails
+/// loudly; a stale `legacy` would work silently for ever.
+const LEGACY_BELIEVED_FOR: Duration = Duration::from_secs(600);
+
+/// The revisions that Streamable HTTP carries in the legacy era.
+const LEGACY_OVER_HTTP: [&str; 3] = ["2025-03-26", "2025-06-18", "2025-11-25"];
+
+/// The most bytes of a body that is read only to use its connection again.
+const IGNORED_BYTES_MAX: usize = 64 * 1024;
+
+/// The id of the one request of a handshake; the calls of a session begin above it.
+pub(super) const HANDSHAKE_ID: u64 = 0;
+
+/// Which era a server was found to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub(super) era: Era,
+    until: Option<Instant>,
+}
+
+impl Verdict {
+    pub(super) fn of(era: Era) -> Self {
+        Self {
+            era,
+            until: (era == Era::Legacy).then(|| Instant::now() + LEGACY_BELIEVED_FOR),
+        }
+    }
+
+    pub(super) fn is_believed(&self) -> bool {
+        self.until.is_none_or(|until| Instant::now() < until)
+    }
+}
+
+/// The client that the gateway is towards upstreams.
+fn client_info() -> String {
+    format!(
+        "{{\"name\":\"mcpc\",\"version\":\"{}\"}}",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+/// The `_meta` of the gateway's own modern requests.
+pub(super) fn modern_meta() -> String {
+    format!(
+        "{{\"{META_VERSION}\":\"{MODERN_REVISION}\",\"{META_CAPABILITIES}\":{{}},\"{META_CLIENT}\":{}}}",
+        client_info()
+    )
+}
+
+/// The modern question: what are you?
+pub(super) fn discover_message() -> Bytes {
+    format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":{HANDSHAKE_ID},\"method\":\"server/discover\",\"params\":{{\"_meta\":{}}}}}",
+        modern_meta()
+    )
+    .into()
+}
+
+/// The legacy handshake. No client capability is declared, so that no request can come back that
+/// the gateway could not carry to a client.
+pub(super) fn initialize_message() -> Bytes {
+    format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":{HANDSHAKE_ID},\"method\":\"initialize\",\"params\":{{\"protocolVersion\":\"{LEGACY_REVISION}\",\"capabilities\":{{}},\"clientInfo\":{}}}}}",
+        client_info()
+    )
+    .into()
+}
+
+pub(super) const INITIALIZED: &[u8] =
+    b"{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}";
+
+/// What a reply to `server/discover` proves.
+pub(super) enum Proof {
+    Modern(Profile),
+    /// Modern, but without a revision that both speak.
+    Foreign,
+    /// Nothing of 2026-07-28: the legacy handshake decides.
+    NotModern,
+}
+
+/// Judges a reply to `server/discover`. Never by one code alone: servers answer what they do not
+/// understand in many ways.
+pub(super) fn judge(reply: &Reply, is_not_found: bool, bounds: &Bounds) -> Proof {
+    match reply {
+        Reply::Result(result) => match revision::of_discover(result, bounds.nesting) {
+            Some(profile) => Proof::Modern(profile),
+            None if revision::members(result, bounds.nesting, ["supportedVersions"])
+                .is_some_and(|[versions]| versions.is_some()) =>
+            {
+                Proof::Foreign
+            }
+            None => Proof::NotModern,
+        },
+        Reply::Error(error) => match code_of(error) {
+            Some(-32022..=-32020) => Proof::Foreign,
+            Some(-32601) if is_not_found => Proof::Modern(revision::unknown_modern()),
+            _ => Proof::NotModern,
+        },
+    }
+}
+
+/// Opens sessions with one site.
+pub(super) struct HttpHandshake<'a> {
+    pub(super) site: &'a Arc<Site>,
+    pub(super) era: mcpc_plan::Era,
+    pub(super) timeouts: &'a Timeouts,
+    pub(super) bounds: &'a Bounds,
+}
+
+/// An answer to one of the gateway's own requests.
+struct Asked {
+    status: StatusCode,
+    session_id: Option<HeaderValue>,
+    reply: Result<Reply, Failure>,
+}
+
+impl HttpHandshake<'_> {
+    /// Opens a session. `verdict` is what is known of the era from before, and after.
+    pub(super) async fn open(
+        &self,
+        verdict: &mut Option<Verdict>,
+    ) -> Result<(HttpSession, Profile), Failure> {
+        let known = match self.era {
+            mcpc_plan::Era::Modern => Some(Era::Modern),
+            mcpc_plan::Era::Legacy => Some(Era::Legacy),
+            mcpc_plan::Era::Auto => verdict
+                .filter(Verdict::is_believed)
+                .map(|verdict| verdict.era),
+        };
+        if known != Some(Era::Legacy) {
+            match self.discover().await? {
+                Proof::Modern(profile) => {
+                    *verdict = Some(Verdict::of(Era::Modern));
+                    let site = Arc::clone(self.site);
+                    return Ok((HttpSession::new(site, MODERN_REVISION, None), profile));
+                }
+                Proof::Foreign => return Err(Failure::Handshake),
+                Proof::NotModern if self.era == mcpc_plan::Era::Modern => {
+                    return Err(Failure::Handshake);
+                }
+                Proof::NotModern => {}
+            }
+        }
+        let opened = self.initialize().await?;
+        *verdict = Some(Verdict::of(Era::Legacy));
+        Ok(opened)
+    }
+
+    async fn discover(&self) -> Result<Proof, Failure> {
+        let mut headers = self.site.base().clone();
+        headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(MODERN_REVISION));
+        headers.insert(METHOD, HeaderValue::from_static("server/discover"));
+        let asked = self.ask(headers, discover_message()).await?;
+        match asked.reply {
+            Ok(reply) => Ok(judge(
+                &reply,
+                asked.status == StatusCode::NOT_FOUND,
+                self.bounds,
+            )),
+            // No answer in time proves nothing.
+            Err(
+                failure @ (Failure::FirstByteTimeout
+                | Failure::IdleTimeout
+                | Failure::TotalTimeout
+                | Failure::Closed),
+            ) => Err(failure),
+            Err(_) => Ok(Proof::NotModern),
+        }
+    }
+
+    async fn initialize(&self) -> Result<(HttpSession, Profile), Failure> {
+        let asked = self
+            .ask(self.site.base().clone(), initialize_message())
+            .await?;
+        let result = match asked.reply? {
+            Reply::Result(result) => result,
+            Reply::Error(_) => return Err(Failure::Handshake),
+        };
+        let profile = revision::of_initialize(&result, self.bounds.nesting, &LEGACY_OVER_HTTP)
+            .ok_or(Failure::Handshake)?;
+        let site = Arc::clone(self.site);
+        let session = HttpSession::new(site, &profile.revision, asked.session_id);
+        let deadline = self.deadline();
+        let status = session
+            .tell(Bytes::from_static(INITIALIZED), deadline)
+            .await?;
+        if status.is_success() {
+            Ok((session, profile))
+        } else {
+            Err(Failure::Handshake)
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + Duration::from_millis(self.timeouts.first_byte_ms)
+    }
+
+    /// Sends one of the gateway's own requests. Fails where nothing can be concluded: no
+    /// connection, refused credentials, a broken server.
+    async fn ask(&self, headers: HeaderMap, body: Bytes) -> Result<Asked, Failure> {
+        let connect_by = Instant::now() + Duration::from_millis(self.timeouts.connect_ms);
+        let deadline = self.deadline();
+        let sent = self.site.exchange(Method::POST, headers, body, connect_by);
+        let exchange = timeout_at(deadline, sent)
+            .await
+            .map_err(|_| Failure::FirstByteTimeout)??;
+        let status = exchange.status;
+        if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
+            return Err(Failure::Unauthorized);
+        }
+        if status.is_server_error() {
+            return Err(Failure::Status(status.as_u16()));
+        }
+        let session_id = exchange.headers.get(SESSION_ID).cloned();
+        let idle = Duration::from_millis(self.timeouts.idle_ms);
+        let reply = match exchange.kind() {
+            Kind::Json => exchange
+                .collect(self.bounds.reply_bytes, idle, deadline)
+                .await
+                .and_then(|body| reply_of(&body, status, HANDSHAKE_ID, self.bounds)),
+            Kind::Events if status.is_success() => {
+                let events = HttpEvents::open(exchange, HANDSHAKE_ID, self.bounds, idle, deadline);
+                last_reply(events).await
+            }
+            Kind::Events | Kind::Other => Err(Failure::Status(status.as_u16())),
+        };
+        Ok(Asked {
+            status,
+            session_id,
+            reply,
+        })
+    }
+}
+
+/// The reply at the end of a stream; what comes before it is nobody's.
+async fn last_reply(mut events: HttpEvents) -> Result<Reply, Failure> {
+    loop {
+        if let Step::Event(Event::Done(reply)) = events.next().await? {
+            events.finish();
+            return Ok(reply);
+        }
+    }
+}
+
+impl HttpSession {
+    /// Sends a message that expects no answer, within the session.
+    pub(super) async fn tell(
+        &self,
+        message: Bytes,
+        deadline: Instant,
+    ) -> Result<StatusCode, Failure> {
+        self.send_and_ignore(Method::POST, message, deadline).await
+    }
+
+    /// Ends the session, if the upstream gave it an id. Servers may refuse this.
+    pub(super) async fn end(&self, deadline: Instant) {
+        if self.headers.contains_key(SESSION_ID) {
+            let _status = self
+                .send_and_ignore(Method::DELETE, Bytes::new(), deadline)
+                .await;
+        }
+    }
+
+    async fn send_and_ignore(
+        &self,
+        method: Method,
+        message: Bytes,
+        deadline: Instant,
+    ) -> Result<StatusCode, Failure> {
+        let sent = self
+            .site
+            .exchange(method, self.headers.clone(), message, deadline);
+        let exchange = timeout_at(deadline, sent)
+            .await
+            .map_err(|_| Failure::FirstByteTimeout)??;
+        let status = exchange.status;
+        if exchange.kind() != Kind::Events {
+            let idle = deadline.saturating_duration_since(Instant::now());
+            // Read only to use the connection again; what it says changes nothing.
+            let _body = exchange.collect(IGNORED_BYTES_MAX, idle, deadline).await;
+        }
+        Ok(status)
+    }
+}

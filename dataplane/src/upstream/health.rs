@@ -1,0 +1,172 @@
+//! What is known of an upstream's health, counted on the side of its calls.
+//!
+//! Owns the counters and the state that operators see. Does not act on any of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::presence::Stage;
+use super::{Carrier, Upstream};
+use crate::call::Era;
+use crate::failure::Failure;
+use crate::status::UpstreamState;
+
+/// Counters of one upstream.
+pub(super) struct Health {
+    in_flight: AtomicU64,
+    is_idle: Notify,
+    last_failure: ArcSwapOption<Failure>,
+    latency_micros: AtomicU64,
+    pub(super) pid: AtomicU64,
+    pub(super) restarts: AtomicU64,
+    pub(super) ignored_lines: AtomicU64,
+    since: ArcSwapOption<SystemTime>,
+}
+
+/// A call on its way. Counted until it is dropped.
+pub(super) struct InFlight {
+    upstream: Arc<Upstream>,
+    began: Instant,
+}
+
+/// What operators see of an upstream.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    /// Whether it can be used.
+    pub(crate) condition: UpstreamState,
+    /// Since when the condition holds.
+    pub(crate) since: SystemTime,
+    /// The era and revision that were found, while it is ready.
+    pub(crate) era: Option<Era>,
+    /// See `era`.
+    pub(crate) revision: Option<Box<str>>,
+    /// The last failure since the last success.
+    pub(crate) last_failure: Option<Failure>,
+    /// The process id of a child.
+    pub(crate) pid: Option<u64>,
+    /// How often a child was started again.
+    pub(crate) restarts: u64,
+    /// How long the last call took to its answer.
+    pub(crate) latency: Option<Duration>,
+    /// Calls under way.
+    pub(crate) in_flight: u64,
+    /// Connections opened so far.
+    pub(crate) connections_opened: u64,
+    /// Lines of a child's output that were not messages, or belonged to no call.
+    pub(crate) ignored_lines: u64,
+}
+
+impl Health {
+    pub(super) fn new() -> Self {
+        Self {
+            in_flight: AtomicU64::new(0),
+            is_idle: Notify::new(),
+            last_failure: ArcSwapOption::empty(),
+            latency_micros: AtomicU64::new(0),
+            pid: AtomicU64::new(0),
+            restarts: AtomicU64::new(0),
+            ignored_lines: AtomicU64::new(0),
+            since: ArcSwapOption::empty(),
+        }
+    }
+
+    pub(super) fn note_success(&self, flight: &InFlight) {
+        let micros = u64::try_from(flight.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.latency_micros.store(micros.max(1), Ordering::Relaxed);
+        if self.last_failure.load().is_some() {
+            self.last_failure.store(None);
+        }
+    }
+
+    pub(super) fn note_failure(&self, failure: Failure) {
+        self.last_failure.store(Some(Arc::new(failure)));
+    }
+
+    /// The keeper's view changed.
+    pub(super) fn note_stage(&self) {
+        self.since.store(Some(Arc::new(SystemTime::now())));
+    }
+
+    /// Waits until no call is under way.
+    pub(super) async fn idle(&self) {
+        loop {
+            let idle = self.is_idle.notified();
+            if self.in_flight.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+}
+
+impl InFlight {
+    pub(super) fn begin(upstream: &Arc<Upstream>) -> Self {
+        upstream.health.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self {
+            upstream: Arc::clone(upstream),
+            began: Instant::now(),
+        }
+    }
+
+    pub(super) fn upstream(&self) -> &Arc<Upstream> {
+        &self.upstream
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let health = &self.upstream.health;
+        if health.in_flight.fetch_sub(1, Ordering::Release) == 1 {
+            health.is_idle.notify_waiters();
+        }
+    }
+}
+
+impl State {
+    pub(super) fn of(upstream: &Upstream) -> Self {
+        let health = &upstream.health;
+        let last_failure = health.last_failure.load_full().map(|failure| *failure);
+        let phase = upstream.presence.phase();
+        let profile = match &phase.stage {
+            Stage::Ready(session) => Some(Arc::clone(&session.profile)),
+            _ => None,
+        };
+        let (condition, last_failure) = match phase.stage {
+            Stage::Waiting => (UpstreamState::Idle, last_failure),
+            Stage::Starting => (UpstreamState::Starting, last_failure),
+            // A session may be at hand although nobody answers any more.
+            Stage::Ready(_) if last_failure.is_some_and(Failure::is_before_send) => {
+                (UpstreamState::Failing, last_failure)
+            }
+            Stage::Ready(_) => (UpstreamState::Ready, last_failure),
+            Stage::Resting { failure, .. } => (UpstreamState::Failing, Some(failure)),
+            Stage::Degraded { .. } => (UpstreamState::Down, last_failure),
+            Stage::Stopped => (UpstreamState::Draining, last_failure),
+        };
+        let micros = health.latency_micros.load(Ordering::Relaxed);
+        let pid = health.pid.load(Ordering::Relaxed);
+        Self {
+            condition,
+            since: health
+                .since
+                .load_full()
+                .map_or(SystemTime::UNIX_EPOCH, |since| *since),
+            era: profile.as_ref().map(|profile| profile.era),
+            revision: profile.map(|profile| profile.revision.clone()),
+            last_failure,
+            pid: (pid != 0).then_some(pid),
+            restarts: health.restarts.load(Ordering::Relaxed),
+            latency: (micros != 0).then(|| Duration::from_micros(micros)),
+            in_flight: health.in_flight.load(Ordering::Relaxed),
+            connections_opened: match &upstream.carrier {
+                Carrier::Http(site) => site.opened(),
+            },
+            ignored_lines: health.ignored_lines.load(Ordering::Relaxed),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Calls over Streamable HTTP: one POST per call, its answer a JSON body or an event stream.
+//!
+//! Owns the request headers of both eras and the reading of every kind of answer. Does not connect
+//! (`wire`), open sessions (`handshake`) or decide whether a lost call is repeated (`mod`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, StatusCode};
+use tokio::time::{Instant, timeout_at};
+
+use super::Bounds;
+use super::events::HttpEvents;
+use super::wire::{Exchange, Kind, Site};
+use crate::call::{Call, Era, Reply};
+use crate::failure::Failure;
+use crate::message::{self, Message};
+
+pub(super) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+pub(super) const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const NAME: HeaderName = HeaderName::from_static("mcp-name");
+
+/// What every call of one upstream session carries.
+pub(super) struct HttpSession {
+    pub(super) site: Arc<Site>,
+    /// The base headers, the revision, and the session id if there is one.
+    pub(super) headers: HeaderMap,
+}
+
+/// What an exchange came to.
+pub(super) enum Outcome {
+    /// The answer.
+    Done(Reply),
+    /// A stream that holds the answer.
+    Events(Box<HttpEvents>),
+    /// The upstream does not know the session, so it did not execute the call (2025-11-25
+    /// §Session Management: 404).
+    Unknown,
+    /// The upstream refused the message in a way that old servers use for a lost session. The
+    /// reply is the caller's if the call is not safe to repeat.
+    Suspect(Reply),
+}
+
+impl HttpSession {
+    pub(super) fn new(site: Arc<Site>, revision: &str, session_id: Option<HeaderValue>) -> Self {
+        let mut headers = site.base().clone();
+        if let Ok(value) = HeaderValue::from_str(revision) {
+            headers.insert(PROTOCOL_VERSION, value);
+        }
+        if let Some(value) = session_id {
+            headers.insert(SESSION_ID, value);
+        }
+        Self { site, headers }
+    }
+
+    /// Sends a call and reads its answer up to the first event.
+    pub(super) async fn call(
+        &self,
+        call: &Call,
+        era: Era,
+        id: u64,
+        bounds: &Bounds,
+    ) -> Result<Outcome, Failure> {
+        let mut body = Vec::new();
+        call.write_message(&mut body, id, era);
+        let mut headers = self.headers.clone();
+        if era == Era::Modern {
+            mirror(call, &mut headers)?;
+        }
+        let now = Instant::now();
+        let connect_by = (now + Duration::from_millis(call.timeouts.connect_ms)).min(call.deadline);
+        let first_by = now + Duration::from_millis(call.timeouts.first_byte_ms);
+        let sent = self
+            .site
+            .exchange(Method::POST, headers, body.into(), connect_by);
+        let exchange = timeout_at(first_by.min(call.deadline), sent)
+            .await
+            .map_err(|_| {
+                if first_by < call.deadline {
+                    Failure::FirstByteTimeout
+                } else {
+                    Failure::TotalTimeout
+                }
+            })??;
+        self.read(exchange, call, era, id, bounds).await
+    }
+
+    async fn read(
+        &self,
+        exchange: Exchange,
+        call: &Call,
+        era: Era,
+        id: u64,
+        bounds: &Bounds,
+    ) -> Result<Outcome, Failure> {
+        let status = exchange.status;
+        let has_session = era == Era::Legacy && self.headers.contains_key(SESSION_ID);
+        if status == StatusCode::NOT_FOUND && has_session {
+            return Ok(Outcome::Unknown);
+        }
+        if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
+            return Err(Failure::Unauthorized);
+        }
+        let idle = Duration::from_millis(call.timeouts.idle_ms);
+        match exchange.kind() {
+            Kind::Json => {
+                let body = exchange
+                    .collect(bounds.reply_bytes, idle, call.deadline)
+                    .await?;
+                let reply = reply_of(&body, status, id, bounds)?;
+                let is_suspect = has_session
+                    && status == StatusCode::BAD_REQUEST
+                    && matches!(&reply, Reply::Error(error) if code_of(error) == Some(-32000));
+                Ok(if is_suspect {
+                    Outcome::Suspect(reply)
+                } else {
+                    Outcome::Done(reply)
+                })
+            }
+            Kind::Events if status.is_success() => {
+                let events = HttpEvents::new(exchange, call, id, bounds);
+                Ok(Outcome::Events(Box::new(events)))
+            }
+            Kind::Events | Kind::Other => Err(Failure::Status(status.as_u16())),
+        }
+    }
+}
+
+/// Reads a JSON body that must answer the request with this id. Outside 2xx an error counts
+/// whatever its id is: servers that refuse a message before reading it cannot know the id.
+pub(super) fn reply_of(
+    body: &Bytes,
+    status: StatusCode,
+    id: u64,
+    bounds: &Bounds,
+) -> Result<Reply, Failure> {
+    match message::read(body, bounds.nesting) {
+        Ok(Message::Result { id: found, result }) if status.is_success() => {
+            if is_id(&found, id) {
+                Ok(Reply::Result(result))
+            } else {
+                Err(Failure::WrongId)
+            }
+        }
+        Ok(Message::Error { id: found, error }) => {
+            let is_ours = found.is_none_or(|found| is_id(&found, id));
+            if is_ours || !status.is_success() {
+                Ok(Reply::Error(error))
+            } else {
+                Err(Failure::WrongId)
+            }
+        }
+        _ if !status.is_success() => Err(Failure::Status(status.as_u16())),
+        _ => Err(Failure::Garbage),
+    }
+}
+
+/// Whether a JSON value is this number.
+pub(super) fn is_id(raw: &[u8], id: u64) -> bool {
+    number_of(raw) == Some(id)
+}
+
+/// The number that a JSON value is, if it is a natural one.
+pub(super) fn number_of(raw: &[u8]) -> Option<u64> {
+    std::str::from_utf8(raw).ok()?.parse().ok()
+}
+
+/// The code of a JSON-RPC error object.
+pub(super) fn code_of(error: &Bytes) -> Option<i64> {
+    let [code] = super::revision::members(error, u32::MAX, ["code"])?;
+    std::str::from_utf8(&code?).ok()?.parse().ok()
+}
+
+/// The mirror headers of 2026-07-28 (Streamable HTTP §Standard Request Headers).
+fn mirror(call: &Call, headers: &mut HeaderMap) -> Result<(), Failure> {
+    // A method that is no header value cannot be mirrored; a modern upstream would refuse it.
+    let method =
+        HeaderValue::from_maybe_shared(call.method.clone()).map_err(|_| Failure::Garbage)?;
+    headers.insert(METHOD, method);
+    if let Some(name) = &call.name {
+        headers.insert(NAME, mirrored_name(name));
+    }
+    for (name, value) in &call.mirrored {
+        headers.append(name.clone(), value.clone());
+    }
+    Ok(())
+}
+
+/// A name as `Mcp-Name` carries it: as it is, or in base64 between the sentinels.
+fn mirrored_name(name: &Bytes) -> HeaderValue {
+    let is_plain = name.iter().all(|byte| (b' '..=b'~').contains(byte))
+        && name.first() != Some(&b' ')
+        && name.last() != Some(&b' ')
+        && !(name.starts_with(b"=?base64?") && name.ends_with(b"?="));
+    let plain = HeaderValue::from_maybe_shared(name.clone());
+    match plain {
+        Ok(value) if is_plain => value,
+        _ => {
+            let text = format!("=?base64?{}?=", STANDARD.encode(name));
+            HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The life of one upstream, as the keeper lives it: start, hold, lose, rest, start again.
+//!
+//! Owns the order of attempts, pauses between them, and the end. Publishes each step through
+//! `presence`. Does not send calls: workers do, with the session that is published here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::handshake::{HttpHandshake, Verdict};
+use super::presence::Stage;
+use super::wire::Site;
+use super::{Carrier, Line, Session, Upstream};
+
+/// The pauses between attempts to reach an HTTP server that nobody needs right now.
+const HTTP_PAUSE_FROM: Duration = Duration::from_secs(1);
+const HTTP_PAUSE_TO: Duration = Duration::from_secs(30);
+
+/// How long the farewell to a session may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Keeps an upstream until it is stopped.
+pub(super) async fn keep(upstream: Arc<Upstream>, definition: mcpc_plan::Upstream) {
+    upstream.health.note_stage();
+    match (&upstream.carrier, &definition.transport) {
+        (Carrier::Http(site), _) => {
+            keep_http(&upstream, site, &definition).await;
+            site.close();
+        }
+    }
+    upstream.publish(Stage::Stopped);
+}
+
+impl Upstream {
+    pub(super) fn publish(&self, stage: Stage) {
+        self.presence.publish(stage);
+        self.health.note_stage();
+    }
+
+    /// Waits until the upstream has left the plan.
+    pub(super) async fn leaving(&self) {
+        let mut stopping = self.stopping.subscribe();
+        // The sender lives in `self`, so it cannot be gone.
+        let _left = stopping.wait_for(Option::is_some).await;
+    }
+
+    /// Waits until the upstream has left the plan and its calls are done or out of grace.
+    pub(super) async fn drained(&self) {
+        self.leaving().await;
+        let mut stopping = self.stopping.subscribe();
+        loop {
+            let until = (*stopping.borrow_and_update()).unwrap_or_else(Instant::now);
+            tokio::select! {
+                () = self.health.idle() => return,
+                () = sleep_until(until) => return,
+                // The grace was cut short.
+                _changed = stopping.changed() => {}
+            }
+        }
+    }
+}
+
+async fn keep_http(upstream: &Arc<Upstream>, site: &Arc<Site>, definition: &mcpc_plan::Upstream) {
+    let handshake = HttpHandshake {
+        site,
+        era: definition.era,
+        timeouts: &definition.timeouts,
+        bounds: &upstream.bounds,
+    };
+    let mut verdict: Option<Verdict> = None;
+    let mut pause = HTTP_PAUSE_FROM;
+    let mut has_opened = false;
+    loop {
+        upstream.publish(Stage::Starting);
+        let opened = tokio::select! {
+            opened = handshake.open(&mut verdict) => opened,
+            () = upstream.drained() => return,
+        };
+        match opened {
+            Ok((line, profile)) => {
+                pause = HTTP_PAUSE_FROM;
+                let session = Arc::new(Session {
+                    profile: Arc::new(profile),
+                    line: Line::Http(line),
+                });
+                upstream.publish(Stage::Ready(Arc::clone(&session)));
+                if std::mem::replace(&mut has_opened, true) {
+                    upstream.note_all_changed();
+                }
+                if hold(upstream, &session).await == Held::Drained {
+                    return;
+                }
+            }
+            Err(failure) => {
+                upstream.health.note_failure(failure);
+                let until = Instant::now() + pause;
+                pause = (pause * 2).min(HTTP_PAUSE_TO);
+                upstream.publish(Stage::Resting {
+                    failure,
+                    until,
+                    on_demand: true,
+                });
+                tokio::select! {
+                    () = sleep_until(until) => {}
+                    () = upstream.presence.demanded() => {}
+                    () = upstream.drained() => return,
+                }
+            }
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Held {
+    /// The upstream does not know the session any more.
+    Lost,
+    /// The upstream left the plan.
+    Drained,
+}
+
+/// Holds a session until it is lost or no longer needed.
+async fn hold(upstream: &Arc<Upstream>, session: &Arc<Session>) -> Held {
+    tokio::select! {
+        () = upstream.presence.withdrawn(session) => Held::Lost,
+        () = upstream.drained() => {
+            let Line::Http(http) = &session.line;
+            http.end(Instant::now() + FAREWELL).await;
+            Held::Drained
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Whether an upstream can be used right now, as workers see it and as the keeper tells it.
+//!
+//! Owns the one pointer that the hot path loads, and the waiting of those who come too early. Does
+//! not start or connect anything: `keep` does, and publishes every step here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout_at};
+
+use super::Session;
+use crate::failure::Failure;
+
+/// How long a call waits for a restart that is already scheduled. Longer pauses fail at once.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the keeper is doing with an upstream.
+#[derive(Clone)]
+pub(super) enum Stage {
+    /// Nobody has needed it yet.
+    Waiting,
+    /// It is being started or connected to.
+    Starting,
+    /// Calls can be sent.
+    Ready(Arc<Session>),
+    /// The last attempt failed; the next one is at `until`, or sooner if `on_demand` and needed.
+    Resting {
+        failure: Failure,
+        until: Instant,
+        on_demand: bool,
+    },
+    /// It ended too often; the next attempt is at `until` and not sooner.
+    Degraded { until: Instant },
+    /// It left the plan.
+    Stopped,
+}
+
+/// A stage, and how many attempts have come to an end before it.
+#[derive(Clone)]
+pub(super) struct Phase {
+    pub(super) attempts: u64,
+    pub(super) stage: Stage,
+}
+
+/// See the file's header.
+pub(super) struct Presence {
+    live: ArcSwapOption<Session>,
+    phase: watch::Sender<Phase>,
+    demand: Notify,
+}
+
+impl Presence {
+    pub(super) fn new() -> Self {
+        Self {
+            live: ArcSwapOption::empty(),
+            phase: watch::Sender::new(Phase {
+                attempts: 0,
+                stage: Stage::Waiting,
+            }),
+            demand: Notify::new(),
+        }
+    }
+
+    /// The session to use. The common case is one load; otherwise the keeper is asked to hurry and
+    /// the caller waits for the outcome of the attempt that is under way, or of the next one.
+    pub(super) async fn session(&self, deadline: Instant) -> Result<Arc<Session>, Failure> {
+        if let Some(session) = self.live.load_full() {
+            return Ok(session);
+        }
+        let mut phase = self.phase.subscribe();
+        let seen = phase.borrow().attempts;
+        self.demand.notify_one();
+        loop {
+            {
+                let now = phase.borrow_and_update();
+                match &now.stage {
+                    Stage::Ready(session) => return Ok(Arc::clone(session)),
+                    Stage::Stopped => return Err(Failure::Stopped),
+                    Stage::Degraded { .. } => return Err(Failure::Degraded),
+                    Stage::Resting {
+                        failure,
+                        until,
+                        on_demand,
+                    } => {
+                        let is_far = !on_demand && *until > Instant::now() + PATIENCE;
+                        if is_far || now.attempts > seen {
+                            return Err(*failure);
+                        }
+                    }
+                    Stage::Waiting | Stage::Starting => {}
+                }
+            }
+            match timeout_at(deadline, phase.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(Failure::Stopped),
+                Err(_) => return Err(Failure::ConnectTimeout),
+            }
+        }
+    }
+
+    /// Tells workers and waiters what happens now.
+    pub(super) fn publish(&self, stage: Stage) {
+        self.live.store(match &stage {
+            Stage::Ready(session) => Some(Arc::clone(session)),
+            _ => None,
+        });
+        self.phase.send_modify(|phase| {
+            let was_starting = matches!(phase.stage, Stage::Starting);
+            phase.attempts += u64::from(was_starting);
+            phase.stage = stage;
+        });
+    }
+
+    /// Takes a session out of use at once: no further call is sent with it, and who needs one
+    /// waits for the next.
+    pub(super) fn withdraw(&self, session: &Arc<Session>) {
+        let live = self.live.load();
+        if live.as_ref().is_some_and(|live| Arc::ptr_eq(live, session)) {
+            self.live.compare_and_swap(&*live, None);
+        }
+        self.phase.send_if_modified(|phase| {
+            let is_current =
+                matches!(&phase.stage, Stage::Ready(ready) if Arc::ptr_eq(ready, session));
+            if is_current {
+                phase.stage = Stage::Starting;
+            }
+            is_current
+        });
+    }
+
+    /// Waits until a session is no longer used.
+    pub(super) async fn withdrawn(&self, session: &Arc<Session>) {
+        let is_current =
+            |stage: &Stage| matches!(stage, Stage::Ready(ready) if Arc::ptr_eq(ready, session));
+        let mut phase = self.phase.subscribe();
+        // The sender lives in `self`, so it cannot be gone.
+        let _gone = phase.wait_for(|phase| !is_current(&phase.stage)).await;
+    }
+
+    /// Waits until nothing is left.
+    pub(super) async fn stopped(&self) {
+        let mut phase = self.phase.subscribe();
+        let _gone = phase
+            .wait_for(|phase| matches!(phase.stage, Stage::Stopped))
+            .await;
+    }
+
+    /// What happens now.
+    pub(super) fn phase(&self) -> Phase {
+        self.phase.borrow().clone()
+    }
+
+    /// Waits until a call needs the upstream.
+    pub(super) async fn demanded(&self) {
+        self.demand.notified().await;
+    }
+}

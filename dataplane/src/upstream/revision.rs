@@ -1,0 +1,104 @@
+//! Reads what an upstream says about itself, and which revisions both sides speak.
+//!
+//! Owns the reading of the results of `server/discover` and `initialize`. Does not send them
+//! (`handshake`, `stdio` do), and does not decide what a missing capability means.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::call::Era;
+use crate::json;
+use crate::params::MODERN_REVISION;
+use crate::profile::Profile;
+
+/// The revision that a legacy upstream is asked for.
+pub(super) const LEGACY_REVISION: &str = "2025-11-25";
+
+/// Reads the result of `server/discover`. Nothing if it is none, or if no revision is shared.
+pub(super) fn of_discover(result: &Bytes, nesting: u32) -> Option<Profile> {
+    let [supported, capabilities, instructions] = members(
+        result,
+        nesting,
+        ["supportedVersions", "capabilities", "instructions"],
+    )?;
+    let supported = supported?;
+    let mut is_shared = false;
+    json::elements(&supported, nesting, |element: Range<usize>| {
+        is_shared |= supported
+            .get(element)
+            .and_then(json::text)
+            .is_some_and(|version| version == MODERN_REVISION);
+    })
+    .ok()?;
+    is_shared.then(|| Profile {
+        era: Era::Modern,
+        revision: MODERN_REVISION.into(),
+        capabilities: object(capabilities),
+        instructions: text(instructions),
+    })
+}
+
+/// Reads the result of `initialize`. Nothing if it is none, or if the revision is not one of those
+/// that the transport can carry.
+pub(super) fn of_initialize(result: &Bytes, nesting: u32, accepted: &[&str]) -> Option<Profile> {
+    let [version, capabilities, instructions] = members(
+        result,
+        nesting,
+        ["protocolVersion", "capabilities", "instructions"],
+    )?;
+    let version = version?;
+    let revision = json::text(&version)?;
+    accepted.contains(&revision.as_ref()).then(|| Profile {
+        era: Era::Legacy,
+        revision: revision.as_ref().into(),
+        capabilities: object(capabilities),
+        instructions: text(instructions),
+    })
+}
+
+/// A modern upstream that does not answer `server/discover`: nothing is known, all is tried.
+pub(super) fn unknown_modern() -> Profile {
+    Profile {
+        era: Era::Modern,
+        revision: MODERN_REVISION.into(),
+        capabilities: Bytes::from_static(b"{\"tools\":{},\"prompts\":{},\"resources\":{}}"),
+        instructions: None,
+    }
+}
+
+/// Whether changes of a list are announced.
+pub(super) fn announces(profile: &Profile, capability: &str) -> bool {
+    let value = members(&profile.capabilities, u32::MAX, [capability]).and_then(|[value]| value);
+    value
+        .and_then(|value| members(&value, u32::MAX, ["listChanged"]))
+        .is_some_and(|[flag]| flag.is_some_and(|flag| flag.as_ref() == b"true"))
+}
+
+fn object(value: Option<Bytes>) -> Bytes {
+    value
+        .filter(|raw| raw.first() == Some(&b'{'))
+        .unwrap_or_else(|| Bytes::from_static(b"{}"))
+}
+
+fn text(value: Option<Bytes>) -> Option<Box<str>> {
+    json::text(&value?).map(Into::into)
+}
+
+/// The values of some members of an object; nothing if it is not an object.
+pub(super) fn members<const N: usize>(
+    object: &Bytes,
+    nesting: u32,
+    keys: [&str; N],
+) -> Option<[Option<Bytes>; N]> {
+    let mut found = [const { None }; N];
+    json::members(object, nesting, |member| {
+        for (key, slot) in keys.iter().zip(found.iter_mut()) {
+            if member.key == key.as_bytes() {
+                *slot = Some(object.slice(member.value.clone()));
+            }
+        }
+    })
+    .ok()?;
+    Some(found)
+}

@@ -1,0 +1,248 @@
+//! Decodes event streams (WHATWG HTML §9.2.6) without touching a socket: bytes in, events out.
+//!
+//! Owns line endings, fields, comments and the bound on one event. Does not know JSON-RPC and does
+//! not reconnect. The result does not depend on how the bytes were cut into chunks; an event that
+//! lies in one chunk is a slice of it.
+
+use bytes::{Bytes, BytesMut};
+
+/// One dispatched event. Its data is not empty: an event without data only moves the last id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SseEvent {
+    /// The event's type; absent means `message`.
+    pub(super) kind: Option<Bytes>,
+    /// The data lines, joined by line feeds.
+    pub(super) data: Bytes,
+}
+
+/// An event or a line is larger than allowed. The stream cannot be decoded further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TooLarge;
+
+/// The state between chunks. Invariant: `line` holds no line ending.
+pub(super) struct Decoder {
+    bytes_max: usize,
+    chunk: Bytes,
+    line: BytesMut,
+    has_begun: bool,
+    was_carriage_return: bool,
+    kind: Option<Bytes>,
+    data: Option<Data>,
+    last_id: Option<Bytes>,
+    retry_ms: Option<u64>,
+}
+
+/// Data lines so far: the first one is a slice, more than one are joined.
+enum Data {
+    One(Bytes),
+    Joined(BytesMut),
+}
+
+impl Decoder {
+    /// A decoder that refuses events of more than `bytes_max` bytes.
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self {
+            bytes_max,
+            chunk: Bytes::new(),
+            line: BytesMut::new(),
+            has_begun: false,
+            was_carriage_return: false,
+            kind: None,
+            data: None,
+            last_id: None,
+            retry_ms: None,
+        }
+    }
+
+    /// Takes the next bytes. Call [`Decoder::next`] until it has nothing before feeding again.
+    pub(super) fn feed(&mut self, chunk: Bytes) {
+        debug_assert!(self.chunk.is_empty(), "the last chunk was not used up");
+        self.chunk = chunk;
+    }
+
+    /// The next event of what was fed, or nothing until more is fed.
+    pub(super) fn next(&mut self) -> Option<Result<SseEvent, TooLarge>> {
+        loop {
+            let line = match self.next_line()? {
+                Ok(line) => line,
+                Err(too_large) => return Some(Err(too_large)),
+            };
+            if line.is_empty() {
+                if let Some(event) = self.dispatch() {
+                    return Some(Ok(event));
+                }
+            } else if let Err(too_large) = self.take_field(&line) {
+                return Some(Err(too_large));
+            }
+        }
+    }
+
+    /// The id of the last event that had one, for resuming.
+    pub(super) fn last_id(&self) -> Option<&Bytes> {
+        self.last_id.as_ref()
+    }
+
+    /// How long the upstream wants a client to wait before it reconnects.
+    pub(super) fn retry_ms(&self) -> Option<u64> {
+        self.retry_ms
+    }
+
+    fn next_line(&mut self) -> Option<Result<Bytes, TooLarge>> {
+        if self.was_carriage_return && !self.chunk.is_empty() {
+            self.was_carriage_return = false;
+            if self.chunk.first() == Some(&b'\n') {
+                drop(self.chunk.split_to(1));
+            }
+        }
+        let end = memchr::memchr2(b'\n', b'\r', &self.chunk);
+        let length = end.unwrap_or(self.chunk.len());
+        if self.line.len() + length > self.bytes_max {
+            return Some(Err(TooLarge));
+        }
+        let Some(end) = end else {
+            let rest = std::mem::take(&mut self.chunk);
+            self.line.extend_from_slice(&rest);
+            return None;
+        };
+        self.was_carriage_return = self.chunk.get(end) == Some(&b'\r');
+        let head = self.chunk.split_to(end);
+        drop(self.chunk.split_to(1));
+        let line = if self.line.is_empty() {
+            head
+        } else {
+            self.line.extend_from_slice(&head);
+            self.line.split().freeze()
+        };
+        Some(Ok(self.without_mark(line)))
+    }
+
+    /// The stream may begin with a byte order mark.
+    fn without_mark(&mut self, line: Bytes) -> Bytes {
+        let is_first = !std::mem::replace(&mut self.has_begun, true);
+        if is_first && line.starts_with(b"\xef\xbb\xbf") {
+            line.slice(3..)
+        } else {
+            line
+        }
+    }
+
+    fn take_field(&mut self, line: &Bytes) -> Result<(), TooLarge> {
+        let colon = memchr::memchr(b':', line);
+        let name = line.slice(..colon.unwrap_or(line.len()));
+        let mut value = colon.map_or_else(Bytes::new, |colon| line.slice(colon + 1..));
+        if value.first() == Some(&b' ') {
+            value = value.slice(1..);
+        }
+        match name.as_ref() {
+            b"data" => return self.take_data(value),
+            b"event" => self.kind = Some(value).filter(|kind| !kind.is_empty()),
+            b"id" if !value.contains(&0) => self.last_id = Some(value),
+            b"retry" if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {
+                self.retry_ms = std::str::from_utf8(&value)
+                    .ok()
+                    .and_then(|text| text.parse().ok());
+            }
+            // An empty name is a comment; others are reserved for later revisions.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn take_data(&mut self, value: Bytes) -> Result<(), TooLarge> {
+        let data = match self.data.take() {
+            None => Data::One(value),
+            Some(Data::One(first)) => {
+                let mut joined = BytesMut::with_capacity(first.len() + value.len() + 1);
+                joined.extend_from_slice(&first);
+                Data::Joined(joined).and(&value)
+            }
+            Some(joined @ Data::Joined(_)) => joined.and(&value),
+        };
+        if data.len() > self.bytes_max {
+            return Err(TooLarge);
+        }
+        self.data = Some(data);
+        Ok(())
+    }
+
+    fn dispatch(&mut self) -> Option<SseEvent> {
+        let kind = self.kind.take();
+        let data = match self.data.take()? {
+            Data::One(data) => data,
+            Data::Joined(data) => data.freeze(),
+        };
+        (!data.is_empty()).then_some(SseEvent { kind, data })
+    }
+}
+
+impl Data {
+    fn and(self, line: &[u8]) -> Self {
+        match self {
+            Self::One(data) => Self::One(data),
+            Self::Joined(mut data) => {
+                data.extend_from_slice(b"\n");
+                data.extend_from_slice(line);
+                Self::Joined(data)
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::One(data) => data.len(),
+            Self::Joined(data) => data.len(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ODD: &[u8] = "\u{feff}: hello\r\nid: 1\r\ndata:\r\n\r\nevent: message\ndata: {\"a\":\ndata: \"\u{e9}\u{1f600}\"}\n\nretry: 250\rdata:x\r\rfoo: bar\ndata\ndata\n\nid: 7\u{0}\nevent:\ndata:  y\n\n: end\n".as_bytes();
+
+    fn decode(bytes: &[u8], size: usize) -> (Vec<SseEvent>, Decoder) {
+        let mut decoder = Decoder::new(64);
+        let mut events = Vec::new();
+        for chunk in bytes.chunks(size) {
+            decoder.feed(Bytes::copy_from_slice(chunk));
+            while let Some(event) = decoder.next() {
+                events.extend(event.ok());
+            }
+        }
+        (events, decoder)
+    }
+
+    #[test]
+    fn an_odd_but_legal_stream_gives_the_same_events_however_it_is_cut() {
+        let (whole, decoder) = decode(ODD, ODD.len());
+        let data: Vec<_> = whole.iter().map(|event| event.data.clone()).collect();
+        assert_eq!(
+            data,
+            ["{\"a\":\n\"\u{e9}\u{1f600}\"}", "x", "\n", " y"].map(Bytes::from)
+        );
+        assert_eq!(decoder.last_id().map(AsRef::as_ref), Some(&b"1"[..]));
+        assert_eq!(decoder.retry_ms(), Some(250));
+        for size in 1..ODD.len() {
+            assert_eq!(decode(ODD, size).0, whole, "chunks of {size}");
+        }
+    }
+
+    #[test]
+    fn an_event_that_is_not_finished_is_not_dispatched() {
+        assert!(decode(b"data: x\n", 3).0.is_empty());
+        assert!(decode(b"data: x", 3).0.is_empty());
+    }
+
+    #[test]
+    fn a_line_or_an_event_over_the_bound_is_refused() {
+        for text in [
+            format!("data: {}", "x".repeat(80)),
+            format!("data: {}\n", "x".repeat(40)).repeat(2),
+        ] {
+            let mut decoder = Decoder::new(64);
+            decoder.feed(Bytes::from(text));
+            assert_eq!(decoder.next(), Some(Err(TooLarge)));
+        }
+    }
+}

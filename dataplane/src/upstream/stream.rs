@@ -1,0 +1,134 @@
+//! The events of one call, whatever carries them.
+//!
+//! Owns what happens to a stream that is read to its end, left or cancelled. Does not read any
+//! transport: `events` (HTTP) and `stdio` do.
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::events::{HttpEvents, Step};
+use super::farewell::Farewell;
+use super::health::InFlight;
+use crate::call::{Answer, Event, NextEvent};
+use crate::failure::Failure;
+
+/// The events of one call. Dropping it before `Done` ends the call as `Call::leave` says.
+pub(crate) struct EventStream {
+    first: Option<Event>,
+    source: Option<Source>,
+    farewell: Farewell,
+    flight: Option<InFlight>,
+    deadline: Instant,
+}
+
+enum Source {
+    Http(Box<HttpEvents>),
+}
+
+impl EventStream {
+    pub(super) fn over_http(
+        events: Box<HttpEvents>,
+        farewell: Farewell,
+        deadline: Instant,
+    ) -> Self {
+        Self {
+            first: None,
+            source: Some(Source::Http(events)),
+            farewell,
+            flight: None,
+            deadline,
+        }
+    }
+
+    /// Counts the call as under way until the stream is dropped.
+    pub(super) fn attach(&mut self, flight: InFlight) {
+        self.flight = Some(flight);
+    }
+
+    /// Reads up to the first event: most streams hold one answer and nothing else.
+    pub(super) async fn into_answer(mut self) -> Result<Answer, Failure> {
+        match self.next().await? {
+            Event::Done(reply) => Ok(Answer::Done(reply)),
+            event @ Event::Notify(_) => {
+                self.first = Some(event);
+                Ok(Answer::Stream(self))
+            }
+        }
+    }
+
+    /// The next event, within the call's idle and total deadlines.
+    pub(crate) async fn next(&mut self) -> NextEvent {
+        if let Some(event) = self.first.take() {
+            return Ok(event);
+        }
+        let event = self.read().await;
+        let upstream = self.farewell.upstream();
+        match &event {
+            Ok(Event::Notify(_)) => {}
+            Ok(Event::Done(_)) => {
+                if let Some(flight) = &self.flight {
+                    upstream.health.note_success(flight);
+                }
+                self.farewell.disarm();
+                match self.source.take() {
+                    Some(Source::Http(events)) => events.finish(),
+                    None => {}
+                }
+            }
+            Err(failure) => {
+                upstream.health.note_failure(*failure);
+                self.farewell.on_failure(*failure);
+                self.source = None;
+            }
+        }
+        event
+    }
+
+    async fn read(&mut self) -> NextEvent {
+        loop {
+            let step = match &mut self.source {
+                Some(Source::Http(events)) => events.next().await?,
+                None => return Err(Failure::Closed),
+            };
+            match step {
+                Step::Event(event) => return Ok(event),
+                Step::Changed(method) => self.farewell.upstream().note_change(&method),
+                Step::Asked(id, method) => {
+                    let session = Arc::clone(self.farewell.session());
+                    let errand = async move { session.answer(&id, &method).await };
+                    self.farewell.upstream().keeper.errand(errand);
+                }
+            }
+        }
+    }
+
+    /// Tells the upstream to stop, whatever `leave` says (a legacy client sent `notifications/cancelled`).
+    pub(crate) fn cancel(mut self) {
+        self.farewell.cancel();
+        self.source = None;
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        if !(self.farewell.goes_on() && self.farewell.is_by_closing()) {
+            return;
+        }
+        if let Some(Source::Http(mut events)) = self.source.take() {
+            // The upstream must not see the departure: somebody has to keep listening.
+            let deadline = self.deadline;
+            self.farewell.upstream().keeper.errand(async move {
+                let listening = async {
+                    while let Ok(step) = events.next().await {
+                        if matches!(step, Step::Event(Event::Done(_))) {
+                            return events.finish();
+                        }
+                    }
+                };
+                // Either end is an end.
+                let _heard = timeout_at(deadline, listening).await;
+            });
+        }
+    }
+}
