@@ -37,6 +37,11 @@ fn crates_depend_in_one_direction() {
 }
 
 #[test]
+fn what_has_one_place_stays_in_it() {
+    assert_none(&rules::border_crossings(&Repository::read()));
+}
+
+#[test]
 fn data_plane_stays_within_its_package_budget() {
     assert_none(&rules::budget(&rules::package_tree()));
 }

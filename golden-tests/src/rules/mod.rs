@@ -5,6 +5,7 @@
 
 mod calls;
 mod codes;
+mod confined;
 mod crates;
 mod decisions;
 mod headers;
@@ -15,6 +16,7 @@ mod words;
 
 pub use calls::banned_calls;
 pub use codes::incomplete_codes;
+pub use confined::border_crossings;
 pub use crates::{budget, direction, metadata, package_tree};
 pub use decisions::undecided_dependencies;
 pub use headers::missing_headers;
