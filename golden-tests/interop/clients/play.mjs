@@ -3,6 +3,8 @@
 import { readFileSync } from "node:fs";
 
 export const STEP_SECONDS = 15;
+const CHANGE_ATTEMPTS = 4;
+const CHANGE_MILLISECONDS = 1500;
 
 export const loadJob = () => JSON.parse(readFileSync(process.argv[2], "utf8"));
 
@@ -57,6 +59,9 @@ export function problems(expect, seen) {
   for (const value of expect.values ?? [])
     if (!seen.values?.includes(value)) found.push(`"${value}" is not completed among ${JSON.stringify(seen.values)}`);
   if (expect.progress !== undefined) found.push(...progressProblems(expect.progress, seen.progress ?? []));
+  for (const text of expect.logs ?? [])
+    if (!seen.logs?.some((log) => log.includes(text)))
+      found.push(`"${text}" is in none of the log messages ${JSON.stringify(seen.logs)}`);
   if (expect.cancelled && !seen.cancelled) found.push("the call ended with a result although it was cancelled");
   return found;
 }
@@ -72,8 +77,20 @@ export function inWords(seen) {
   if (seen.error) return `${seen.error}: ${seen.text ?? ""}`.slice(0, 200);
   if (seen.names?.length) return `${seen.names.length} listed`;
   if (seen.progress) return `progress ${seen.progress}`;
+  if (seen.logs?.length) return `logged ${JSON.stringify(seen.logs)}`.slice(0, 200);
   if (seen.values?.length) return `completes to ${seen.values}`;
   return (seen.note || seen.text || "answered").slice(0, 120);
+}
+
+/** Makes a change until its notification arrives. A stream that is only just opening may miss the first one. */
+export async function untilChanged(change, changed) {
+  for (let attempt = 1; attempt <= CHANGE_ATTEMPTS; attempt += 1) {
+    const seen = await change();
+    if (seen.error) return seen;
+    const pause = new Promise((resolve) => setTimeout(resolve, CHANGE_MILLISECONDS, false));
+    if (await Promise.race([changed.then(() => true), pause])) return { note: `told of change ${attempt}` };
+  }
+  return { error: "not told", text: `no notification after ${CHANGE_ATTEMPTS} changes` };
 }
 
 const after = (seconds) =>

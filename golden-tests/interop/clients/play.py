@@ -10,6 +10,8 @@ import sys
 import time
 
 STEP_SECONDS = 15
+CHANGE_ATTEMPTS = 4
+CHANGE_SECONDS = 1.5
 
 
 def load_job():
@@ -85,6 +87,9 @@ def problems(expect, seen):
             found.append(f"{value!r} is not completed among {seen.get('values')}")
     if "progress" in expect:
         found += progress_problems(expect["progress"], seen.get("progress", []))
+    for text in expect.get("logs", []):
+        if not any(text in log for log in seen.get("logs", [])):
+            found.append(f"{text!r} is in none of the log messages {seen.get('logs')}")
     if "cancelled" in expect and not seen.get("cancelled"):
         found.append("the call ended with a result although it was cancelled")
     return found
@@ -107,9 +112,25 @@ def in_words(seen):
         return f"{len(seen['names'])} listed"
     if seen.get("progress"):
         return f"progress {seen['progress']}"
+    if seen.get("logs"):
+        return f"logged {seen['logs']}"[:200]
     if seen.get("values"):
         return f"completes to {seen['values']}"
     return (seen.get("note") or seen.get("text") or "answered")[:120]
+
+
+async def until_changed(change, changed):
+    """Makes a change until its notification arrives. A stream that is only just opening may miss the first one."""
+    import anyio
+
+    for attempt in range(1, CHANGE_ATTEMPTS + 1):
+        seen = await change()
+        if seen["error"]:
+            return seen
+        with anyio.move_on_after(CHANGE_SECONDS):
+            await changed.wait()
+            return {"note": f"told of change {attempt}"}
+    return {"error": "not told", "text": f"no notification after {CHANGE_ATTEMPTS} changes"}
 
 
 async def perform(job, client, error_types):

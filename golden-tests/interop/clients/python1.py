@@ -16,18 +16,21 @@ def wire(model):
 
 
 @asynccontextmanager
-async def connected(target):
+async def connected(target, heard):
     """A session over Streamable HTTP or stdio, not initialised yet."""
     transport = streamable_http_client(target["url"]) if "url" in target else stdio_client(StdioServerParameters(**target))
-    async with transport as streams, ClientSession(streams[0], streams[1]) as session:
+    async with transport as streams, ClientSession(
+        streams[0], streams[1], logging_callback=heard.on_log, message_handler=heard.on_message
+    ) as session:
         yield session
 
 
 class Driver:
     """One connected session; `do` performs one step."""
 
-    def __init__(self, session):
+    def __init__(self, session, heard):
         self.session = session
+        self.heard = heard
 
     async def do(self, step):
         return await getattr(self, step["do"])(step)
@@ -80,6 +83,19 @@ class Driver:
         result = await self.session.call_tool(step["name"], step["arguments"], progress_callback=on_progress)
         return wire(result) | {"progress": values}
 
+    async def logs(self, step):
+        self.heard.logs.clear()
+        await self.session.set_logging_level("debug")
+        seen = wire(await self.session.call_tool(step["name"], step["arguments"]))
+        await anyio.sleep(0.3)
+        return seen | {"logs": list(self.heard.logs)}
+
+    async def changed(self, step):
+        async def change():
+            return wire(await self.session.call_tool(step["name"], step["arguments"]))
+
+        return await play.until_changed(change, self.heard.resources_changed)
+
     async def cancel(self, step):
         """This generation does not tell the server when a call is abandoned, so the notification is sent by hand."""
         moved = anyio.Event()
@@ -121,10 +137,26 @@ class Driver:
         return {"note": f"{len(step['calls'])} calls at once, each with its own answer"}
 
 
+class Heard:
+    """What arrived without being an answer."""
+
+    def __init__(self):
+        self.logs = []
+        self.resources_changed = anyio.Event()
+
+    async def on_log(self, params):
+        self.logs.append(str(params.data))
+
+    async def on_message(self, message):
+        if isinstance(getattr(message, "root", None), types.ResourceListChangedNotification):
+            self.resources_changed.set()
+
+
 async def main():
     job = play.load_job()
-    async with connected(job["target"]) as session:
-        await play.perform(job, Driver(session), McpError)
+    heard = Heard()
+    async with connected(job["target"], heard) as session:
+        await play.perform(job, Driver(session, heard), McpError)
 
 
 anyio.run(main)

@@ -26,9 +26,10 @@ def wire(model):
 class Driver:
     """One connected client; `do` performs one step."""
 
-    def __init__(self, client, era):
+    def __init__(self, client, era, heard):
         self.client = client
         self.era = era
+        self.heard = heard
 
     async def do(self, step):
         return await getattr(self, step["do"])(step)
@@ -84,6 +85,36 @@ class Driver:
         result = await self.client.call_tool(step["name"], step["arguments"], progress_callback=on_progress)
         return wire(result) | {"progress": values}
 
+    async def logs(self, step):
+        """Sessions set a level for all that follows; the stateless era asks for logs call by call."""
+        self.heard.logs.clear()
+        meta = None
+        if self.era == "legacy":
+            await self.client.set_logging_level("debug")
+        else:
+            meta = {"io.modelcontextprotocol/logLevel": "debug"}
+        seen = wire(await self.client.call_tool(step["name"], step["arguments"], meta=meta))
+        await anyio.sleep(0.3)
+        return seen | {"logs": list(self.heard.logs)}
+
+    async def changed(self, step):
+        async def change():
+            return wire(await self.client.call_tool(step["name"], step["arguments"]))
+
+        if self.era == "legacy":
+            return await play.until_changed(change, self.heard.resources_changed)
+        told = anyio.Event()
+
+        async def listen(subscription):
+            async for _event in subscription:
+                told.set()
+
+        async with self.client.listen(resources_list_changed=True) as subscription, anyio.create_task_group() as group:
+            group.start_soon(listen, subscription)
+            seen = await play.until_changed(change, told)
+            group.cancel_scope.cancel()
+        return seen
+
     async def cancel(self, step):
         moved = anyio.Event()
 
@@ -117,14 +148,36 @@ class Driver:
         return {"note": f"{len(step['calls'])} calls at once, each with its own answer"}
 
 
+class Heard:
+    """What arrived without being an answer."""
+
+    def __init__(self):
+        self.logs = []
+        self.resources_changed = anyio.Event()
+
+    async def on_log(self, params):
+        self.logs.append(str(params.data))
+
+    async def on_message(self, message):
+        if isinstance(message, types.ResourceListChangedNotification):
+            self.resources_changed.set()
+
+
 async def main():
     job = play.load_job()
     target = job["target"]
     server = target["url"] if "url" in target else StdioServerParameters(**target)
     started = time.monotonic()
     mode = "auto" if job["era"] == "modern" else "legacy"
-    async with Client(server, mode=mode, read_timeout_seconds=play.STEP_SECONDS) as client:
-        await play.perform(job, Driver(client, job["era"]), MCPError)
+    heard = Heard()
+    async with Client(
+        server,
+        mode=mode,
+        read_timeout_seconds=play.STEP_SECONDS,
+        logging_callback=heard.on_log,
+        message_handler=heard.on_message,
+    ) as client:
+        await play.perform(job, Driver(client, job["era"], heard), MCPError)
     print(f"done in {time.monotonic() - started:.1f} s", file=sys.stderr)
 
 

@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
-import { loadJob, perform, seenOfResult } from "./play.mjs";
+import { loadJob, perform, seenOfResult, untilChanged } from "./play.mjs";
 
 const installed = createRequire(join(process.argv[3], "package.json"));
 const load = (name) => import(pathToFileURL(installed.resolve(name)));
@@ -18,6 +18,11 @@ const client = new Client(
   { name: "mcpc-interop", version: "1.0.0" },
   modern ? { versionNegotiation: { mode: "auto" } } : {},
 );
+
+const logs = [];
+client.setNotificationHandler("notifications/message", (message) => {
+  logs.push(typeof message.params.data === "string" ? message.params.data : JSON.stringify(message.params.data));
+});
 
 async function transport(target) {
   if (target.url) return new StreamableHTTPClientTransport(new URL(target.url));
@@ -55,6 +60,26 @@ const verbs = {
       { onprogress: (progress) => values.push(progress.progress) },
     );
     return { ...seenOfResult(result), progress: values };
+  },
+  // Sessions set a level for all that follows; the stateless era asks for logs call by call.
+  async logs(step) {
+    logs.length = 0;
+    const call = { name: step.name, arguments: step.arguments };
+    if (modern) call._meta = { "io.modelcontextprotocol/logLevel": "debug" };
+    else await client.setLoggingLevel("debug");
+    const seen = seenOfResult(await client.callTool(call));
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    return { ...seen, logs: [...logs] };
+  },
+  async changed(step) {
+    const told = new Promise((resolve) => {
+      client.setNotificationHandler("notifications/resources/list_changed", () => resolve());
+    });
+    const change = async () => seenOfResult(await client.callTool({ name: step.name, arguments: step.arguments }));
+    const subscription = modern ? await client.listen({ resourcesListChanged: true }) : null;
+    const seen = await untilChanged(change, told);
+    await subscription?.close();
+    return seen;
   },
   async cancel(step) {
     const abort = new AbortController();

@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from runner import hook, plays, table
-from runner.cells import Result, not_applicable, run_cell
+from runner.cells import Cell, Result
 from runner.children import Children
+from runner.clients import FORGETFUL, SESSIONLESS_LOGS
 from runner.clients import clients as all_clients
 from runner.gateway import Gateway, build
 from runner.install import cache_folder, install
@@ -67,7 +68,10 @@ def drive(options, children, folder):
     environment = dict(os.environ) | {"NO_COLOR": "1"}
     environment.pop("PYTHONPATH", None)  # the clients' interpreters must see their own packages only
     wanted = [client for client in all_clients(tools) if not options.client or client.name in options.client]
-    servers = upstreams(tools, folder)
+    program = options.gateway.resolve() if options.gateway else None
+    if not program and not options.direct:
+        program = build(children, say)
+    servers = upstreams(tools, folder, program)
     rows = [server.name for server in servers] + ([] if options.direct else [ALL])
     check_names(options.only, rows, "server")
     check_names(options.client, [client.name for client in all_clients(tools)], "client")
@@ -80,7 +84,7 @@ def drive(options, children, folder):
     if options.direct:
         cells = direct_cells(servers, rows, wanted)
         return run_cells(options, children, folder, environment, cells), rows, [client.name for client in wanted]
-    gateway = Gateway(options.gateway or build(children, say), folder, servers)
+    gateway = Gateway(program, folder, servers)
     gateway.start(children, environment)
     say("gateway: ready")
     cells = gateway_cells(gateway, servers, rows, wanted)
@@ -90,7 +94,7 @@ def drive(options, children, folder):
         say(f"the end of the gateway's log:\n{gateway.tail()}")
     rows, columns = rows + ["gateway"], [client.name for client in wanted] + ["operator"]
     if not options.skip_hook and not options.only and not options.client:
-        results += [Result("pre-commit", "hook", *line) for line in hook.trial(children, tools, gateway.program, folder)]
+        results += [Result("pre-commit", "hook", *line) for line in hook.trial(children, tools, program, folder)]
         rows, columns = rows + ["hook"], columns + ["pre-commit"]
     return results, rows, columns
 
@@ -104,40 +108,34 @@ def check_names(asked, known, what):
 
 def gateway_cells(gateway, servers, rows, clients):
     """Every client at every endpoint of the gateway, whatever era the server behind it speaks."""
-    for server in servers:
-        if server.name in rows:
-            steps = plays.steps_of(server.play)
+    endpoints = [(server.name, f"/{server.name}", plays.steps_of(server.play)) for server in servers]
+    endpoints.append((ALL, "/mcp", plays.merged(servers)))
+    for name, path, steps in endpoints:
+        if name in rows:
             for client in clients:
-                yield client, server.name, {"url": gateway.url(f"/{server.name}")}, steps, None
-    if ALL in rows:
-        steps = plays.merged(servers)
-        for client in clients:
-            yield client, ALL, {"url": gateway.url("/mcp")}, steps, None
+                yield Cell(client, name, {"url": gateway.url(path)}, steps)
 
 
 def direct_cells(servers, rows, clients):
     """Every client at every server itself; without a gateway, the eras of the two must meet."""
     for server in servers:
         if server.name in rows:
-            steps = plays.steps_of(server.play)
             for client in clients:
-                apart = client.era == "modern" and not server.modern
-                reason = "directly, this server speaks no revision the client opens with" if apart else None
-                yield client, server.name, server.target, steps, reason
+                cell = Cell(client, server.name, server.target, plays.steps_of(server.play))
+                if client.era == "modern" and not server.modern:
+                    cell.reason = "directly, this server speaks no revision the client opens with"
+                if client.era == "legacy":
+                    cell.cannot |= SESSIONLESS_LOGS
+                if client.one_shot and "command" in server.target:
+                    cell.cannot |= FORGETFUL
+                yield cell
 
 
 def run_cells(options, children, folder, environment, cells):
     """Runs the cells, a few at once, and reports on each as its turn comes."""
-
-    def one(cell):
-        client, endpoint, target, steps, reason = cell
-        if reason:
-            return not_applicable(client, endpoint, steps, reason)
-        return run_cell(children, client, endpoint, target, steps, folder, environment)
-
     results = []
     with ThreadPoolExecutor(max_workers=max(1, options.jobs)) as pool:
-        for of_cell in pool.map(one, list(cells)):
+        for of_cell in pool.map(lambda cell: cell.run(children, folder, environment), list(cells)):
             first = of_cell[0]
             say(f"  {first.server} x {first.client}: {table.cell(of_cell)}")
             if options.verbose:

@@ -5,8 +5,9 @@ A step that the client never reported on has failed: nothing is skipped silently
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from runner.clients import Client
 from runner.plays import filled, split
 
 CELL_SECONDS = 60
@@ -25,36 +26,59 @@ class Result:
     ms: int | None = None
 
 
-def run_cell(children, client, endpoint, target, steps, folder, environment):
-    """Runs the cell and returns its results in the order of the play."""
-    words = {
-        "client": client.name,
-        "endpoint": endpoint,
-        "files": str(folder / "files"),
-        "repo": str(folder / "repo"),
-    }
-    able, unable = split(filled(steps, words), client.cannot)
-    job = {"client": client.name, "server": endpoint, "era": client.era, "target": target, "steps": able}
-    path = folder / f"{endpoint}.{client.name}.json"
-    path.write_text(json.dumps(job), encoding="utf-8")
-    seconds = max(CELL_SECONDS, ONE_SHOT_STEP_SECONDS * len(able)) if client.one_shot else CELL_SECONDS
-    status, out, err = children.run(client.command(path), seconds, env=environment | client.env)
-    (folder / f"{endpoint}.{client.name}.stderr").write_text(err or "")
-    reported = dict(reports_in(out))
-    missing = why_missing(status, err, seconds)
-    results = []
-    for step in able:
-        line = reported.get(step["step"])
-        if line is None:
-            results.append(Result(client.name, endpoint, step["step"], False, missing))
-        else:
-            results.append(Result(client.name, endpoint, step["step"], line["ok"], line["detail"], line["ms"]))
-    return results + [Result(client.name, endpoint, step, None, reason) for step, reason in unable]
+@dataclass
+class Cell:
+    """One client at one endpoint; with a `reason`, a cell that cannot be run at all."""
 
+    client: Client
+    endpoint: str
+    target: dict
+    steps: list
+    cannot: dict = field(default_factory=dict)
+    reason: str | None = None
 
-def not_applicable(client, endpoint, steps, reason):
-    """The cell that cannot be run at all, with the reason."""
-    return [Result(client.name, endpoint, step["step"], None, reason) for step in steps]
+    def run(self, children, folder, environment):
+        """Runs the cell and returns its results, those that do not apply last."""
+        if self.reason:
+            return [self.result(step["step"], None, self.reason) for step in self.steps]
+        words = {
+            "client": self.client.name,
+            "endpoint": self.endpoint,
+            "files": str(folder / "files"),
+            "repo": str(folder / "repo"),
+        }
+        able, unable = split(filled(self.steps, words), self.client.cannot | self.cannot)
+        seconds = max(CELL_SECONDS, ONE_SHOT_STEP_SECONDS * len(able)) if self.client.one_shot else CELL_SECONDS
+        command = self.client.command(self.job_file(folder, able))
+        status, out, err = children.run(command, seconds, env=environment | self.client.env)
+        (folder / f"{self.endpoint}.{self.client.name}.stderr").write_text(err or "")
+        reported = dict(reports_in(out))
+        missing = why_missing(status, err, seconds)
+        results = [self.verdict(step["step"], reported.get(step["step"]), missing) for step in able]
+        return results + [self.result(step, None, reason) for step, reason in unable]
+
+    def job_file(self, folder, steps):
+        """Writes what the client is to do."""
+        job = {
+            "client": self.client.name,
+            "server": self.endpoint,
+            "era": self.client.era,
+            "target": self.target,
+            "steps": steps,
+        }
+        path = folder / f"{self.endpoint}.{self.client.name}.json"
+        path.write_text(json.dumps(job), encoding="utf-8")
+        return path
+
+    def verdict(self, step, report, missing):
+        """The result of a step that was to be run, whether or not the client reported on it."""
+        if report is None:
+            return self.result(step, False, missing)
+        return self.result(step, report["ok"], report["detail"], report["ms"])
+
+    def result(self, step, ok, detail, ms=None):
+        """A result of this cell."""
+        return Result(self.client.name, self.endpoint, step, ok, detail, ms)
 
 
 def reports_in(out):

@@ -11,6 +11,8 @@ ONE_SHOT = {
     "complete": "the command line has no method for completion",
     "progress": "the command line does not show progress",
     "cancel": "the command line does not cancel",
+    "logs": "the command line does not show log messages",
+    "changed": "the command line does not stay to be told of changes",
     "parallel": "the command line makes one call per process",
     "unlisted": "the command line refuses a tool that is not listed before it asks the server",
 }
@@ -34,6 +36,8 @@ class Client:
 
 
 JOB = object()
+FORGETFUL = {"memory": "directly, each of the command line's processes starts a new server, which has forgotten the last"}
+SESSIONLESS_LOGS = {"session logs": "directly, this server has no logging/setLevel in its sessions"}
 
 
 def clients(tools):

@@ -24,11 +24,17 @@ class Upstream:
     env: dict = field(default_factory=dict)
 
 
-def upstreams(tools, folder):
-    """All servers, their working files made. Those with `argv` are HTTP servers, to be started beforehand."""
+def upstreams(tools, folder, program):
+    """All servers, their working files made. Those with `argv` are HTTP servers, to be started beforehand.
+    The two that ship with `mcpc` are there if its program is."""
     files, repo = make_files(folder), make_repository(folder)
     node, everything = str(tools.node), str(tools.server("server-everything"))
     everything_port, sdk_port = free_port(), free_port()
+    shipped = [
+        Upstream(f"demo-{name}", f"demo-{name}", {"command": str(program), "args": ["demo", name]}, modern=True)
+        for name in ("notes", "clock")
+        if program
+    ]
     return [
         Upstream("everything", "everything", {"command": node, "args": [everything, "stdio"]}, modern=False),
         Upstream(
@@ -74,6 +80,7 @@ def upstreams(tools, folder):
             modern=True,
             argv=[str(tools.python("mcp2")), str(tools.servers / "sdk_server.py"), str(sdk_port)],
         ),
+        *shipped,
     ]
 
 

@@ -9,10 +9,12 @@ from collections import Counter
 
 import anyio
 from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.resources import TextResource
 from mcp_types import Completion
 
 mcp = MCPServer("sdk-server")
 cancelled = Counter()
+grown = []
 SHELVES = ["fiction", "finance", "history"]
 
 
@@ -33,6 +35,18 @@ async def slow(label: str, steps: int, pause: float, ctx: Context) -> str:
         cancelled[label] += 1
         raise
     return f"{label} finished {steps} steps"
+
+
+@mcp.tool()
+async def grow(ctx: Context) -> str:
+    """Adds a resource, says so in the log, and tells who listens."""
+    grown.append(f"shop://grown/{len(grown)}")
+    mcp.add_resource(TextResource(uri=grown[-1], name=grown[-1], text="new on the shelf"))
+    await ctx.info(f"grown by {grown[-1]}")
+    await ctx.notify_resources_changed()
+    if (ctx.protocol_version or "") < "2026":
+        await ctx.session.send_resource_list_changed()
+    return grown[-1]
 
 
 @mcp.tool()
