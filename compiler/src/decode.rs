@@ -4,11 +4,19 @@
 //! removal of what is broken, so that the rest still reaches the later passes. Does not look at
 //! how values relate: `resolve` and `check` do.
 
-use mcpc_config::Config;
+use std::collections::{BTreeSet, HashSet};
 
-use crate::diagnostic::Sink;
-use crate::path::Path;
-use crate::tree::Tree;
+use mcpc_config::{Address, Config, Duration, Glob, Host, Percent, Rate, ScalarError, Size, Url};
+use serde_json::{Value, json};
+
+use crate::codes;
+use crate::diagnostic::{Diagnostic, Sink};
+use crate::expand::Unknown;
+use crate::leaves::Leaf;
+use crate::path::{Path, Step};
+use crate::shape::{Shaped, kind_code, situate};
+use crate::source::Span;
+use crate::tree::{Content, NodeId, Tree};
 
 /// A configuration whose every value is sound by itself, and where all of it stands.
 #[derive(Clone, Debug)]
@@ -17,25 +25,211 @@ pub(crate) struct Decoded {
     pub(crate) config: Config,
     /// Where everything stands.
     pub(crate) tree: Tree,
-    /// What was removed because of an error that is already reported. A later pass says nothing
-    /// about what lies there or depends on it.
-    pub(crate) broken: Vec<Path>,
+    /// What was removed because of an error that is already reported, and what is not known. A
+    /// later pass says nothing about what lies there or depends on it.
+    pub(crate) broken: BTreeSet<Path>,
+    /// Whether every value is known. If not, no plan can be made of it.
+    pub(crate) is_complete: bool,
 }
 
 impl Decoded {
     /// Whether a place was removed, or lies below one that was.
     pub(crate) fn is_broken(&self, path: &Path) -> bool {
-        self.broken.iter().any(|broken| path.is_within(broken))
+        if self.broken.is_empty() {
+            return false;
+        }
+        (1..=path.steps().len()).any(|length| {
+            let above = path.steps().get(..length).unwrap_or_default();
+            self.broken.contains(&Path::from_steps(above.to_vec()))
+        })
     }
 }
 
 /// Decodes the tree; `None` if nothing sound is left.
-pub(crate) fn decode(tree: Tree, _sink: &mut Sink) -> Option<Decoded> {
-    let json = tree.json(tree.root()?, &|_| true);
-    let config = serde_json::from_value(json).ok()?;
-    Some(Decoded {
-        config,
-        tree,
-        broken: Vec::new(),
-    })
+pub(crate) fn decode(
+    tree: Tree,
+    leaves: &[Leaf],
+    unknown: &Unknown,
+    shaped: Shaped,
+    sink: &mut Sink,
+) -> Option<Decoded> {
+    let Shaped {
+        mut json,
+        broken: mut bad,
+        dropped,
+    } = shaped;
+    let mut told = HashSet::new();
+    for leaf in leaves {
+        if bad.contains(&leaf.node) {
+            continue;
+        }
+        if let Some(diagnostic) = judge(&tree, leaf) {
+            bad.insert(leaf.node);
+            if told.insert(diagnostic.primary.span) {
+                sink.report(situate(&tree, leaf.node, diagnostic));
+            }
+        }
+    }
+    let mut broken = BTreeSet::new();
+    remove(&tree, &dropped, &mut json, &mut broken, |path| path);
+    remove(&tree, &bad, &mut json, &mut broken, |path| unit(&path));
+    broken.extend(unknown.iter().map(|node| tree.path(*node)));
+    complete(&mut json, &mut broken)?;
+    match serde_json::from_value::<Config>(json) {
+        Ok(config) => Some(Decoded {
+            config,
+            tree,
+            broken,
+            is_complete: unknown.is_empty(),
+        }),
+        Err(_) => {
+            sink.report(not_decoded());
+            None
+        }
+    }
+}
+
+/// What is wrong with one value, if anything.
+fn judge(tree: &Tree, leaf: &Leaf) -> Option<Diagnostic> {
+    match tree.content(leaf.node) {
+        Content::Text(text) => {
+            let code = kind_code(leaf.kind())?;
+            let error = parse(leaf.kind(), text).err()?;
+            let path = tree.path(leaf.node);
+            let span = tree.span(Some(leaf.node));
+            let message = format!("`{path}` is not {}", noun(leaf.kind()));
+            let diagnostic = Diagnostic::error(code, message, span, error.0);
+            Some(match examples(leaf) {
+                Some(examples) => diagnostic.help(format!("for example {examples}")),
+                None => diagnostic,
+            })
+        }
+        Content::Integer(number) => {
+            let is_u32 = leaf.schema.get("format").and_then(Value::as_str) == Some("uint32");
+            (is_u32 && *number > i64::from(u32::MAX)).then(|| {
+                let limit = format!("must be at most {}", u32::MAX);
+                number_error(tree, leaf, codes::OUT_OF_RANGE, &limit, "out of range")
+            })
+        }
+        // JSON Schema takes `1.0` for a whole number, and the types do not.
+        Content::Float(number) if number.abs() < 9e18 => Some(number_error(
+            tree,
+            leaf,
+            codes::WRONG_TYPE,
+            "must be a whole number",
+            "write it without fraction and exponent",
+        )),
+        Content::Float(_) => Some(number_error(
+            tree,
+            leaf,
+            codes::OUT_OF_RANGE,
+            "must be at most 9223372036854775807",
+            "out of range",
+        )),
+        _ => None,
+    }
+}
+
+fn number_error(
+    tree: &Tree,
+    leaf: &Leaf,
+    code: crate::Code,
+    text: &str,
+    label: &str,
+) -> Diagnostic {
+    let message = format!("`{}` {text}", tree.path(leaf.node));
+    Diagnostic::error(code, message, tree.span(Some(leaf.node)), label)
+}
+
+/// Reads a text as what it stands for.
+fn parse(kind: &str, text: &str) -> Result<(), ScalarError> {
+    match kind {
+        "duration" => Duration::parse(text).map(drop),
+        "size" => Size::parse(text).map(drop),
+        "rate" => Rate::parse(text).map(drop),
+        "percent" => Percent::parse(text).map(drop),
+        "address" => Address::parse(text).map(drop),
+        "url" => Url::parse(text).map(drop),
+        "glob" => Glob::parse(text).map(drop),
+        "host" => Host::parse(text).map(drop),
+        _ => Ok(()),
+    }
+}
+
+fn noun(kind: &str) -> &'static str {
+    match kind {
+        "duration" => "a duration",
+        "size" => "a size",
+        "rate" => "a rate",
+        "percent" => "a share",
+        "address" => "an address to listen on",
+        "url" => "a URL",
+        "glob" => "a pattern",
+        _ => "a host name",
+    }
+}
+
+/// Examples from the schema: `30s`, `5m`.
+fn examples(leaf: &Leaf) -> Option<String> {
+    let examples = leaf.schema.get("examples")?.as_array()?;
+    let quoted = examples.iter().filter_map(Value::as_str);
+    let quoted: Vec<String> = quoted.map(|example| format!("`{example}`")).collect();
+    (!quoted.is_empty()).then(|| quoted.join(", "))
+}
+
+/// The part of a configuration that goes with a broken value: a whole server or endpoint, because
+/// what is left of it could look wrong only for lack of the rest; otherwise a whole section.
+fn unit(path: &Path) -> Path {
+    let length = match path.steps().first() {
+        Some(Step::Key(key)) if key == "servers" || key == "endpoints" => 2,
+        _ => 1,
+    };
+    let steps = path.steps().iter().take(length).cloned();
+    Path::from_steps(steps.collect())
+}
+
+/// Takes values out of the JSON, and notes their paths.
+fn remove(
+    tree: &Tree,
+    nodes: &HashSet<NodeId>,
+    json: &mut Value,
+    broken: &mut BTreeSet<Path>,
+    widen: impl Fn(Path) -> Path,
+) {
+    for node in nodes {
+        let path = widen(tree.path(*node));
+        let Some((Step::Key(last), above)) = path.steps().split_last() else {
+            continue;
+        };
+        let parent = above.iter().try_fold(&mut *json, |value, step| match step {
+            Step::Key(key) => value.get_mut(key),
+            Step::Index(index) => value.get_mut(index),
+        });
+        if let Some(parent) = parent.and_then(Value::as_object_mut) {
+            parent.remove(last);
+        }
+        broken.insert(path);
+    }
+}
+
+/// Puts in what the types cannot do without. What is missing is reported already.
+fn complete(json: &mut Value, broken: &mut BTreeSet<Path>) -> Option<()> {
+    let root = json.as_object_mut()?;
+    for (key, value) in [("version", json!(1)), ("servers", json!({}))] {
+        if !root.contains_key(key) {
+            root.insert(key.to_owned(), value);
+            broken.insert(Path::of([key]));
+        }
+    }
+    Some(())
+}
+
+fn not_decoded() -> Diagnostic {
+    Diagnostic::error(
+        codes::NOT_DECODED,
+        "the configuration fits the schema and still cannot be decoded",
+        Span::default(),
+        "in this configuration",
+    )
+    .help("this is a mistake in mcpc; please report it, with the configuration and without its secrets")
 }

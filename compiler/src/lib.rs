@@ -23,7 +23,9 @@ mod references;
 mod render;
 mod resolve;
 mod scalar;
+mod shape;
 mod source;
+mod suggest;
 mod surface;
 mod syntax;
 mod tree;
@@ -113,10 +115,11 @@ fn run(input: &Input<'_>, secrets: &mut Vec<Span>, sink: &mut Sink) -> Option<Pl
     let mut tree = parse::parse(input.source, sink)?;
     let leaves = leaves::leaves(&tree);
     *secrets = leaves::secrets(&tree, &leaves);
-    let _unknown = expand::expand(input, &mut tree, &leaves, sink);
-    let decoded = decode::decode(tree, sink)?;
+    let unknown = expand::expand(input, &mut tree, &leaves, sink);
+    let shaped = shape::shape(input.source, &tree, &leaves, &unknown, sink)?;
+    let decoded = decode::decode(tree, &leaves, &unknown, shaped, sink)?;
     let resolved = resolve::resolve(&decoded, input.overrides, sink);
-    if sink.has_errors() {
+    if sink.has_errors() || !decoded.is_complete {
         return None;
     }
     emit::emit(lower::lower(&resolved, input.source)).ok()

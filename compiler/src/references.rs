@@ -222,7 +222,7 @@ pub(crate) fn rule_patterns(rule: &Rule) -> [(&'static str, &[Glob]); 3] {
 /// How many names of a section are in error.
 pub(crate) fn broken_count(decoded: &Decoded, section: &str) -> usize {
     let in_section = |path: &&Path| match path.steps() {
-        [Step::Key(first), Step::Key(_), ..] => first == section,
+        [Step::Key(first), Step::Key(_)] => first == section,
         _ => false,
     };
     decoded.broken.iter().filter(in_section).count()
