@@ -22,6 +22,7 @@ const MAY_USE: [(&str, &[&str]); 6] = [
             "mcpc-config",
             "mcpc-dataplane",
             "mcpc-plan",
+            "mcpcd",
         ],
     ),
     ("mcpcd", &["mcpc-dataplane", "mcpc-plan"]),

@@ -1,0 +1,87 @@
+//! The flags and variables that `mcpc run` and `mcpcd` share.
+
+use std::net::SocketAddr;
+
+use clap::{Args, ValueEnum};
+use tracing::level_filters::LevelFilter;
+
+/// How a gateway is operated, beyond what its plan says.
+#[derive(Clone, Debug, Args)]
+pub struct GatewayFlags {
+    /// Listen here instead, for example 127.0.0.1:8080; port 0 picks a free one.
+    #[arg(long, env = "MCPC_LISTEN", value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+
+    /// Serve health and status here instead.
+    #[arg(long, env = "MCPC_ADMIN", value_name = "ADDRESS")]
+    pub admin: Option<SocketAddr>,
+
+    /// What is logged: this level and everything above it.
+    #[arg(
+        long,
+        env = "MCPC_LOG_LEVEL",
+        value_enum,
+        default_value_t,
+        value_name = "LEVEL"
+    )]
+    pub log_level: LogLevel,
+
+    /// How it is logged.
+    #[arg(
+        long,
+        env = "MCPC_LOG_FORMAT",
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    pub log_format: LogFormat,
+
+    /// Worker threads; 0 means one for each core.
+    #[arg(long, env = "MCPC_WORKERS", default_value_t = 0, value_name = "NUMBER")]
+    pub workers: usize,
+
+    /// Do not watch the file. SIGHUP still loads it again.
+    #[arg(long)]
+    pub no_watch: bool,
+}
+
+/// What is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// Nothing.
+    Off,
+    /// What broke.
+    Error,
+    /// What may break something.
+    Warn,
+    /// What changed.
+    #[default]
+    Info,
+    /// Every request.
+    Debug,
+    /// Every step.
+    Trace,
+}
+
+/// How it is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+impl From<LogLevel> for LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Off => Self::OFF,
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Trace => Self::TRACE,
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Operating a gateway: flags, logs, signals, watched files, reloads and the way down.
+//!
+//! ```text
+//! Plans::load ─► Gateway::start ─► wait for: file changed | SIGHUP ─► Plans::load ─► Gateway::swap
+//!                                            SIGTERM | SIGINT     ─► Gateway::shutdown
+//! ```
+//!
+//! Shared by `mcpcd`, which loads plans from a file ([`PlanFile`]), and by `mcpc run`, which
+//! compiles a configuration each time: both are [`Plans`]. Does not serve traffic:
+//! `mcpc-dataplane` does. Knows neither YAML nor the compiler.
+
+mod flags;
+mod log;
+mod operate;
+mod plan_file;
+mod sibling;
+mod watch;
+
+pub use flags::{GatewayFlags, LogFormat, LogLevel};
+pub use log::start_log;
+pub use operate::{Ended, Plans, Rejected, operate};
+pub use plan_file::PlanFile;
+pub use sibling::open_reach;

@@ -1,0 +1,31 @@
+//! Where log events go: standard error, as lines for people or as JSON.
+//!
+//! Only events of our own crates are taken. Libraries below log headers and bodies at their lowest
+//! levels, and those carry secrets.
+
+use std::io;
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, fmt};
+
+use crate::{GatewayFlags, LogFormat};
+
+/// The crates whose events are logged.
+const OURS: [&str; 4] = ["mcpc", "mcpcd", "mcpc_daemon", "mcpc_dataplane"];
+
+/// Starts logging. The first call in a process counts; a later one changes nothing.
+pub fn start_log(flags: &GatewayFlags, is_coloured: bool) {
+    let level = LevelFilter::from(flags.log_level);
+    let ours = Targets::new().with_targets(OURS.map(|name| (name, level)));
+    let layer = fmt::layer().with_writer(io::stderr);
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match flags.log_format {
+        LogFormat::Human => layer.with_target(false).with_ansi(is_coloured).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+    };
+    let _already_started = tracing_subscriber::registry()
+        .with(lines.with_filter(ours))
+        .try_init();
+}

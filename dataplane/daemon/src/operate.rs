@@ -1,0 +1,265 @@
+//! The life of a gateway: start, reload on change and SIGHUP, stop on SIGTERM and SIGINT.
+//!
+//! Owns the order of things. Where plans come from is [`Plans`]; what a swap does is the gateway's
+//! business. The gateway is called outside of the asynchronous part, since it may block.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mcpc_dataplane::{Gateway, Options, Reach, Refusal, Swapped};
+use mcpc_plan::{Digest, Plan};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
+
+use crate::GatewayFlags;
+use crate::watch::Watch;
+
+/// Where plans come from, again and again.
+pub trait Plans {
+    /// Makes or reads a plan from what is there now.
+    ///
+    /// # Errors
+    /// Why there is none; shown by the caller.
+    fn load(&mut self) -> Result<Plan, Rejected>;
+
+    /// The file whose changes are worth a new load, if there is one.
+    fn file(&self) -> Option<&Path>;
+}
+
+/// What there was instead of a plan.
+#[derive(Clone, Debug)]
+pub struct Rejected {
+    /// Which plan it was, if it claims to be one.
+    pub digest: Option<Digest>,
+    /// The code and the reason in one line.
+    pub refusal: Refusal,
+    /// All that was found, for people; several lines. Empty if the reason is all there is.
+    pub details: String,
+}
+
+impl Rejected {
+    /// A rejection without details.
+    pub fn new(refusal: Refusal) -> Self {
+        Self {
+            digest: None,
+            refusal,
+            details: String::new(),
+        }
+    }
+}
+
+/// How a gateway ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to stop, and in-flight calls were finished or ran out of grace.
+    Stopped,
+    /// It was asked twice.
+    Interrupted,
+    /// It never started: there was no plan.
+    NoPlan,
+    /// It never started: the plan could not be put to work here.
+    NotStarted,
+}
+
+/// Runs a gateway until it is told to stop. `started` hears of it once, when it serves.
+pub fn operate(
+    plans: &mut dyn Plans,
+    flags: &GatewayFlags,
+    reach: Arc<dyn Reach>,
+    started: impl FnOnce(&Gateway, &Plan),
+) -> Ended {
+    let (runtime, mut inputs) = match Inputs::open(plans.file(), flags) {
+        Ok(opened) => opened,
+        Err(error) => {
+            error!(reason = %error, "the gateway cannot listen for signals");
+            return Ended::NotStarted;
+        }
+    };
+    let plan = match plans.load() {
+        Ok(plan) => plan,
+        Err(rejected) => {
+            tell(&rejected);
+            return Ended::NoPlan;
+        }
+    };
+    let options = Options {
+        reach,
+        workers: flags.workers,
+    };
+    let gateway = match Gateway::start(plan.clone(), options) {
+        Ok(gateway) => gateway,
+        Err(refusal) => {
+            error!(
+                code = refusal.code,
+                reason = refusal.reason,
+                "the gateway does not start"
+            );
+            return Ended::NotStarted;
+        }
+    };
+    info!(
+        address = %gateway.address(),
+        admin = %gateway.admin_address(),
+        plan = plan.digest.short(),
+        "serving"
+    );
+    started(&gateway, &plan);
+    let mut live = plan;
+    while runtime.block_on(inputs.next()) == Wish::Reload {
+        reload(plans, &gateway, &mut live);
+    }
+    stop(gateway, &live, &runtime, &mut inputs)
+}
+
+/// Puts a new plan in place of the live one, or leaves everything as it is and says why.
+fn reload(plans: &mut dyn Plans, gateway: &Gateway, live: &mut Plan) {
+    let plan = match plans.load() {
+        Ok(plan) => plan,
+        Err(rejected) => {
+            tell(&rejected);
+            gateway.note_refused(rejected.digest, &rejected.refusal);
+            return;
+        }
+    };
+    match gateway.swap(plan.clone()) {
+        Ok(Swapped::Unchanged) => info!(plan = live.digest.short(), "the plan is live already"),
+        Ok(Swapped::Live {
+            kept,
+            started,
+            stopped,
+        }) => {
+            info!(
+                old = live.digest.short(),
+                new = plan.digest.short(),
+                kept,
+                started,
+                stopped,
+                "the new plan is live"
+            );
+            *live = plan;
+        }
+        Err(refusal) => warn!(
+            code = refusal.code,
+            reason = refusal.reason,
+            live = live.digest.short(),
+            refused = plan.digest.short(),
+            "the new plan is refused; the live one goes on"
+        ),
+    }
+}
+
+fn tell(rejected: &Rejected) {
+    let refusal = &rejected.refusal;
+    if rejected.details.is_empty() {
+        error!(
+            code = refusal.code,
+            reason = refusal.reason,
+            "there is no new plan"
+        );
+    } else {
+        error!(
+            code = refusal.code,
+            reason = refusal.reason,
+            "there is no new plan\n{}",
+            rejected.details.trim_end()
+        );
+    }
+}
+
+/// Shuts down within the grace of the live plan. A second signal ends everything at once.
+fn stop(gateway: Gateway, live: &Plan, runtime: &Runtime, inputs: &mut Inputs) -> Ended {
+    let grace = Duration::from_millis(live.limits.grace_ms);
+    info!(grace_ms = live.limits.grace_ms, "stopping");
+    let (done, stopped) = oneshot::channel();
+    let spawned = std::thread::Builder::new()
+        .name("shutdown".to_owned())
+        .spawn(move || {
+            gateway.shutdown(grace);
+            let _nobody_waits = done.send(());
+        });
+    if spawned.is_err() {
+        return Ended::Interrupted;
+    }
+    runtime.block_on(async {
+        tokio::select! {
+            _ = stopped => {
+                info!("stopped");
+                Ended::Stopped
+            }
+            () = inputs.asked_to_stop() => {
+                warn!("stopped at once: a second signal came");
+                Ended::Interrupted
+            }
+        }
+    })
+}
+
+/// What the outside wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    Reload,
+    Stop,
+}
+
+/// Signals and the watched file.
+struct Inputs {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+    watch: Option<Watch>,
+}
+
+impl Inputs {
+    /// Opened before the first plan is loaded, so that no signal and no change is lost in between.
+    fn open(file: Option<&Path>, flags: &GatewayFlags) -> io::Result<(Runtime, Self)> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let guard = runtime.enter();
+        let watched = file.filter(|_| !flags.no_watch);
+        let inputs = Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+            watch: watched.and_then(watch_or_warn),
+        };
+        drop(guard);
+        Ok((runtime, inputs))
+    }
+
+    async fn next(&mut self) -> Wish {
+        let changed = async {
+            match &mut self.watch {
+                Some(watch) => watch.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.terminate.recv() => Wish::Stop,
+            _ = self.interrupt.recv() => Wish::Stop,
+            _ = self.hang_up.recv() => Wish::Reload,
+            () = changed => Wish::Reload,
+        }
+    }
+
+    async fn asked_to_stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn watch_or_warn(file: &Path) -> Option<Watch> {
+    match Watch::start(file) {
+        Ok(watch) => Some(watch),
+        Err(error) => {
+            warn!(reason = %error, "the file cannot be watched; SIGHUP loads it again");
+            None
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Plans from a file, as `mcpc plan --out` writes them.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use mcpc_dataplane::Refusal;
+use mcpc_plan::{Digest, Plan, PlanError};
+
+use crate::{GatewayFlags, Plans, Rejected};
+
+/// The largest plan that is read.
+const BYTES_MAX: u64 = 256 << 20;
+
+/// A plan in a file, and the addresses that win over those in it.
+pub struct PlanFile {
+    path: PathBuf,
+    listen: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
+}
+
+impl PlanFile {
+    /// The plan in a file, with the addresses of the flags.
+    pub fn new(path: PathBuf, flags: &GatewayFlags) -> Self {
+        Self {
+            path,
+            listen: flags.listen,
+            admin: flags.admin,
+        }
+    }
+
+    fn read(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let opened = File::open(&self.path)?;
+        if opened.metadata()?.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        opened.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > BYTES_MAX {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Ok(bytes)
+    }
+
+    /// Puts the addresses of the flags in place of the plan's. The compiler proved that the plan is
+    /// open to other machines only if it says so; another address must not undo that proof.
+    fn readdress(&self, mut plan: Plan) -> Result<Plan, Refusal> {
+        if self.listen.is_none() && self.admin.is_none() {
+            return Ok(plan);
+        }
+        if let Some(listen) = self.listen {
+            hold(listen, plan.listener.allow_anonymous, "--listen")?;
+            plan.listener.address = listen;
+        }
+        if let Some(admin) = self.admin {
+            hold(admin, plan.admin.allow_anonymous, "--admin")?;
+            plan.admin.address = admin;
+        }
+        plan.seal().map_err(|error| unusable(&error))
+    }
+}
+
+impl Plans for PlanFile {
+    fn load(&mut self) -> Result<Plan, Rejected> {
+        let bytes = self
+            .read()
+            .map_err(|error| Rejected::new(unreadable(&error)))?;
+        let plan = Plan::from_bytes(&bytes).map_err(|error| Rejected {
+            digest: claimed_digest(&bytes),
+            ..Rejected::new(unusable(&error))
+        })?;
+        let digest = plan.digest.clone();
+        self.readdress(plan).map_err(|refusal| Rejected {
+            digest: Some(digest),
+            ..Rejected::new(refusal)
+        })
+    }
+
+    fn file(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
+}
+
+fn hold(address: SocketAddr, allow_anonymous: bool, flag: &str) -> Result<(), Refusal> {
+    if address.ip().is_loopback() || allow_anonymous {
+        return Ok(());
+    }
+    Err(Refusal {
+        code: "MCPC8007",
+        reason: format!(
+            "{flag} {address} opens the plan to other machines, and the plan does not allow callers without identity"
+        ),
+    })
+}
+
+fn unusable(error: &PlanError) -> Refusal {
+    Refusal {
+        code: error.code(),
+        reason: error.to_string(),
+    }
+}
+
+fn unreadable(error: &io::Error) -> Refusal {
+    let kind = error.kind();
+    let code = match kind {
+        io::ErrorKind::NotFound => "MCPC0001",
+        io::ErrorKind::IsADirectory => "MCPC0002",
+        _ => "MCPC0003",
+    };
+    Refusal {
+        code,
+        reason: format!("the plan cannot be read: {kind}"),
+    }
+}
+
+/// The digest that refused bytes claim to have, so that operators can tell which file it was.
+fn claimed_digest(bytes: &[u8]) -> Option<Digest> {
+    #[derive(serde::Deserialize)]
+    struct Claim {
+        digest: Digest,
+    }
+    let claim: Claim = serde_json::from_slice(bytes).ok()?;
+    let digits = claim.digest.as_str().strip_prefix("sha256:")?;
+    let is_digest = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_digest.then_some(claim.digest)
+}
