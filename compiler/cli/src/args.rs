@@ -1,8 +1,10 @@
 //! The command line as people write it. What it means is each command's own file.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use mcpc_daemon::GatewayFlags;
 
 /// Compiles MCP gateway configurations and runs them.
 #[derive(Debug, Parser)]
@@ -36,6 +38,14 @@ pub(crate) enum Command {
     /// Compile a configuration into a plan.
     #[command(after_help = PLAN_EXAMPLES)]
     Plan(Plan),
+
+    /// Serve a configuration, and follow its changes.
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(Run),
+
+    /// Show what a running gateway serves, and how its servers are.
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(Status),
 
     /// Explain a code such as MCPC1008.
     #[command(after_help = EXPLAIN_EXAMPLES)]
@@ -131,6 +141,32 @@ pub(crate) struct Plan {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The configuration; `-` is standard input. A file is compiled again when it changes.
+    #[arg(value_name = "FILE", default_value = "mcpc.yaml")]
+    pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) gateway: GatewayFlags,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// The admin address of the gateway.
+    #[arg(
+        long,
+        env = "MCPC_ADMIN",
+        default_value = "127.0.0.1:8081",
+        value_name = "ADDRESS"
+    )]
+    pub(crate) admin: SocketAddr,
+
+    /// Print the status document as the gateway gives it.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Explain {
     /// The code, with or without `MCPC`.
     #[arg(required_unless_present = "list")]
@@ -157,6 +193,22 @@ Examples:
   mcpc plan --json                     what the plan holds, for programs
 
 Exit codes: 0 a plan came out, 1 the configuration has errors, 2 it could not be read or written.";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  mcpc run                             serve mcpc.yaml here
+  mcpc run examples/quickstart/mcpc.yaml
+  mcpc run prod.yaml --listen 127.0.0.1:9000 --log-format json
+  kill -HUP PID                        compile the file again
+
+Exit codes: 0 stopped when asked, 1 the configuration has errors, 2 it could not be put to work here.";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  mcpc status
+  mcpc status --admin 127.0.0.1:9001 --json
+
+Exit codes: 0 all is well, 1 a new plan was refused or a server is down, 2 no gateway answers.";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:

@@ -2,41 +2,46 @@
 
 use std::path::Path;
 
-use mcpc_compiler::{Input, NoVariables, Overrides, Tier, Variables, compile};
+use mcpc_compiler::{Format, Input, NoVariables, Overrides, Tier, Variables, compile};
 
 use crate::Exit;
-use crate::args::{self, Format};
+use crate::args;
 use crate::input::{self, Unread};
-use crate::report::{self, Count, Report};
+use crate::report::{self, Checked};
 use crate::terminal::{Terminal, say};
 use crate::variables::Environment;
 
 pub(crate) fn run(check: &args::Check, terminal: Terminal) -> Exit {
-    let format = check.format.unwrap_or_else(default_format);
-    let environment = check.env.then(|| Environment::read(warn));
-    let mut reports = Vec::new();
+    let format = check.format.map_or_else(default_format, Format::from);
+    let environment = match check.env.then(Environment::read).transpose() {
+        Ok(environment) => environment,
+        Err(exit) => return exit,
+    };
     let mut worst = Exit::Clean;
+    let mut all = Vec::new();
     for file in &check.files {
-        let (report, exit) = match &environment {
+        let (checked, exit) = match &environment {
             Some(environment) => check_file(file, environment, Tier::Plan),
             None => check_file(file, &NoVariables, Tier::Check),
         };
-        let count = Count::of(&report.diagnostics);
-        let has_findings = count.errors > 0 || (check.deny_warnings && count.warnings > 0);
+        let tally = checked.tally();
         worst = worst.max(exit);
-        if has_findings {
+        if tally.errors > 0 || (check.deny_warnings && tally.warnings > 0) {
             worst = worst.max(Exit::Findings);
         }
-        reports.push(report);
+        all.push(checked);
     }
-    if let Err(error) = report::show(&reports, format, terminal) {
+    if let Err(error) = report::show(&all, format, terminal) {
         say(&format!(
             "error: standard output cannot be written: {}\n",
             error.kind()
         ));
         return Exit::Failed;
     }
-    say(&summary(&reports));
+    // For people the findings end with their number already.
+    if format != Format::Human || worst == Exit::Clean {
+        say(&report::summary(&all));
+    }
     match (format, worst) {
         // The findings live in the file; whoever uploads it decides what they mean.
         (Format::Sarif, Exit::Findings) => Exit::Clean,
@@ -44,7 +49,7 @@ pub(crate) fn run(check: &args::Check, terminal: Terminal) -> Exit {
     }
 }
 
-fn check_file(file: &Path, variables: &dyn Variables, tier: Tier) -> (Report, Exit) {
+fn check_file(file: &Path, variables: &dyn Variables, tier: Tier) -> (Checked, Exit) {
     match input::read(file) {
         Ok(source) => {
             let outcome = compile(&Input {
@@ -53,38 +58,16 @@ fn check_file(file: &Path, variables: &dyn Variables, tier: Tier) -> (Report, Ex
                 tier,
                 overrides: Overrides::default(),
             });
-            let diagnostics = outcome.diagnostics;
-            (
-                Report {
-                    source,
-                    diagnostics,
-                },
-                Exit::Clean,
-            )
+            (Checked::new(source, outcome), Exit::Clean)
         }
         Err(unread) => {
             let exit = match unread {
                 Unread::NoText(_) => Exit::Failed,
                 Unread::BadText(_) => Exit::Findings,
             };
-            (Report::from(&unread), exit)
+            (Checked::from(&unread), exit)
         }
     }
-}
-
-impl From<&Unread> for Report {
-    fn from(unread: &Unread) -> Self {
-        let rejected = unread.rejected();
-        Self {
-            source: rejected.source.clone(),
-            diagnostics: vec![rejected.diagnostic.clone()],
-        }
-    }
-}
-
-/// Says something that does not belong to any text.
-pub(crate) fn warn(text: &str) {
-    say(&format!("warning: {text}\n"));
 }
 
 fn default_format() -> Format {
@@ -96,12 +79,14 @@ fn default_format() -> Format {
     }
 }
 
-fn summary(reports: &[Report]) -> String {
-    let files = match reports {
-        [one] => one.source.name().to_owned(),
-        many => format!("{} files", many.len()),
-    };
-    let count = Count::of(reports.iter().flat_map(|report| &report.diagnostics));
-    let words = count.in_words().unwrap_or_else(|| "no findings".to_owned());
-    format!("{files}: {words}\n")
+impl From<args::Format> for Format {
+    fn from(format: args::Format) -> Self {
+        match format {
+            args::Format::Human => Self::Human,
+            args::Format::Concise => Self::Concise,
+            args::Format::Json => Self::Json,
+            args::Format::Sarif => Self::Sarif,
+            args::Format::Github => Self::Github,
+        }
+    }
 }

@@ -12,9 +12,13 @@ mod check;
 mod demo;
 mod explain;
 mod export;
+mod greeting;
+mod http;
 mod input;
 mod plan;
 mod report;
+mod run;
+mod status;
 mod terminal;
 mod variables;
 mod version;
@@ -51,12 +55,13 @@ impl From<Exit> for ExitCode {
 }
 
 fn main() -> ExitCode {
+    mcpc_dataplane::child_entry(std::env::args_os());
     let arguments = Arguments::parse();
     let terminal = Terminal::new(arguments.color);
-    run(arguments.command, terminal).into()
+    dispatch(arguments.command, terminal).into()
 }
 
-fn run(command: Command, terminal: Terminal) -> Exit {
+fn dispatch(command: Command, terminal: Terminal) -> Exit {
     match command {
         Command::Check(check) => check::run(&check, terminal),
         Command::Plan(plan) => plan::run(&plan, terminal),
@@ -64,6 +69,8 @@ fn run(command: Command, terminal: Terminal) -> Exit {
         Command::Schema { out } => export::schema(out.as_deref()),
         Command::Version { json } => version::run(json),
         Command::Completions { shell } => export::completions(shell, &mut Arguments::command()),
+        Command::Run(arguments) => run::run(&arguments, terminal),
+        Command::Status(status) => status::run(&status),
         Command::Demo { server } => {
             let served = match server {
                 DemoServer::Notes => demo::serve_notes(),

@@ -7,23 +7,23 @@ use mcpc_compiler::{Input, Overrides, Tier, compile};
 use mcpc_plan::{Plan, Source as SecretSource, Transport};
 use serde_json::{Value, json};
 
-use crate::args::{self, Format};
-use crate::report::{self, Report};
+use crate::input::Unread;
+use crate::report::Checked;
 use crate::terminal::{Terminal, print, say};
 use crate::variables::Environment;
-use crate::{Exit, check, export, input};
+use crate::{Exit, args, export, input};
 
 /// The version of the summary's JSON form.
 const SUMMARY_FORMAT: u32 = 1;
 
 pub(crate) fn run(arguments: &args::Plan, terminal: Terminal) -> Exit {
-    let environment = Environment::read(check::warn);
-    let plan = match compile_file(
-        &arguments.file,
-        &environment,
-        Overrides::default(),
-        terminal,
-    ) {
+    let environment = match Environment::read() {
+        Ok(environment) => environment,
+        Err(exit) => return exit,
+    };
+    let (checked, compiled) = compile_file(&arguments.file, &environment, Overrides::default());
+    say(&checked.for_people(terminal));
+    let plan = match compiled {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };
@@ -49,36 +49,31 @@ pub(crate) fn run(arguments: &args::Plan, terminal: Terminal) -> Exit {
     printed.map_or(Exit::Failed, |()| Exit::Clean)
 }
 
-/// Compiles one file with everything that the environment gives, and shows what is wrong with it.
+/// Compiles one file with everything that the environment gives. What was found comes with the
+/// plan as well: it may hold warnings.
 pub(crate) fn compile_file(
     file: &Path,
     environment: &Environment,
     overrides: Overrides,
-    terminal: Terminal,
-) -> Result<Plan, Exit> {
-    let source = input::read(file).map_err(|unread| {
-        let _unheard = report::show(&[Report::from(&unread)], Format::Human, terminal);
-        match unread {
-            input::Unread::NoText(_) => Exit::Failed,
-            input::Unread::BadText(_) => Exit::Findings,
+) -> (Checked, Result<Plan, Exit>) {
+    let source = match input::read(file) {
+        Ok(source) => source,
+        Err(unread) => {
+            let exit = match unread {
+                Unread::NoText(_) => Exit::Failed,
+                Unread::BadText(_) => Exit::Findings,
+            };
+            return (Checked::from(&unread), Err(exit));
         }
-    })?;
-    let outcome = compile(&Input {
+    };
+    let mut outcome = compile(&Input {
         source: &source,
         variables: environment,
         tier: Tier::Plan,
         overrides,
     });
-    let diagnostics = outcome.diagnostics;
-    let _unheard = report::show(
-        &[Report {
-            source,
-            diagnostics,
-        }],
-        Format::Human,
-        terminal,
-    );
-    outcome.plan.ok_or(Exit::Findings)
+    let plan = outcome.plan.take().ok_or(Exit::Findings);
+    (Checked::new(source, outcome), plan)
 }
 
 /// The summary for people.

@@ -1,56 +1,95 @@
-//! Turns findings into the format that was asked for, and sends them where that format belongs.
+//! Sends findings where their format belongs: for people to standard error, for programs to
+//! standard output.
 
-use mcpc_compiler::{Diagnostic, Severity, Source};
+use std::io;
 
-use crate::args::Format;
+use mcpc_compiler::{
+    Code, Diagnostic, Format, Outcome, Report, Severity, Source, Span, Tally, code_entry, render,
+    tally,
+};
+
+use crate::input::Unread;
 use crate::terminal::{Terminal, print, say};
 
 /// One text and what was found in it.
-pub(crate) struct Report {
-    pub(crate) source: Source,
-    pub(crate) diagnostics: Vec<Diagnostic>,
+pub(crate) struct Checked {
+    source: Source,
+    diagnostics: Vec<Diagnostic>,
+    secrets: Vec<Span>,
 }
 
-/// How many findings there are of each severity.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Count {
-    pub(crate) errors: usize,
-    pub(crate) warnings: usize,
-}
-
-impl Count {
-    pub(crate) fn of<'a>(diagnostics: impl IntoIterator<Item = &'a Diagnostic>) -> Self {
-        let mut count = Self::default();
-        for diagnostic in diagnostics {
-            match diagnostic.severity {
-                Severity::Error => count.errors += 1,
-                Severity::Warning => count.warnings += 1,
-            }
+impl Checked {
+    pub(crate) fn new(source: Source, outcome: Outcome) -> Self {
+        Self {
+            source,
+            diagnostics: outcome.diagnostics,
+            secrets: outcome.secrets,
         }
-        count
     }
 
-    /// `2 errors and 1 warning`; nothing if there is neither.
-    pub(crate) fn in_words(self) -> Option<String> {
-        let many = |count: usize, noun: &str| match count {
-            0 => None,
-            1 => Some(format!("1 {noun}")),
-            _ => Some(format!("{count} {noun}s")),
+    /// The name of the text.
+    pub(crate) fn name(&self) -> &str {
+        self.source.name()
+    }
+
+    /// How many findings there are.
+    pub(crate) fn tally(&self) -> Tally {
+        tally(&[self.report()])
+    }
+
+    /// The findings as text, for people.
+    pub(crate) fn for_people(&self, terminal: Terminal) -> String {
+        render(&[self.report()], Format::Human, terminal.paint())
+    }
+
+    /// The first error in one line, and its code.
+    pub(crate) fn reason(&self) -> (&'static str, String) {
+        let is_error = |found: &&Diagnostic| found.severity == Severity::Error;
+        let Some(error) = self.diagnostics.iter().find(is_error) else {
+            return ("MCPC0003", "there is no plan".to_owned());
         };
-        match (many(self.errors, "error"), many(self.warnings, "warning")) {
-            (Some(errors), Some(warnings)) => Some(format!("{errors} and {warnings}")),
-            (errors, warnings) => errors.or(warnings),
+        let place = self.source.place(error.primary.span.start);
+        let others = self.tally().errors.saturating_sub(1);
+        let mut line = format!(
+            "{}:{}:{}: {}",
+            self.source.name(),
+            place.line,
+            place.column,
+            error.message
+        );
+        if others > 0 {
+            line.push_str(&format!(" (and {others} more)"));
+        }
+        (code_text(error.code), line)
+    }
+
+    fn report(&self) -> Report<'_> {
+        Report {
+            source: &self.source,
+            diagnostics: &self.diagnostics,
+            secrets: &self.secrets,
         }
     }
 }
 
-/// Prints findings: for people on standard error, for programs on standard output.
+impl From<&Unread> for Checked {
+    fn from(unread: &Unread) -> Self {
+        let rejected = unread.rejected();
+        Self {
+            source: rejected.source.clone(),
+            diagnostics: vec![rejected.diagnostic.clone()],
+            secrets: Vec::new(),
+        }
+    }
+}
+
+/// Prints the findings of all texts.
 ///
 /// # Errors
 /// Whatever the system says about standard output.
-pub(crate) fn show(reports: &[Report], format: Format, terminal: Terminal) -> std::io::Result<()> {
-    let text: String = reports.iter().map(lines).collect();
-    let _ = terminal.paint();
+pub(crate) fn show(checked: &[Checked], format: Format, terminal: Terminal) -> io::Result<()> {
+    let reports: Vec<Report<'_>> = checked.iter().map(Checked::report).collect();
+    let text = render(&reports, format, terminal.paint());
     if format == Format::Human {
         say(&text);
         return Ok(());
@@ -58,21 +97,30 @@ pub(crate) fn show(reports: &[Report], format: Format, terminal: Terminal) -> st
     print(text.as_bytes())
 }
 
-fn lines(report: &Report) -> String {
-    let line = |diagnostic: &Diagnostic| {
-        let place = report.source.place(diagnostic.primary.span.start);
-        let severity = match diagnostic.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
-        format!(
-            "{}:{}:{}: {severity}[{}]: {}\n",
-            report.source.name(),
-            place.line,
-            place.column,
-            diagnostic.code,
-            diagnostic.message
-        )
+/// A line on how it went, for whoever reads standard error.
+pub(crate) fn summary(checked: &[Checked]) -> String {
+    let files = match checked {
+        [one] => one.name().to_owned(),
+        many => format!("{} files", many.len()),
     };
-    report.diagnostics.iter().map(line).collect()
+    let many = |count: usize, noun: &str| {
+        let ending = if count == 1 { "" } else { "s" };
+        format!("{count} {noun}{ending}")
+    };
+    let errors: usize = checked.iter().map(|checked| checked.tally().errors).sum();
+    let warnings: usize = checked.iter().map(|checked| checked.tally().warnings).sum();
+    if errors + warnings == 0 {
+        return format!("{files}: no findings\n");
+    }
+    format!(
+        "{files}: {}, {}\n",
+        many(errors, "error"),
+        many(warnings, "warning")
+    )
+}
+
+/// The code as a text that lives as long as the program: the one its page begins with.
+fn code_text(code: Code) -> &'static str {
+    let page = code_entry(code).map_or("", |entry| entry.page);
+    page.get(2..10).unwrap_or("MCPC")
 }

@@ -2,14 +2,9 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use crate::args::Color;
+use mcpc_compiler::Color as Paint;
 
-/// Whether talk is coloured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Paint {
-    Plain,
-    Coloured,
-}
+use crate::args::Color;
 
 /// What is known about the terminal.
 #[derive(Clone, Copy, Debug)]
@@ -22,9 +17,18 @@ impl Terminal {
         Self { color }
     }
 
-    /// Whether text on standard error is coloured.
+    /// Whether text on standard error is coloured, in the renderers' terms.
     pub(crate) fn paint(self) -> Paint {
-        let is_coloured = match self.color {
+        if self.is_coloured() {
+            Paint::On
+        } else {
+            Paint::Off
+        }
+    }
+
+    /// Whether text on standard error is coloured.
+    pub(crate) fn is_coloured(self) -> bool {
+        match self.color {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => {
@@ -32,11 +36,6 @@ impl Terminal {
                 let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
                 io::stderr().is_terminal() && !is_set("NO_COLOR") && !is_dumb
             }
-        };
-        if is_coloured {
-            Paint::Coloured
-        } else {
-            Paint::Plain
         }
     }
 }

@@ -1,0 +1,156 @@
+//! `mcpc status`: what a running gateway says about itself.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use mcpc_dataplane::{Phase, Status, UpstreamState};
+use mcpc_plan::Era;
+
+use crate::terminal::{print, say};
+use crate::{Exit, args, http};
+
+/// How long a gateway has to answer. Its admin listener has a thread of its own.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(crate) fn run(arguments: &args::Status) -> Exit {
+    let reply = match http::get(arguments.admin, "/status", PATIENCE) {
+        Ok(reply) if reply.status.is_success() => reply,
+        Ok(reply) => {
+            say(&format!(
+                "error: {} answers with {}; is it the admin address of a gateway?\n",
+                arguments.admin, reply.status
+            ));
+            return Exit::Failed;
+        }
+        Err(error) => {
+            say(&format!(
+                "error: no gateway answers on {}: {error}\n",
+                arguments.admin
+            ));
+            return Exit::Failed;
+        }
+    };
+    let Ok(status) = serde_json::from_slice::<Status>(&reply.body) else {
+        say(&format!(
+            "error: {} does not answer with the status of a gateway\n",
+            arguments.admin
+        ));
+        return Exit::Failed;
+    };
+    let text = if arguments.json {
+        // As the gateway said it: a newer one may say more than this build knows.
+        let mut text = reply.body.to_vec();
+        text.push(b'\n');
+        text
+    } else {
+        for_people(&status).into_bytes()
+    };
+    if print(&text).is_err() {
+        return Exit::Failed;
+    }
+    verdict(&status)
+}
+
+/// Whether all is as it was configured: serving, nothing refused, no upstream down.
+fn verdict(status: &Status) -> Exit {
+    let is_down = |state| matches!(state, UpstreamState::Failing | UpstreamState::Down);
+    let is_whole = status.phase == Phase::Serving
+        && status.live.is_some()
+        && status.refused.is_none()
+        && !status
+            .upstreams
+            .iter()
+            .any(|upstream| is_down(upstream.state));
+    if is_whole {
+        Exit::Clean
+    } else {
+        Exit::Findings
+    }
+}
+
+fn for_people(status: &Status) -> String {
+    let mut text = String::new();
+    let mut line = |args: std::fmt::Arguments<'_>| {
+        let _infallible = text.write_fmt(args);
+    };
+    line(format_args!(
+        "mcpc {}, process {}, {} on {} for {} s, {} connections\n",
+        status.version,
+        status.pid,
+        phase(status.phase),
+        status.address,
+        status.uptime_ms / 1000,
+        status.connections,
+    ));
+    match &status.live {
+        Some(live) => line(format_args!(
+            "live     {} since {} from {}\n",
+            live.digest.short(),
+            live.since,
+            live.source
+        )),
+        None => line(format_args!("live     no plan yet\n")),
+    }
+    if let Some(refused) = &status.refused {
+        let digest = refused
+            .digest
+            .as_ref()
+            .map_or("no plan", |digest| digest.short());
+        line(format_args!(
+            "refused  {digest} at {}: {} ({})\n",
+            refused.at, refused.reason, refused.code
+        ));
+    }
+    for endpoint in &status.endpoints {
+        line(format_args!(
+            "endpoint {}: {}\n",
+            endpoint.path,
+            endpoint.servers.join(", ")
+        ));
+    }
+    for upstream in &status.upstreams {
+        line(format_args!(
+            "upstream {}: {}",
+            upstream.name,
+            state(upstream.state)
+        ));
+        match upstream.era {
+            Some(Era::Modern) => line(format_args!(", modern")),
+            Some(Era::Legacy) => line(format_args!(", legacy")),
+            Some(Era::Auto) | None => {}
+        }
+        if let Some(pid) = upstream.pid {
+            line(format_args!(", process {pid}"));
+        }
+        if let Some(latency) = upstream.latency_ms {
+            line(format_args!(", last answer in {latency} ms"));
+        }
+        if upstream.restarts > 0 {
+            line(format_args!(", restarted {} times", upstream.restarts));
+        }
+        if let Some(error) = &upstream.last_error {
+            line(format_args!(", last failure {error}"));
+        }
+        line(format_args!("\n"));
+    }
+    text
+}
+
+fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Starting => "starting",
+        Phase::Serving => "serving",
+        Phase::Draining => "draining",
+    }
+}
+
+fn state(state: UpstreamState) -> &'static str {
+    match state {
+        UpstreamState::Idle => "idle",
+        UpstreamState::Starting => "starting",
+        UpstreamState::Ready => "ready",
+        UpstreamState::Failing => "failing",
+        UpstreamState::Down => "down",
+        UpstreamState::Draining => "draining",
+    }
+}
