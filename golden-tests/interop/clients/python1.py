@@ -96,6 +96,15 @@ class Driver:
 
         return await play.until_changed(change, self.heard.resources_changed)
 
+    async def updated(self, step):
+        async def change():
+            return wire(await self.session.call_tool(step["name"], step["arguments"]))
+
+        await self.session.subscribe_resource(step["uri"])
+        seen = await play.until_changed(change, self.heard.resource_updated)
+        await self.session.unsubscribe_resource(step["uri"])
+        return seen
+
     async def cancel(self, step):
         """This generation does not tell the server when a call is abandoned, so the notification is sent by hand."""
         moved = anyio.Event()
@@ -143,6 +152,7 @@ class Heard:
     def __init__(self):
         self.logs = []
         self.resources_changed = anyio.Event()
+        self.resource_updated = anyio.Event()
 
     async def on_log(self, params):
         self.logs.append(str(params.data))
@@ -150,6 +160,8 @@ class Heard:
     async def on_message(self, message):
         if isinstance(getattr(message, "root", None), types.ResourceListChangedNotification):
             self.resources_changed.set()
+        if isinstance(getattr(message, "root", None), types.ResourceUpdatedNotification):
+            self.resource_updated.set()
 
 
 async def main():

@@ -103,13 +103,28 @@ class Driver:
 
         if self.era == "legacy":
             return await play.until_changed(change, self.heard.resources_changed)
+        return await self.listening(change, resources_list_changed=True)
+
+    async def updated(self, step):
+        async def change():
+            return wire(await self.client.call_tool(step["name"], step["arguments"]))
+
+        if self.era == "legacy":
+            await self.client.subscribe_resource(step["uri"])
+            seen = await play.until_changed(change, self.heard.resource_updated)
+            await self.client.unsubscribe_resource(step["uri"])
+            return seen
+        return await self.listening(change, resource_subscriptions=[step["uri"]])
+
+    async def listening(self, change, **wanted):
+        """Makes a change while a listen stream is open, until the stream tells of it."""
         told = anyio.Event()
 
         async def listen(subscription):
             async for _event in subscription:
                 told.set()
 
-        async with self.client.listen(resources_list_changed=True) as subscription, anyio.create_task_group() as group:
+        async with self.client.listen(**wanted) as subscription, anyio.create_task_group() as group:
             group.start_soon(listen, subscription)
             seen = await play.until_changed(change, told)
             group.cancel_scope.cancel()
@@ -154,6 +169,7 @@ class Heard:
     def __init__(self):
         self.logs = []
         self.resources_changed = anyio.Event()
+        self.resource_updated = anyio.Event()
 
     async def on_log(self, params):
         self.logs.append(str(params.data))
@@ -161,6 +177,8 @@ class Heard:
     async def on_message(self, message):
         if isinstance(message, types.ResourceListChangedNotification):
             self.resources_changed.set()
+        if isinstance(message, types.ResourceUpdatedNotification):
+            self.resource_updated.set()
 
 
 async def main():

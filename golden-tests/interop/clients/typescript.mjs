@@ -30,6 +30,18 @@ async function transport(target) {
   return new StdioClientTransport({ ...target, stderr: "inherit" });
 }
 
+// Makes a change until the notification arrives; the stateless era has to open a stream for it first.
+async function listening(method, filter, step) {
+  const told = new Promise((resolve) => {
+    client.setNotificationHandler(method, () => resolve());
+  });
+  const change = async () => seenOfResult(await client.callTool({ name: step.name, arguments: step.arguments }));
+  const subscription = modern ? await client.listen(filter) : null;
+  const seen = await untilChanged(change, told);
+  await subscription?.close();
+  return seen;
+}
+
 const verbs = {
   async connect() {
     await client.connect(await transport(job.target));
@@ -72,13 +84,12 @@ const verbs = {
     return { ...seen, logs: [...logs] };
   },
   async changed(step) {
-    const told = new Promise((resolve) => {
-      client.setNotificationHandler("notifications/resources/list_changed", () => resolve());
-    });
-    const change = async () => seenOfResult(await client.callTool({ name: step.name, arguments: step.arguments }));
-    const subscription = modern ? await client.listen({ resourcesListChanged: true }) : null;
-    const seen = await untilChanged(change, told);
-    await subscription?.close();
+    return listening("notifications/resources/list_changed", { resourcesListChanged: true }, step);
+  },
+  async updated(step) {
+    if (!modern) await client.subscribeResource({ uri: step.uri });
+    const seen = await listening("notifications/resources/updated", { resourceSubscriptions: [step.uri] }, step);
+    if (!modern) await client.unsubscribeResource({ uri: step.uri });
     return seen;
   },
   async cancel(step) {

@@ -15,7 +15,7 @@ from pathlib import Path
 from runner import hook, plays, table
 from runner.cells import Cell, Result
 from runner.children import Children
-from runner.clients import FORGETFUL, SESSIONLESS_LOGS
+from runner.clients import FORGETFUL, NOT_IN_SESSIONS
 from runner.clients import clients as all_clients
 from runner.gateway import Gateway, build
 from runner.install import cache_folder, install
@@ -125,7 +125,7 @@ def direct_cells(servers, rows, clients):
                 if client.era == "modern" and not server.modern:
                     cell.reason = "directly, this server speaks no revision the client opens with"
                 if client.era == "legacy":
-                    cell.cannot |= SESSIONLESS_LOGS
+                    cell.cannot |= NOT_IN_SESSIONS
                 if client.one_shot and "command" in server.target:
                     cell.cannot |= FORGETFUL
                 yield cell

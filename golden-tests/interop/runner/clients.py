@@ -13,6 +13,7 @@ ONE_SHOT = {
     "cancel": "the command line does not cancel",
     "logs": "the command line does not show log messages",
     "changed": "the command line does not stay to be told of changes",
+    "updated": "the command line does not stay to be told of updates",
     "parallel": "the command line makes one call per process",
     "unlisted": "the command line refuses a tool that is not listed before it asks the server",
 }
@@ -37,7 +38,10 @@ class Client:
 
 JOB = object()
 FORGETFUL = {"memory": "directly, each of the command line's processes starts a new server, which has forgotten the last"}
-SESSIONLESS_LOGS = {"session logs": "directly, this server has no logging/setLevel in its sessions"}
+NOT_IN_SESSIONS = {
+    "session logs": "directly, this server has no logging/setLevel in its sessions",
+    "session subscriptions": "directly, this server has no resources/subscribe in its sessions",
+}
 
 
 def clients(tools):

@@ -11,7 +11,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent.parent / "plays"
 LISTS = ("list_tools", "list_prompts", "list_resources", "list_templates")
 SAMPLED = ("call", "prompt", "read", "complete")
-NAMED = ("call", "prompt", "progress", "cancel", "parallel", "logs", "changed")
+NAMED = ("call", "prompt", "progress", "cancel", "parallel", "logs", "changed", "updated")
 
 
 def steps_of(play):

@@ -50,6 +50,13 @@ async def grow(ctx: Context) -> str:
 
 
 @mcp.tool()
+async def restock(ctx: Context) -> str:
+    """Tells who subscribed to the opening hours that they changed."""
+    await ctx.notify_resource_updated("shop://hours")
+    return "restocked"
+
+
+@mcp.tool()
 async def cancelled_calls(label: str) -> str:
     """Tells how many calls of `slow` with this label were cancelled, waiting up to two seconds for the first."""
     with anyio.move_on_after(2):
