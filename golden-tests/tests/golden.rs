@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use mcpc_compiler::CODES;
+use mcpc_compiler::{CODES, Format};
 use mcpc_golden_tests::{
     Case, Compared, Compiled, Finding, Repository, assert_none, blessing, mutants, strays,
     wrong_examples, wrong_pages,
@@ -62,15 +62,33 @@ fn check_mutant(case: &Case, mutant: &str) -> Option<Finding> {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let bytes = mutant.as_bytes().to_vec();
         let compiled = Compiled::of("mcpc.yaml", bytes, values.as_ref());
-        let shown = compiled.rendered();
         let mut facts = compiled.broken_promises();
-        if compiled.diagnostics.is_empty() != shown.is_empty() {
-            facts.push("what people see is not what was found".to_owned());
-        }
+        facts.extend(check_rendering(&compiled));
         facts.join("; ")
     }));
     let fact = outcome.unwrap_or_else(|_| "panics".to_owned());
     (!fact.is_empty()).then(|| Finding::new(&case.name, format!("{fact}\n{mutant}")))
+}
+
+/// Each mutant in one of the formats, so that all formats meet mutants of all kinds.
+fn check_rendering(compiled: &Compiled) -> Option<String> {
+    let formats = [
+        Format::Human,
+        Format::Concise,
+        Format::Github,
+        Format::Json,
+        Format::Sarif,
+    ];
+    let turn = compiled.source.text().len() % formats.len();
+    let format = formats.get(turn).copied().unwrap_or(Format::Human);
+    let shown = compiled.rendered_as(format);
+    let is_whole = match format {
+        Format::Json | Format::Sarif => serde_json::from_str::<serde_json::Value>(&shown).is_ok(),
+        Format::Human | Format::Concise | Format::Github => {
+            compiled.diagnostics.is_empty() == shown.is_empty()
+        }
+    };
+    (!is_whole).then(|| format!("{format:?} does not show what was found"))
 }
 
 #[test]
