@@ -5,12 +5,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use mcpc_compiler::{CODES, Format};
 use mcpc_golden_tests::{
-    Case, Compared, Compiled, Finding, Repository, assert_none, blessing, mutants, strays,
-    wrong_examples, wrong_pages,
+    Case, Compared, Compiled, Finding, Hostile, Repository, assert_none, blessing, hostile_texts,
+    mutants, strays, wrong_examples, wrong_pages,
 };
 
 /// Enough to reach every branch of the passes, few enough for a debug build to finish in seconds.
-const MUTANTS_MAX: usize = 6000;
+const MUTANTS_MAX: usize = 4000;
+
+const FORMATS: [Format; 5] = [
+    Format::Human,
+    Format::Concise,
+    Format::Github,
+    Format::Json,
+    Format::Sarif,
+];
+
+/// What a terminal or a log can bear, whatever was fed to the compiler.
+const RENDERED_BYTES_MAX: usize = 256 << 10;
 
 #[test]
 fn every_case_gives_what_is_written_beside_it() {
@@ -57,6 +68,31 @@ fn mutants_of_valid_cases_never_panic_and_findings_point_inside() {
     assert_none(&findings);
 }
 
+#[test]
+fn hostile_texts_get_an_error_in_bounded_output() {
+    let findings: Vec<Finding> = hostile_texts().iter().filter_map(check_hostile).collect();
+    assert_none(&findings);
+}
+
+fn check_hostile(hostile: &Hostile) -> Option<Finding> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let compiled = Compiled::of("mcpc.yaml", hostile.bytes.clone(), None);
+        let mut facts = compiled.broken_promises();
+        if !compiled.has_errors() {
+            facts.push("is taken for a configuration".to_owned());
+        }
+        for format in FORMATS {
+            let bytes = compiled.rendered_as(format).len();
+            if bytes > RENDERED_BYTES_MAX {
+                facts.push(format!("takes {bytes} bytes as {format:?}"));
+            }
+        }
+        facts.join("; ")
+    }));
+    let fact = outcome.unwrap_or_else(|_| "panics".to_owned());
+    (!fact.is_empty()).then(|| Finding::new(hostile.name, fact))
+}
+
 fn check_mutant(case: &Case, mutant: &str) -> Option<Finding> {
     let values = case.values();
     let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -72,15 +108,8 @@ fn check_mutant(case: &Case, mutant: &str) -> Option<Finding> {
 
 /// Each mutant in one of the formats, so that all formats meet mutants of all kinds.
 fn check_rendering(compiled: &Compiled) -> Option<String> {
-    let formats = [
-        Format::Human,
-        Format::Concise,
-        Format::Github,
-        Format::Json,
-        Format::Sarif,
-    ];
-    let turn = compiled.source.text().len() % formats.len();
-    let format = formats.get(turn).copied().unwrap_or(Format::Human);
+    let turn = compiled.source.text().len() % FORMATS.len();
+    let format = FORMATS.get(turn).copied().unwrap_or(Format::Human);
     let shown = compiled.rendered_as(format);
     let is_whole = match format {
         Format::Json | Format::Sarif => serde_json::from_str::<serde_json::Value>(&shown).is_ok(),
