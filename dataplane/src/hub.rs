@@ -3,10 +3,11 @@
 //! A counter for each kind of list, watched: changes that come faster than a client reads them
 //! become one notification by construction, and a slow client costs nobody anything.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tokio::sync::watch;
 
+use crate::snapshot::Served;
 use crate::upstream::{Changes, Upstream};
 
 /// The counters of one endpoint path. It lives across swaps, so listening clients stay connected.
@@ -36,12 +37,14 @@ impl Hub {
         });
     }
 
-    /// Relays the changes of one upstream until the upstream is gone or the future is dropped.
-    pub(crate) async fn relay(self: Arc<Self>, upstream: Arc<Upstream>) {
+    /// Relays the changes of one upstream until the endpoint has left the plan or the upstream is gone.
+    pub(crate) async fn relay(self: Arc<Self>, upstream: Arc<Upstream>, served: Weak<Served>) {
         let mut source = upstream.changes();
         drop(upstream);
         let mut last = *source.borrow_and_update();
-        while source.changed().await.is_ok() {
+        // The endpoint is looked at when something changes: a relay that outlives its plan by a
+        // change is harmless, and costs no second thing to wait for.
+        while source.changed().await.is_ok() && served.strong_count() > 0 {
             let now = *source.borrow_and_update();
             self.changes.send_modify(|changes| {
                 changes.tools += u64::from(now.tools != last.tools);

@@ -26,12 +26,14 @@ mod legacy;
 mod level;
 mod list;
 mod listen;
+mod listener;
 mod message;
 mod modern;
 mod origin;
 mod params;
 mod pipeline;
 mod policy;
+mod prepare;
 mod profile;
 mod reach;
 mod reply;
@@ -42,8 +44,10 @@ mod serve;
 mod session;
 mod snapshot;
 mod status;
+mod survey;
 mod timestamp;
 mod upstream;
+mod workers;
 
 pub use gateway::{Gateway, Options, Refusal, Swapped};
 pub use reach::{

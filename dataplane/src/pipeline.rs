@@ -5,7 +5,8 @@
 //! sees two. Comes from `listener`, goes to `respond`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -35,8 +36,26 @@ pub(crate) struct Plane {
     pub(crate) sessions: Arc<Sessions>,
     /// Open notification streams.
     pub(crate) streams: Streams,
+    /// Open client connections.
+    pub(crate) connections: AtomicU32,
     /// Numbers requests for logs; the upper half differs from start to start.
     pub(crate) correlation: AtomicU64,
+}
+
+impl Plane {
+    /// Serves a snapshot.
+    pub(crate) fn new(snapshot: Arc<Snapshot>, sessions: Arc<Sessions>) -> Self {
+        let started = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            live: ArcSwap::new(snapshot),
+            sessions,
+            streams: Streams::new(),
+            connections: AtomicU32::new(0),
+            correlation: AtomicU64::new(started.as_secs() << 32),
+        }
+    }
 }
 
 /// What is known of a request when it fails.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use mcpc_plan::{Access, Digest, Endpoint, Limits, Listener, MemberId, Timeouts};
+use mcpc_plan::{Access, AdminListener, Digest, Endpoint, Limits, Listener, MemberId, Timeouts};
 
 use crate::directory::Directory;
 use crate::hub::Hub;
@@ -16,9 +16,12 @@ use crate::upstream::Upstream;
 pub(crate) struct Snapshot {
     pub(crate) digest: Digest,
     pub(crate) listener: Listener,
+    pub(crate) admin: AdminListener,
     pub(crate) limits: Limits,
     /// Sorted by path, as in the plan.
     pub(crate) endpoints: Box<[Arc<Served>]>,
+    /// By name, as in the plan; two names may share one upstream.
+    pub(crate) upstreams: Box<[(Box<str>, Arc<Upstream>)]>,
 }
 
 /// One endpoint of a plan, ready to serve.

@@ -344,7 +344,7 @@ impl Upstream {
 
     /// The era that the upstream was found to speak; nothing while it is not reached.
     pub(crate) fn era(&self) -> Option<Era> {
-        self.state().era
+        self.presence.era()
     }
 
     /// What operators see.

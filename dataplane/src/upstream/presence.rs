@@ -11,6 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::Session;
+use crate::call::Era;
 use crate::failure::Failure;
 
 /// How long a call waits for a restart that is already scheduled. Longer pauses fail at once.
@@ -98,6 +99,11 @@ impl Presence {
                 Err(_) => return Err(Failure::ConnectTimeout),
             }
         }
+    }
+
+    /// The era of the live session: one load.
+    pub(super) fn era(&self) -> Option<Era> {
+        self.live.load().as_ref().map(|session| session.profile.era)
     }
 
     /// Tells workers and waiters what happens now.

@@ -1,0 +1,192 @@
+//! Makes a plan ready to serve, beside the live one: everything that can fail, and nothing visible.
+//!
+//! Owns the first of the three steps of a swap. Secrets are resolved before anything is started, so
+//! a plan that cannot be used starts no process. What has the same content key as before is kept.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use mcpc_plan::{ContentKey, Plan, Source};
+
+use crate::Reach;
+use crate::directory::Directory;
+use crate::gateway::Refusal;
+use crate::hub::Hub;
+use crate::keeper::Keeper;
+use crate::snapshot::{Served, ServedMember, Snapshot};
+use crate::upstream::{Resolved, Unusable, Upstream};
+
+/// What is alive behind the live plan and may outlive it.
+#[derive(Default)]
+pub(crate) struct Standing {
+    upstreams: HashMap<ContentKey, Arc<Upstream>>,
+    hubs: HashMap<Box<str>, Arc<Hub>>,
+}
+
+/// A plan that is ready to become live.
+pub(crate) struct Prepared {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) standing: Standing,
+    /// Upstreams that the plan keeps.
+    pub(crate) kept: usize,
+    /// Upstreams that are new with it.
+    pub(crate) started: usize,
+}
+
+impl Standing {
+    /// Prepares a plan. On failure nothing has changed.
+    pub(crate) fn prepare(
+        &self,
+        plan: Plan,
+        keeper: &Keeper,
+        reach: &Arc<dyn Reach>,
+    ) -> Result<Prepared, Refusal> {
+        let mut standing = Self::default();
+        let mut resolved = Vec::new();
+        for upstream in &plan.upstreams {
+            if let Some(alive) = self.upstreams.get(&upstream.key) {
+                standing
+                    .upstreams
+                    .insert(upstream.key.clone(), Arc::clone(alive));
+            } else {
+                let secrets = Resolved::of(upstream, reach.as_ref());
+                resolved.push((
+                    upstream,
+                    secrets.map_err(|why| refusal(&upstream.name, &why))?,
+                ));
+            }
+        }
+        let kept = standing.upstreams.len();
+        for (upstream, secrets) in resolved {
+            // Two servers with the same definition share one upstream.
+            if standing.upstreams.contains_key(&upstream.key) {
+                continue;
+            }
+            match Upstream::start(upstream, secrets, keeper, reach, &plan.limits) {
+                Ok(alive) => standing.upstreams.insert(upstream.key.clone(), alive),
+                Err(why) => {
+                    self.retreat(standing, keeper, plan.limits.grace_ms);
+                    return Err(refusal(&upstream.name, &why));
+                }
+            };
+        }
+        let started = standing.upstreams.len() - kept;
+        for endpoint in &plan.endpoints {
+            let hub = self
+                .hubs
+                .get(&endpoint.path)
+                .cloned()
+                .unwrap_or_else(|| Arc::new(Hub::new()));
+            standing.hubs.insert(endpoint.path.clone(), hub);
+        }
+        let snapshot = Arc::new(standing.snapshot(plan));
+        Ok(Prepared {
+            snapshot,
+            standing,
+            kept,
+            started,
+        })
+    }
+
+    /// Stops what was started for a plan that is not to be.
+    fn retreat(&self, begun: Self, keeper: &Keeper, grace_ms: u64) {
+        for (key, upstream) in begun.upstreams {
+            if !self.upstreams.contains_key(&key) {
+                keeper.spawn(async move {
+                    upstream
+                        .stop(std::time::Duration::from_millis(grace_ms))
+                        .await
+                });
+            }
+        }
+    }
+
+    /// The upstreams that another standing has not.
+    pub(crate) fn without(&self, next: &Self) -> Vec<Arc<Upstream>> {
+        let gone = self
+            .upstreams
+            .iter()
+            .filter(|(key, _)| !next.upstreams.contains_key(*key));
+        gone.map(|(_, upstream)| Arc::clone(upstream)).collect()
+    }
+
+    /// All upstreams.
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.upstreams.values()
+    }
+
+    fn snapshot(&self, plan: Plan) -> Snapshot {
+        let endpoints = plan.endpoints.iter().map(|endpoint| {
+            let members = endpoint
+                .members
+                .iter()
+                .filter_map(|member| self.member(&plan, member));
+            Arc::new(Served {
+                digest: plan.digest.clone(),
+                limits: plan.limits.clone(),
+                access: plan.access,
+                members: members.collect(),
+                hub: self
+                    .hubs
+                    .get(&endpoint.path)
+                    .cloned()
+                    .unwrap_or_else(|| Arc::new(Hub::new())),
+                directory: Directory::new(),
+                endpoint: endpoint.clone(),
+            })
+        });
+        let upstreams = plan.upstreams.iter().filter_map(|upstream| {
+            Some((
+                upstream.name.clone(),
+                Arc::clone(self.upstreams.get(&upstream.key)?),
+            ))
+        });
+        Snapshot {
+            endpoints: endpoints.collect(),
+            upstreams: upstreams.collect(),
+            digest: plan.digest,
+            listener: plan.listener,
+            admin: plan.admin,
+            limits: plan.limits,
+        }
+    }
+
+    /// Nothing is left out: a verified plan names existing upstreams, and all of them were started.
+    fn member(&self, plan: &Plan, member: &mcpc_plan::Member) -> Option<ServedMember> {
+        let upstream = plan.upstream(member.upstream)?;
+        let place = plan
+            .place(&format!("servers.{}", upstream.name))
+            .unwrap_or_default();
+        Some(ServedMember {
+            name: upstream.name.clone(),
+            place: place.into(),
+            plan: member.clone(),
+            timeouts: upstream.timeouts.clone(),
+            upstream: Arc::clone(self.upstreams.get(&upstream.key)?),
+        })
+    }
+}
+
+fn refusal(server: &str, why: &Unusable) -> Refusal {
+    match why {
+        Unusable::Missing { field, missing } => {
+            let source = match &missing.source {
+                Source::Variable(name) => format!("the variable `{name}` is not set"),
+                Source::File(path) => format!("the file `{path}` cannot be read"),
+            };
+            let message = missing
+                .message
+                .as_deref()
+                .map(|text| format!(": {text}"))
+                .unwrap_or_default();
+            Refusal::new(
+                "MCPC9601",
+                format!("server `{server}` needs a secret for `{field}`, but {source}{message}"),
+            )
+        }
+        Unusable::BadValue { field } => Refusal::new(
+            "MCPC9602",
+            format!("the value of `{field}` of server `{server}` cannot be used where it stands"),
+        ),
+    }
+}

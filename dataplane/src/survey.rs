@@ -1,0 +1,132 @@
+//! Gathers what operators see: the live plan, the refused one, and the state of every upstream.
+//!
+//! Owns the moment's picture, made anew for each question from what the parts know of themselves.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Instant, SystemTime};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+use crate::call::Era;
+use crate::pipeline::Plane;
+use crate::reply::LocalReply;
+use crate::snapshot::Snapshot;
+use crate::status::{EndpointStatus, Live, Phase, Refused, Status, UpstreamStatus};
+use crate::timestamp::Timestamp;
+use crate::upstream::Upstream;
+
+/// What the gateway knows of its own life.
+pub(crate) struct Scene {
+    started: Instant,
+    phase: AtomicU8,
+    source: String,
+    address: SocketAddr,
+    live: ArcSwap<Live>,
+    refused: ArcSwapOption<Refused>,
+}
+
+impl Scene {
+    /// A gateway that starts with a plan.
+    pub(crate) fn new(source: String, address: SocketAddr, snapshot: &Snapshot) -> Self {
+        let live = live(&source, snapshot);
+        Self {
+            started: Instant::now(),
+            phase: AtomicU8::new(0),
+            source,
+            address,
+            live: ArcSwap::from_pointee(live),
+            refused: ArcSwapOption::empty(),
+        }
+    }
+
+    /// The listeners accept.
+    pub(crate) fn serving(&self) {
+        self.phase.store(1, Ordering::Release);
+    }
+
+    /// The gateway stops.
+    pub(crate) fn draining(&self) {
+        self.phase.store(2, Ordering::Release);
+    }
+
+    /// Another plan is live; what was refused before is history.
+    pub(crate) fn committed(&self, snapshot: &Snapshot) {
+        self.live.store(Arc::new(live(&self.source, snapshot)));
+        self.refused.store(None);
+    }
+
+    /// A plan was refused.
+    pub(crate) fn refused(&self, refused: Refused) {
+        self.refused.store(Some(Arc::new(refused)));
+    }
+
+    /// The same plan came again, so nothing is refused any more.
+    pub(crate) fn settled(&self) {
+        self.refused.store(None);
+    }
+
+    /// The picture of this moment.
+    pub(crate) fn status(&self, plane: &Plane) -> Status {
+        let snapshot = plane.live.load();
+        let endpoints = snapshot.endpoints.iter().map(|served| EndpointStatus {
+            path: served.endpoint.path.as_ref().into(),
+            servers: served
+                .members
+                .iter()
+                .map(|member| member.name.as_ref().into())
+                .collect(),
+        });
+        Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            phase: match self.phase.load(Ordering::Acquire) {
+                0 => Phase::Starting,
+                1 => Phase::Serving,
+                _ => Phase::Draining,
+            },
+            address: self.address,
+            connections: plane.connections.load(Ordering::Relaxed),
+            live: Some(Live::clone(&self.live.load())),
+            refused: self.refused.load().as_deref().cloned(),
+            endpoints: endpoints.collect(),
+            upstreams: snapshot
+                .upstreams
+                .iter()
+                .map(|(name, upstream)| upstream_status(name, upstream))
+                .collect(),
+        }
+    }
+}
+
+fn live(source: &str, snapshot: &Snapshot) -> Live {
+    Live {
+        digest: snapshot.digest.clone(),
+        since: Timestamp::from(SystemTime::now()),
+        source: source.to_owned(),
+    }
+}
+
+fn upstream_status(name: &str, upstream: &Upstream) -> UpstreamStatus {
+    let state = upstream.state();
+    UpstreamStatus {
+        name: name.to_owned(),
+        state: state.condition,
+        since: Timestamp::from(state.since),
+        era: state.era.map(|era| match era {
+            Era::Modern => mcpc_plan::Era::Modern,
+            Era::Legacy => mcpc_plan::Era::Legacy,
+        }),
+        latency_ms: state
+            .latency
+            .map(|latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)),
+        in_flight: u32::try_from(state.in_flight).unwrap_or(u32::MAX),
+        restarts: u32::try_from(state.restarts).unwrap_or(u32::MAX),
+        pid: state.pid.and_then(|pid| u32::try_from(pid).ok()),
+        last_error: state
+            .last_failure
+            .map(|failure| LocalReply::Upstream(failure).row().code.to_owned()),
+    }
+}

@@ -1,0 +1,125 @@
+//! The worker threads: one per core, each with a runtime, a listener and connections of its own.
+//!
+//! Owns the threads and their end. What happens on a connection is `listener`'s and `pipeline`'s.
+//! Threads share the plan and counters, never a connection (`docs/decisions`, speed).
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::Builder;
+use tokio::sync::watch;
+
+use crate::gateway::Refusal;
+use crate::pipeline::Plane;
+
+/// How many connections may wait to be accepted on each listener.
+const BACKLOG: u32 = 1024;
+
+/// Running worker threads.
+pub(crate) struct Workers {
+    address: SocketAddr,
+    stop: watch::Sender<Option<Duration>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Starts the threads; each binds the address for itself. The first one settles the port.
+    ///
+    /// # Errors
+    /// The address cannot be bound, or the system gives no thread.
+    pub(crate) fn start(
+        address: SocketAddr,
+        count: usize,
+        plane: &Arc<Plane>,
+    ) -> Result<Self, Refusal> {
+        let (stop, _) = watch::channel(None);
+        let mut workers = Self {
+            address,
+            stop,
+            threads: Vec::new(),
+        };
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let count = if count == 0 { cores } else { count };
+        for number in 0..count {
+            match workers.start_one(number, plane) {
+                Ok(bound) => workers.address = bound,
+                Err(refusal) => {
+                    workers.stop(Duration::ZERO);
+                    return Err(refusal);
+                }
+            }
+        }
+        Ok(workers)
+    }
+
+    /// Where clients connect.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn start_one(&mut self, number: usize, plane: &Arc<Plane>) -> Result<SocketAddr, Refusal> {
+        let (bound, binding) = mpsc::sync_channel(1);
+        let (address, plane, stop) = (self.address, Arc::clone(plane), self.stop.subscribe());
+        let thread = std::thread::Builder::new()
+            .name(format!("mcpc-worker-{number}"))
+            .spawn(move || {
+                let runtime = match Builder::new_current_thread().enable_all().build() {
+                    Ok(runtime) => runtime,
+                    Err(error) => return drop(bound.send(Err(error))),
+                };
+                runtime.block_on(async move {
+                    match bind(address).and_then(|listener| Ok((listener.local_addr()?, listener)))
+                    {
+                        Ok((address, listener)) => {
+                            drop(bound.send(Ok(address)));
+                            crate::listener::run(listener, plane, stop).await;
+                        }
+                        Err(error) => drop(bound.send(Err(error))),
+                    }
+                });
+            })
+            .map_err(|error| Refusal::system("start a thread", &error))?;
+        self.threads.push(thread);
+        match binding.recv() {
+            Ok(Ok(address)) => Ok(address),
+            Ok(Err(error)) => Err(Refusal::new(
+                "MCPC9603",
+                format!("cannot listen on {address}: {}", error.kind()),
+            )),
+            Err(_) => Err(Refusal::new("MCPC9605", "a thread ended while it started")),
+        }
+    }
+
+    /// Stops accepting, lets connections finish within the grace, and ends the threads.
+    pub(crate) fn stop(&mut self, grace: Duration) {
+        self.stop.send_replace(Some(grace));
+        for thread in self.threads.drain(..) {
+            // A worker that panicked has ended, which is what is asked of it here.
+            let _ended = thread.join();
+        }
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.stop(Duration::ZERO);
+    }
+}
+
+/// A listener that shares its port with those of the other threads.
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
