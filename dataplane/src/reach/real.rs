@@ -184,7 +184,7 @@ fn process(mut child: Child) -> io::Result<Process> {
         id,
         is_reaped: Arc::new(AtomicBool::new(false)),
     };
-    let group = signals.clone();
+    let end = GroupEnd(signals.clone());
     Ok(Process {
         id,
         stdin: Box::new(stdin),
@@ -192,10 +192,7 @@ fn process(mut child: Child) -> io::Result<Process> {
         stderr: Box::new(stderr),
         ended: Box::pin(async move {
             let status = child.wait().await;
-            // What the process left behind in its group ends with it. From here on the number may
-            // belong to somebody else.
-            group.kill();
-            group.is_reaped.store(true, Ordering::Release);
+            drop(end);
             status.map(ended)
         }),
         signals: Box::new(signals),
@@ -208,6 +205,17 @@ fn ended(status: ExitStatus) -> Ended {
         return Ended::Signal(signal);
     }
     Ended::Code(status.code().unwrap_or(-1))
+}
+
+/// Ends what a process left behind in its group, when the process has ended or nobody watches it
+/// any more. After that the number may belong to somebody else.
+struct GroupEnd(GroupSignals);
+
+impl Drop for GroupEnd {
+    fn drop(&mut self) {
+        self.0.kill();
+        self.0.is_reaped.store(true, Ordering::Release);
+    }
 }
 
 /// Signals to the group that a child leads.

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use mcpc_plan::{ContentKey, Era as PlanEra, HttpTransport, Limits, Scheme, Timeouts, Transport};
 use serde_json::Value;
-use tokio::io::duplex;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, duplex};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -25,7 +25,7 @@ use super::{Resolved, Upstream};
 use crate::call::{Call, Era, Leave};
 use crate::keeper::Keeper;
 use crate::params::Params;
-use crate::reach::{Dialed, Launch, Process, Reach, ReachFuture, Target};
+use crate::reach::{Dialed, Ended, Launch, Process, Reach, ReachFuture, Signals, Target};
 use crate::{Secret, policy};
 
 /// A request as the server saw it.
@@ -314,4 +314,149 @@ pub(super) fn tool_call(era: Era, leave: Leave, params: &'static str) -> Call {
 
 pub(super) fn permit() -> policy::Permit {
     policy::permit(mcpc_plan::Access::Open)
+}
+
+/// A program's reply to one message: lines for its output, and whether it ends then.
+pub(super) struct Act {
+    pub(super) lines: Vec<String>,
+    pub(super) dies: bool,
+}
+
+impl Act {
+    pub(super) fn say(line: impl Into<String>) -> Self {
+        Self {
+            lines: vec![line.into()],
+            dies: false,
+        }
+    }
+
+    pub(super) fn silent() -> Self {
+        Self {
+            lines: Vec::new(),
+            dies: false,
+        }
+    }
+
+    pub(super) fn die() -> Self {
+        Self {
+            lines: Vec::new(),
+            dies: true,
+        }
+    }
+}
+
+type Program = dyn Fn(u32, &Value) -> Act + Send + Sync;
+
+/// Programs behind pipes. A script is told which process it is, counting from 1.
+pub(super) struct Programs {
+    script: Arc<Program>,
+    launched: AtomicU32,
+    seen: mpsc::UnboundedSender<(u32, Value)>,
+}
+
+impl Programs {
+    pub(super) fn new(
+        script: impl Fn(u32, &Value) -> Act + Send + Sync + 'static,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<(u32, Value)>) {
+        let (seen, record) = mpsc::unbounded_channel();
+        let programs = Arc::new(Self {
+            script: Arc::new(script),
+            launched: AtomicU32::new(0),
+            seen,
+        });
+        (programs, record)
+    }
+
+    pub(super) fn launched(&self) -> u32 {
+        self.launched.load(Ordering::SeqCst)
+    }
+}
+
+impl Reach for Programs {
+    fn connect(&self, _target: &Target) -> ReachFuture<Box<dyn Dialed>> {
+        Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
+    }
+
+    fn launch(&self, _launch: &Launch<'_>) -> io::Result<Process> {
+        let number = self.launched.fetch_add(1, Ordering::SeqCst) + 1;
+        let (stdin, input) = duplex(64 * 1024);
+        let (mut output, stdout) = duplex(64 * 1024);
+        let (stderr, _talk) = duplex(64);
+        let (script, seen) = (Arc::clone(&self.script), self.seen.clone());
+        let signalled = Arc::new(tokio::sync::Notify::new());
+        let signals = FakeSignals(Arc::clone(&signalled));
+        let running = async move {
+            let mut lines = tokio::io::BufReader::new(input).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let message = serde_json::from_str(&line).unwrap_or(Value::Null);
+                let act = script(number, &message);
+                let _told = seen.send((number, message));
+                for line in act.lines {
+                    let _heard = output.write_all(format!("{line}\n").as_bytes()).await;
+                }
+                if act.dies {
+                    return;
+                }
+            }
+        };
+        let running = tokio::spawn(running);
+        let ended = async move {
+            let abort = running.abort_handle();
+            tokio::select! {
+                _done = running => Ok(Ended::Code(0)),
+                () = signalled.notified() => {
+                    abort.abort();
+                    Ok(Ended::Signal(15))
+                }
+            }
+        };
+        Ok(Process {
+            id: number,
+            stdin: Box::new(stdin),
+            stdout: Box::new(stdout),
+            stderr: Box::new(stderr),
+            ended: Box::pin(ended),
+            signals: Box::new(signals),
+        })
+    }
+
+    fn variable(&self, _name: &str) -> Option<Secret> {
+        None
+    }
+
+    fn file(&self, _path: &str) -> io::Result<Secret> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
+struct FakeSignals(Arc<tokio::sync::Notify>);
+
+impl Signals for FakeSignals {
+    fn terminate(&self) {
+        self.0.notify_one();
+    }
+
+    fn kill(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// A definition of a child process.
+pub(super) fn stdio(command: &str, args: &[&str], when: mcpc_plan::StartWhen) -> Transport {
+    Transport::Stdio(mcpc_plan::StdioTransport {
+        command: command.into(),
+        args: args.iter().map(|arg| (*arg).into()).collect(),
+        env: Box::new([]),
+        cwd: None,
+        start: mcpc_plan::Start {
+            timeout_ms: 10_000,
+            when,
+        },
+        restart: mcpc_plan::Restart {
+            at_most: 3,
+            within_ms: 60_000,
+            backoff_from_ms: 100,
+            backoff_to_ms: 1_000,
+        },
+    })
 }

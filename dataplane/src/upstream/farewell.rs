@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::{Line, Session, Upstream};
 use crate::call::{Era, Leave};
 use crate::failure::Failure;
+use crate::message::write_response_head;
 
 /// How long the telling may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -55,6 +56,7 @@ impl Farewell {
     pub(super) fn is_by_closing(&self) -> bool {
         match self.session.line {
             Line::Http(_) => self.session.profile.era == Era::Modern,
+            Line::Stdio(_) => false,
         }
     }
 
@@ -110,20 +112,29 @@ impl Session {
             Line::Http(http) => {
                 let _status = http.tell(message, Instant::now() + PATIENCE).await;
             }
+            Line::Stdio(link) => {
+                let deadline = Instant::now() + PATIENCE;
+                let _written = link.write(message.to_vec(), deadline).await;
+            }
         }
     }
 
-    /// Answers a request of the upstream. `ping` is answered here; nothing else can be carried to a
-    /// client, and the gateway declared no capability that would allow it.
+    /// Answers a request of the upstream.
     pub(super) async fn answer(&self, id: &[u8], method: &[u8]) {
-        let mut message = Vec::new();
-        if method == b"ping" {
-            crate::message::write_response_head(&mut message, Some(id), "result");
-            message.extend_from_slice(b"{}}");
-        } else {
-            crate::message::write_response_head(&mut message, Some(id), "error");
-            message.extend_from_slice(b"{\"code\":-32601,\"message\":\"method not found\"}}");
-        }
-        self.tell(message.into()).await;
+        self.tell(answer_to(id, method).into()).await;
     }
+}
+
+/// The answer to a request of an upstream. `ping` is answered here; nothing else can be carried to
+/// a client, and the gateway declared no capability that would allow it.
+pub(super) fn answer_to(id: &[u8], method: &[u8]) -> Vec<u8> {
+    let mut message = Vec::new();
+    if method == b"ping" {
+        write_response_head(&mut message, Some(id), "result");
+        message.extend_from_slice(b"{}}");
+    } else {
+        write_response_head(&mut message, Some(id), "error");
+        message.extend_from_slice(b"{\"code\":-32601,\"message\":\"method not found\"}}");
+    }
+    message
 }

@@ -73,22 +73,20 @@ pub(super) fn modern_meta() -> String {
 }
 
 /// The modern question: what are you?
-pub(super) fn discover_message() -> Bytes {
+pub(super) fn discover_message() -> String {
     format!(
         "{{\"jsonrpc\":\"2.0\",\"id\":{HANDSHAKE_ID},\"method\":\"server/discover\",\"params\":{{\"_meta\":{}}}}}",
         modern_meta()
     )
-    .into()
 }
 
 /// The legacy handshake. No client capability is declared, so that no request can come back that
 /// the gateway could not carry to a client.
-pub(super) fn initialize_message() -> Bytes {
+pub(super) fn initialize_message() -> String {
     format!(
         "{{\"jsonrpc\":\"2.0\",\"id\":{HANDSHAKE_ID},\"method\":\"initialize\",\"params\":{{\"protocolVersion\":\"{LEGACY_REVISION}\",\"capabilities\":{{}},\"clientInfo\":{}}}}}",
         client_info()
     )
-    .into()
 }
 
 pub(super) const INITIALIZED: &[u8] =
@@ -175,7 +173,7 @@ impl HttpHandshake<'_> {
         let mut headers = self.site.base().clone();
         headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(MODERN_REVISION));
         headers.insert(METHOD, HeaderValue::from_static("server/discover"));
-        let asked = self.ask(headers, discover_message()).await?;
+        let asked = self.ask(headers, discover_message().into()).await?;
         match asked.reply {
             Ok(reply) => Ok(judge(
                 &reply,
@@ -195,7 +193,7 @@ impl HttpHandshake<'_> {
 
     async fn initialize(&self) -> Result<(HttpSession, Profile), Failure> {
         let asked = self
-            .ask(self.site.base().clone(), initialize_message())
+            .ask(self.site.base().clone(), initialize_message().into())
             .await?;
         let result = match asked.reply? {
             Reply::Result(result) => result,

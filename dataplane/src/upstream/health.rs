@@ -146,7 +146,7 @@ impl State {
             Stage::Ready(_) => (UpstreamState::Ready, last_failure),
             Stage::Resting { failure, .. } => (UpstreamState::Failing, Some(failure)),
             Stage::Degraded { .. } => (UpstreamState::Down, last_failure),
-            Stage::Stopped => (UpstreamState::Draining, last_failure),
+            Stage::Stopping | Stage::Stopped => (UpstreamState::Draining, last_failure),
         };
         let micros = health.latency_micros.load(Ordering::Relaxed);
         let pid = health.pid.load(Ordering::Relaxed);
@@ -165,6 +165,7 @@ impl State {
             in_flight: health.in_flight.load(Ordering::Relaxed),
             connections_opened: match &upstream.carrier {
                 Carrier::Http(site) => site.opened(),
+                Carrier::Stdio(_) => 0,
             },
             ignored_lines: health.ignored_lines.load(Ordering::Relaxed),
         }

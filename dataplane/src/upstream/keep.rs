@@ -4,14 +4,20 @@
 //! `presence`. Does not send calls: workers do, with the session that is published here.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use mcpc_plan::StartWhen;
 use tokio::time::{Instant, sleep_until};
 
+use super::child::{self, Child, Program};
 use super::handshake::{HttpHandshake, Verdict};
 use super::presence::Stage;
+use super::restarts::Restarts;
 use super::wire::Site;
 use super::{Carrier, Line, Session, Upstream};
+use crate::failure::Failure;
+use crate::profile::Profile;
 
 /// The pauses between attempts to reach an HTTP server that nobody needs right now.
 const HTTP_PAUSE_FROM: Duration = Duration::from_secs(1);
@@ -23,11 +29,12 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// Keeps an upstream until it is stopped.
 pub(super) async fn keep(upstream: Arc<Upstream>, definition: mcpc_plan::Upstream) {
     upstream.health.note_stage();
-    match (&upstream.carrier, &definition.transport) {
-        (Carrier::Http(site), _) => {
+    match &upstream.carrier {
+        Carrier::Http(site) => {
             keep_http(&upstream, site, &definition).await;
             site.close();
         }
+        Carrier::Stdio(program) => keep_stdio(&upstream, program, definition.era).await,
     }
     upstream.publish(Stage::Stopped);
 }
@@ -124,9 +131,87 @@ async fn hold(upstream: &Arc<Upstream>, session: &Arc<Session>) -> Held {
     tokio::select! {
         () = upstream.presence.withdrawn(session) => Held::Lost,
         () = upstream.drained() => {
-            let Line::Http(http) = &session.line;
-            http.end(Instant::now() + FAREWELL).await;
+            upstream.publish(Stage::Stopping);
+            if let Line::Http(http) = &session.line {
+                http.end(Instant::now() + FAREWELL).await;
+            }
             Held::Drained
         }
     }
+}
+
+async fn keep_stdio(upstream: &Arc<Upstream>, program: &Program, era: mcpc_plan::Era) {
+    if program.definition.start.when == StartWhen::Lazy {
+        tokio::select! {
+            () = upstream.presence.demanded() => {}
+            () = upstream.leaving() => return,
+        }
+    }
+    let mut verdict: Option<Verdict> = None;
+    let mut restarts = Restarts::new(&program.definition.restart);
+    loop {
+        upstream.publish(Stage::Starting);
+        let opening = async {
+            // A closed semaphore would mean that the keeper is gone, and this task with it.
+            let _turn = upstream.keeper.starts().acquire().await;
+            child::open(program, upstream, era, &mut verdict).await
+        };
+        let opened = tokio::select! {
+            opened = opening => opened,
+            () = upstream.drained() => return,
+        };
+        let failure = match opened {
+            Ok((mut child, profile)) => {
+                if hold_child(upstream, &mut child, profile, &mut restarts).await == Held::Drained {
+                    upstream.publish(Stage::Stopping);
+                    child.stop().await;
+                    return;
+                }
+                child.retire(upstream);
+                Failure::Closed
+            }
+            Err(failure) => failure,
+        };
+        upstream.health.note_failure(failure);
+        upstream.health.restarts.fetch_add(1, Ordering::Relaxed);
+        let stage = restarts.after(failure);
+        let (Stage::Resting { until, .. } | Stage::Degraded { until }) = &stage else {
+            return;
+        };
+        let until = *until;
+        upstream.publish(stage);
+        tokio::select! {
+            () = sleep_until(until) => {}
+            () = upstream.drained() => return,
+        }
+    }
+}
+
+/// Holds a process until it is gone or no longer needed.
+async fn hold_child(
+    upstream: &Arc<Upstream>,
+    child: &mut Child,
+    profile: Profile,
+    restarts: &mut Restarts,
+) -> Held {
+    upstream
+        .health
+        .pid
+        .store(child.id.into(), Ordering::Relaxed);
+    let began = Instant::now();
+    let session = Arc::new(Session {
+        profile: Arc::new(profile),
+        line: Line::Stdio(Arc::clone(&child.link)),
+    });
+    upstream.publish(Stage::Ready(session));
+    if upstream.health.restarts.load(Ordering::Relaxed) > 0 {
+        upstream.note_all_changed();
+    }
+    let held = tokio::select! {
+        () = child.gone() => Held::Lost,
+        () = upstream.drained() => Held::Drained,
+    };
+    upstream.health.pid.store(0, Ordering::Relaxed);
+    restarts.note_life(began.elapsed());
+    held
 }

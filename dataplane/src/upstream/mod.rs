@@ -9,6 +9,7 @@
 //! Owns the life of an upstream across plans, its id space, and what is repeated after a lost
 //! session. Does not decide who may call (`policy`) or how a failure is told (`reply`).
 
+mod child;
 mod events;
 #[cfg(test)]
 mod fake;
@@ -17,10 +18,16 @@ mod handshake;
 mod health;
 mod http;
 mod keep;
+mod lines;
 mod pool;
 mod presence;
+mod restarts;
 mod revision;
 mod sse;
+mod stderr;
+mod stdio;
+#[cfg(test)]
+mod stdio_tests;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -44,10 +51,12 @@ use crate::policy::Permit;
 use crate::profile::Profile;
 use crate::secret::{self, Missing};
 
+use child::Program;
 use farewell::Farewell;
 use health::{Health, InFlight};
 use http::{HttpSession, Outcome};
 use presence::Presence;
+use stdio::Link;
 use wire::Site;
 
 pub(crate) use health::State;
@@ -78,6 +87,7 @@ struct Bounds {
 /// How the upstream is reached.
 enum Carrier {
     Http(Arc<Site>),
+    Stdio(Box<Program>),
 }
 
 /// What the calls between two losses share.
@@ -88,6 +98,7 @@ struct Session {
 
 enum Line {
     Http(HttpSession),
+    Stdio(Arc<Link>),
 }
 
 impl Session {
@@ -183,11 +194,11 @@ impl Upstream {
                     field: "url".into(),
                 })?))
             }
-            Transport::Stdio(_) => {
-                return Err(Unusable::BadValue {
-                    field: "command".into(),
-                });
-            }
+            Transport::Stdio(stdio) => Carrier::Stdio(Box::new(Program {
+                definition: stdio.clone(),
+                env: resolved.env,
+                reach: Arc::clone(reach),
+            })),
         };
         let upstream = Arc::new(Self {
             name: definition.name.clone(),
@@ -273,7 +284,9 @@ impl Upstream {
                 // nothing is sent again.
                 Err(Failure::Closed) if !has_repeated && is_safe(&call.method) => {
                     has_repeated = true;
-                    session = self.presence.session(call.deadline).await?;
+                    if !session.is_http() {
+                        session = self.presence.session_after(&session, call.deadline).await?;
+                    }
                     continue;
                 }
                 Err(failure) => {
@@ -283,8 +296,7 @@ impl Upstream {
             }
             has_repeated = true;
             self.lose(&session);
-            let next = self.presence.session(call.deadline).await;
-            session = next.map_err(|_| Failure::SessionLost)?;
+            session = self.presence.session_after(&session, call.deadline).await?;
         }
     }
 
@@ -320,12 +332,28 @@ impl Upstream {
                     }
                 })
             }
+            Line::Stdio(link) => match link.call(call, session.profile.era, id).await {
+                Ok(events) => {
+                    let stream = EventStream::over_stdio(events, farewell, call.deadline);
+                    Ok(Tried::Stream(stream))
+                }
+                Err(failure) => {
+                    farewell.disarm();
+                    match failure {
+                        Failure::SessionLost => Ok(Tried::Lost),
+                        failure => Err(failure),
+                    }
+                }
+            },
         }
     }
 
     /// Takes a session out of use; the keeper opens the next one.
     fn lose(&self, session: &Arc<Session>) {
-        self.presence.withdraw(session);
+        // A process is lost when it ends, which the keeper notices by itself.
+        if session.is_http() {
+            self.presence.withdraw(session);
+        }
     }
 
     /// What the upstream says about itself, once it is reached.

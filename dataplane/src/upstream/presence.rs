@@ -34,7 +34,9 @@ pub(super) enum Stage {
     },
     /// It ended too often; the next attempt is at `until` and not sooner.
     Degraded { until: Instant },
-    /// It left the plan.
+    /// It left the plan; its session or process is being ended.
+    Stopping,
+    /// Nothing is left of it.
     Stopped,
 }
 
@@ -78,7 +80,7 @@ impl Presence {
                 let now = phase.borrow_and_update();
                 match &now.stage {
                     Stage::Ready(session) => return Ok(Arc::clone(session)),
-                    Stage::Stopped => return Err(Failure::Stopped),
+                    Stage::Stopping | Stage::Stopped => return Err(Failure::Stopped),
                     Stage::Degraded { .. } => return Err(Failure::Degraded),
                     Stage::Resting {
                         failure,
@@ -104,6 +106,18 @@ impl Presence {
     /// The era of the live session: one load.
     pub(super) fn era(&self) -> Option<Era> {
         self.live.load().as_ref().map(|session| session.profile.era)
+    }
+
+    /// The session to use once this one is out of use.
+    pub(super) async fn session_after(
+        &self,
+        lost: &Arc<Session>,
+        deadline: Instant,
+    ) -> Result<Arc<Session>, Failure> {
+        match timeout_at(deadline, self.withdrawn(lost)).await {
+            Ok(()) => self.session(deadline).await,
+            Err(_) => Err(Failure::SessionLost),
+        }
     }
 
     /// Tells workers and waiters what happens now.

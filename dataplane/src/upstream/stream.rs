@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::events::{HttpEvents, Step};
 use super::farewell::Farewell;
 use super::health::InFlight;
+use super::stdio::StdioEvents;
 use crate::call::{Answer, Event, NextEvent};
 use crate::failure::Failure;
 
@@ -24,6 +25,7 @@ pub(crate) struct EventStream {
 
 enum Source {
     Http(Box<HttpEvents>),
+    Stdio(StdioEvents),
 }
 
 impl EventStream {
@@ -35,6 +37,16 @@ impl EventStream {
         Self {
             first: None,
             source: Some(Source::Http(events)),
+            farewell,
+            flight: None,
+            deadline,
+        }
+    }
+
+    pub(super) fn over_stdio(events: StdioEvents, farewell: Farewell, deadline: Instant) -> Self {
+        Self {
+            first: None,
+            source: Some(Source::Stdio(events)),
             farewell,
             flight: None,
             deadline,
@@ -73,7 +85,7 @@ impl EventStream {
                 self.farewell.disarm();
                 match self.source.take() {
                     Some(Source::Http(events)) => events.finish(),
-                    None => {}
+                    Some(Source::Stdio(_)) | None => {}
                 }
             }
             Err(failure) => {
@@ -89,6 +101,7 @@ impl EventStream {
         loop {
             let step = match &mut self.source {
                 Some(Source::Http(events)) => events.next().await?,
+                Some(Source::Stdio(events)) => return events.next().await,
                 None => return Err(Failure::Closed),
             };
             match step {

@@ -1,0 +1,260 @@
+//! One child process from its start to its end.
+//!
+//! Owns the start of a process with the three tasks that serve its pipes, the handshake in either
+//! era, and the ladder that ends it: end of input, SIGTERM, SIGKILL, each with a bounded wait. Does
+//! not decide when to start again: `keep` does. Runs on the keeper's thread only.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mcpc_plan::StdioTransport;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+
+use super::handshake::{
+    HANDSHAKE_ID, INITIALIZED, Proof, Verdict, discover_message, initialize_message, judge,
+};
+use super::stdio::{self, Link};
+use super::{Upstream, revision, stderr};
+use crate::Secret;
+use crate::call::{Era, Event, Reply};
+use crate::failure::Failure;
+use crate::profile::Profile;
+use crate::reach::{Ended, Launch, Reach, ReachFuture, Signals};
+
+/// How long a process may take to end by itself once its input has ended.
+const AFTER_END_OF_INPUT: Duration = Duration::from_secs(2);
+
+/// How long it may take after SIGTERM.
+const AFTER_TERMINATE: Duration = Duration::from_secs(3);
+
+/// How long the system may take to end it after SIGKILL.
+const AFTER_KILL: Duration = Duration::from_secs(2);
+
+/// How long the last words of a process that has ended are waited for. Its group is dead by then,
+/// so only a descendant that left the group can hold the pipe open.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// The longest wait for an answer to the probe. A server that is silent then is taken for legacy.
+const PROBE_MAX: Duration = Duration::from_secs(5);
+
+/// The revisions that stdio carries in the legacy era.
+const LEGACY_OVER_STDIO: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
+
+/// How to start a process.
+pub(super) struct Program {
+    pub(super) definition: StdioTransport,
+    pub(super) env: Vec<(Box<str>, Secret)>,
+    pub(super) reach: Arc<dyn Reach>,
+}
+
+/// A process that runs. Must be ended with [`Child::stop`] or [`Child::retire`].
+pub(super) struct Child {
+    pub(super) id: u32,
+    pub(super) link: Arc<Link>,
+    ended: ReachFuture<Ended>,
+    signals: Box<dyn Signals>,
+    writer: JoinHandle<()>,
+    reader: JoinHandle<()>,
+    talk: JoinHandle<()>,
+    /// One of the pipes is closed or the process has ended; its calls have been told.
+    is_gone: bool,
+    has_ended: bool,
+}
+
+impl Child {
+    /// Starts a process and serves its pipes.
+    pub(super) fn launch(program: &Program, upstream: &Arc<Upstream>) -> Result<Self, Failure> {
+        let launch = Launch {
+            definition: &program.definition,
+            env: &program.env,
+        };
+        let process = program.reach.launch(&launch).map_err(|error| {
+            tracing::warn!(server = %upstream.name, %error, "the process did not start");
+            Failure::Unreachable
+        })?;
+        let (link, inbox) = Link::new();
+        let reading = stdio::read_all(process.stdout, Arc::clone(&link), Arc::clone(upstream));
+        let secrets = program.env.iter().map(|(_, value)| value.clone()).collect();
+        let talk = stderr::drain(process.stderr, upstream.name.clone(), secrets);
+        Ok(Self {
+            id: process.id,
+            link,
+            ended: process.ended,
+            signals: process.signals,
+            writer: tokio::spawn(stdio::write_all(process.stdin, inbox)),
+            reader: tokio::spawn(reading),
+            talk: tokio::spawn(talk),
+            is_gone: false,
+            has_ended: false,
+        })
+    }
+
+    /// Waits until the process has ended or closed one of its pipes. Whoever waits for an answer
+    /// has been told when this returns.
+    pub(super) async fn gone(&mut self) {
+        if self.is_gone {
+            return;
+        }
+        self.has_ended = tokio::select! {
+            _ended = &mut self.ended => true,
+            _end = &mut self.reader => false,
+            _broken = &mut self.writer => false,
+        };
+        self.is_gone = true;
+        if self.has_ended && !self.reader.is_finished() {
+            // The last answer may still lie in the pipe.
+            let _heard = timeout(LAST_WORDS, &mut self.reader).await;
+        }
+        self.link.close();
+    }
+
+    /// Ends the process and everything in its group. Bounded, whatever the process does.
+    pub(super) async fn stop(mut self) {
+        self.writer.abort();
+        self.link.close();
+        if !self.has_ended && !self.ends_within(AFTER_END_OF_INPUT).await {
+            self.signals.terminate();
+            if !self.ends_within(AFTER_TERMINATE).await {
+                self.signals.kill();
+                self.ends_within(AFTER_KILL).await;
+            }
+        }
+        self.reader.abort();
+        self.talk.abort();
+    }
+
+    async fn ends_within(&mut self, wait: Duration) -> bool {
+        self.has_ended = timeout(wait, &mut self.ended).await.is_ok();
+        self.has_ended
+    }
+
+    /// Ends the process without waiting for it.
+    pub(super) fn retire(self, upstream: &Upstream) {
+        upstream.keeper.spawn(self.stop());
+    }
+
+    /// Sends one of the gateway's own requests and waits for its reply. The end of the process is
+    /// an answer of a kind.
+    async fn ask(&mut self, line: Vec<u8>, by: Instant) -> Result<Reply, Failure> {
+        let link = Arc::clone(&self.link);
+        let asking = async move {
+            let wait = by.saturating_duration_since(Instant::now());
+            let mut events = link.ask(line, HANDSHAKE_ID, by, wait, by).await?;
+            loop {
+                if let Event::Done(reply) = events.next().await? {
+                    return Ok(reply);
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            reply = asking => reply,
+            () = self.gone() => Err(Failure::Closed),
+        }
+    }
+}
+
+/// Starts a process and negotiates with it. An automatic probe never speaks to the process that a
+/// legacy session will use: servers fix their era by the first message they get.
+pub(super) async fn open(
+    program: &Program,
+    upstream: &Arc<Upstream>,
+    era: mcpc_plan::Era,
+    verdict: &mut Option<Verdict>,
+) -> Result<(Child, Profile), Failure> {
+    let patience = Duration::from_millis(program.definition.start.timeout_ms);
+    let known = match era {
+        mcpc_plan::Era::Modern => Some(Era::Modern),
+        mcpc_plan::Era::Legacy => Some(Era::Legacy),
+        mcpc_plan::Era::Auto => verdict
+            .filter(Verdict::is_believed)
+            .map(|verdict| verdict.era),
+    };
+    if known != Some(Era::Legacy) {
+        let wait = match known {
+            Some(_) => patience,
+            None => PROBE_MAX.min(patience / 2),
+        };
+        match probe(program, upstream, wait).await? {
+            Ok(opened) => {
+                *verdict = Some(Verdict::of(Era::Modern));
+                return Ok(opened);
+            }
+            Err(failure) if era == mcpc_plan::Era::Modern => return Err(failure),
+            // A server that only speaks later revisions is not asked to speak older ones.
+            Err(Failure::Handshake) => return Err(Failure::Handshake),
+            Err(_) => *verdict = None,
+        }
+    }
+    let opened = initialize(program, upstream, patience).await?;
+    *verdict = Some(Verdict::of(Era::Legacy));
+    Ok(opened)
+}
+
+/// Starts a process and asks it the modern question. A modern process is kept; of any other only
+/// the verdict is. The outer failure is one that says nothing about the era.
+async fn probe(
+    program: &Program,
+    upstream: &Arc<Upstream>,
+    wait: Duration,
+) -> Result<Result<(Child, Profile), Failure>, Failure> {
+    let mut child = Child::launch(program, upstream)?;
+    let asked = child
+        .ask(discover_message().into(), Instant::now() + wait)
+        .await;
+    let failure = match asked {
+        Ok(reply) => match judge(&reply, false, &upstream.bounds) {
+            Proof::Modern(profile) => return Ok(Ok((child, profile))),
+            Proof::Foreign => Failure::Handshake,
+            Proof::NotModern => Failure::Refused,
+        },
+        Err(failure) => told_at_start(failure),
+    };
+    child.retire(upstream);
+    Ok(Err(failure))
+}
+
+async fn initialize(
+    program: &Program,
+    upstream: &Arc<Upstream>,
+    patience: Duration,
+) -> Result<(Child, Profile), Failure> {
+    let by = Instant::now() + patience;
+    let mut child = Child::launch(program, upstream)?;
+    let asked = child.ask(initialize_message().into(), by).await;
+    let profile = match asked {
+        Ok(Reply::Result(result)) => {
+            let nesting = upstream.bounds.nesting;
+            revision::of_initialize(&result, nesting, &LEGACY_OVER_STDIO).ok_or(Failure::Handshake)
+        }
+        Ok(Reply::Error(_)) => Err(Failure::Handshake),
+        Err(failure) => Err(told_at_start(failure)),
+    };
+    let told = match profile {
+        Ok(profile) => child
+            .link
+            .write(INITIALIZED.to_vec(), by)
+            .await
+            .map(|()| profile),
+        Err(failure) => Err(failure),
+    };
+    match told {
+        Ok(profile) => Ok((child, profile)),
+        Err(failure) => {
+            child.retire(upstream);
+            Err(failure)
+        }
+    }
+}
+
+/// What a failure before the first answer means to a caller: nothing has reached the server.
+fn told_at_start(failure: Failure) -> Failure {
+    match failure {
+        Failure::Closed => Failure::Unreachable,
+        Failure::FirstByteTimeout | Failure::IdleTimeout | Failure::TotalTimeout => {
+            Failure::ConnectTimeout
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,125 @@
+//! What a child says on its standard error: always read, never trusted, into the log.
+//!
+//! Owns the bounds on it: bytes per line, lines per second, no secret of its environment, no
+//! control characters. Does not keep anything.
+
+use std::time::Duration;
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::time::Instant;
+
+use crate::Secret;
+
+/// The most bytes of a line that are logged; the rest of it is dropped.
+const LINE_BYTES_MAX: usize = 2048;
+
+/// The most lines that are logged per period; the rest are counted.
+const LINES_MAX: u32 = 50;
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Shorter values are too common in plain text to be told apart from it.
+const SECRET_BYTES_MIN: usize = 6;
+
+/// Reads until the end.
+pub(super) async fn drain(
+    mut stderr: Box<dyn AsyncRead + Send + Unpin>,
+    server: Box<str>,
+    secrets: Vec<Secret>,
+) {
+    let mut log = Log {
+        server,
+        secrets,
+        period_end: Instant::now() + PERIOD,
+        lines: 0,
+        dropped: 0,
+    };
+    let mut buffer = BytesMut::with_capacity(8 * 1024);
+    let mut is_cut = false;
+    while let Ok(1..) = stderr.read_buf(&mut buffer).await {
+        while let Some(end) = memchr::memchr(b'\n', &buffer) {
+            if !std::mem::take(&mut is_cut) {
+                log.line(buffer.get(..end).unwrap_or_default());
+            }
+            buffer.advance(end + 1);
+        }
+        if buffer.len() > LINE_BYTES_MAX {
+            if !std::mem::replace(&mut is_cut, true) {
+                log.line(&buffer);
+            }
+            buffer.clear();
+        }
+        buffer.reserve(8 * 1024);
+        tokio::task::consume_budget().await;
+    }
+    if !is_cut && !buffer.is_empty() {
+        log.line(&buffer);
+    }
+}
+
+struct Log {
+    server: Box<str>,
+    secrets: Vec<Secret>,
+    period_end: Instant,
+    lines: u32,
+    dropped: u64,
+}
+
+impl Log {
+    fn line(&mut self, line: &[u8]) {
+        let now = Instant::now();
+        if now >= self.period_end {
+            if self.dropped > 0 {
+                tracing::warn!(server = %self.server, lines = self.dropped, "lines of stderr were dropped");
+            }
+            self.period_end = now + PERIOD;
+            self.lines = 0;
+            self.dropped = 0;
+        }
+        if self.lines >= LINES_MAX {
+            self.dropped += 1;
+            return;
+        }
+        self.lines += 1;
+        let text = self.presentable(line);
+        if !text.is_empty() {
+            tracing::info!(server = %self.server, stderr = %text);
+        }
+    }
+
+    fn presentable(&self, line: &[u8]) -> String {
+        let line = line.get(..LINE_BYTES_MAX).unwrap_or(line);
+        let mut text = String::from_utf8_lossy(line).into_owned();
+        for secret in &self.secrets {
+            if secret.expose().len() >= SECRET_BYTES_MIN {
+                text = text.replace(secret.expose(), "***");
+            }
+        }
+        text.retain(|character| !character.is_control() || character == '\t');
+        text.trim().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_shown_without_secrets_and_control_characters() {
+        let log = Log {
+            server: "a".into(),
+            secrets: vec![Secret::new("hunter22"), Secret::new("id")],
+            period_end: Instant::now(),
+            lines: 0,
+            dropped: 0,
+        };
+        let shown = log.presentable(b"\x1b[31mid: token=hunter22\xff\r");
+        assert_eq!(shown, "[31mid: token=***\u{fffd}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_without_line_breaks_is_read_to_its_end() {
+        let flood = Box::new(tokio::io::repeat(b'x').take(64 * 1024 * 1024));
+        drain(flood, "a".into(), Vec::new()).await;
+    }
+}

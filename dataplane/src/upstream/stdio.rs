@@ -1,0 +1,282 @@
+//! Calls over a child's standard input and output: one pipe, all calls.
+//!
+//! Owns the queue towards the child, bounded in bytes, and the sorting of what comes back: answers
+//! by id, progress by token, the rest by what is known about it. Does not start or end a process
+//! (`child`), nor cut its output into lines (`lines`). Workers register and write without a lock or
+//! a detour; only the pipe's two ends are served by the keeper.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, timeout_at};
+
+use super::Upstream;
+use super::events::{Step, progress_token, sort_notification};
+use super::farewell::answer_to;
+use super::http::number_of;
+use super::lines::{Framer, Line};
+use crate::call::{Call, Era, Event, NextEvent, Reply};
+use crate::failure::Failure;
+use crate::message::{self, Message};
+
+/// The most bytes that wait to be read by the child.
+const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// The most messages that wait to be read by the child.
+const QUEUE_MESSAGES_MAX: usize = 4096;
+
+/// The most events that wait for one caller. The last place is kept for the answer, so that a slow
+/// reader loses notifications and nothing else, and holds up nobody.
+const EVENTS_MAX: usize = 65;
+
+/// How long a call waits for room in the queue.
+const ROOM_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The pipe to one process, as workers share it.
+pub(super) struct Link {
+    outbox: mpsc::Sender<Outgoing>,
+    room: Arc<Semaphore>,
+    waiting: papaya::HashMap<u64, mpsc::Sender<NextEvent>>,
+    is_closed: AtomicBool,
+}
+
+/// A line for the child, and the room it takes up.
+pub(super) struct Outgoing {
+    line: Vec<u8>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// The events of one call. Dropping it forgets the call; what still comes is ignored.
+pub(super) struct StdioEvents {
+    link: Arc<Link>,
+    id: u64,
+    events: mpsc::Receiver<NextEvent>,
+    first_by: Option<Instant>,
+    idle: Duration,
+    deadline: Instant,
+}
+
+impl Link {
+    /// A pipe, and the end of it that the keeper serves.
+    pub(super) fn new() -> (Arc<Self>, mpsc::Receiver<Outgoing>) {
+        let (outbox, inbox) = mpsc::channel(QUEUE_MESSAGES_MAX);
+        let link = Self {
+            outbox,
+            room: Arc::new(Semaphore::new(QUEUE_BYTES_MAX)),
+            waiting: papaya::HashMap::new(),
+            is_closed: AtomicBool::new(false),
+        };
+        (Arc::new(link), inbox)
+    }
+
+    /// Sends a call. Its first event is still to be waited for.
+    pub(super) async fn call(
+        self: &Arc<Self>,
+        call: &Call,
+        era: Era,
+        id: u64,
+    ) -> Result<StdioEvents, Failure> {
+        let mut line = Vec::new();
+        call.write_message(&mut line, id, era);
+        let first_by = Instant::now() + Duration::from_millis(call.timeouts.first_byte_ms);
+        let idle = Duration::from_millis(call.timeouts.idle_ms);
+        self.ask(line, id, first_by, idle, call.deadline).await
+    }
+
+    /// Sends a request with an id of the gateway's.
+    pub(super) async fn ask(
+        self: &Arc<Self>,
+        line: Vec<u8>,
+        id: u64,
+        first_by: Instant,
+        idle: Duration,
+        deadline: Instant,
+    ) -> Result<StdioEvents, Failure> {
+        let (sender, events) = mpsc::channel(EVENTS_MAX);
+        self.waiting.pin().insert(id, sender);
+        // From here on the drop of this value takes the caller off the list again.
+        let events = StdioEvents {
+            link: Arc::clone(self),
+            id,
+            events,
+            first_by: Some(first_by),
+            idle,
+            deadline,
+        };
+        self.write(line, deadline).await?;
+        Ok(events)
+    }
+
+    /// Puts a message in the queue; fails if the child does not make room for it.
+    /// [`Failure::SessionLost`] says that it was not even queued, because the child is gone.
+    pub(super) async fn write(&self, mut line: Vec<u8>, deadline: Instant) -> Result<(), Failure> {
+        line.push(b'\n');
+        let size = line.len().min(QUEUE_BYTES_MAX);
+        let size = u32::try_from(size).unwrap_or(u32::MAX);
+        let until = deadline.min(Instant::now() + ROOM_PATIENCE);
+        let queued = timeout_at(until, async {
+            let room = Arc::clone(&self.room).acquire_many_owned(size).await;
+            let room = room.map_err(|_| Failure::SessionLost)?;
+            let outgoing = Outgoing { line, _room: room };
+            let sent = self.outbox.send(outgoing).await;
+            sent.map_err(|_| Failure::SessionLost)
+        });
+        queued.await.map_err(|_| Failure::Overloaded)??;
+        // The process may have ended between the look at its session and now: who registered
+        // before the end is told by `close`, who comes after it is told here.
+        if self.is_closed.load(Ordering::SeqCst) {
+            return Err(Failure::Closed);
+        }
+        Ok(())
+    }
+
+    /// Fails every call that still waits, and those to come.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+        self.room.close();
+        let waiting = self.waiting.pin();
+        for (_, events) in &waiting {
+            // One place is always free, see `EVENTS_MAX`.
+            let _told = events.try_send(Err(Failure::Closed));
+        }
+        waiting.clear();
+    }
+
+    /// Gives an answer to the call that waits for it; false if there is none.
+    fn finish(&self, id: u64, event: NextEvent) -> bool {
+        let waiting = self.waiting.pin();
+        waiting
+            .remove(&id)
+            .is_some_and(|events| events.try_send(event).is_ok())
+    }
+
+    /// Gives an event to a call; false if nobody waits for it.
+    fn notify(&self, id: u64, event: Event) -> bool {
+        let waiting = self.waiting.pin();
+        let Some(events) = waiting.get(&id) else {
+            return false;
+        };
+        if events.capacity() > 1 {
+            let _told = events.try_send(Ok(event));
+        }
+        true
+    }
+
+    /// The one call that is under way, if it is only one.
+    fn only_one(&self) -> Option<u64> {
+        let waiting = self.waiting.pin();
+        let mut ids = waiting.keys();
+        let first = *ids.next()?;
+        ids.next().is_none().then_some(first)
+    }
+
+    /// Sorts one line; false if it belongs to nobody.
+    fn sort(self: &Arc<Self>, line: Line, upstream: &Upstream) -> bool {
+        let bytes = match line {
+            Line::Oversized(id) => {
+                return id.is_some_and(|id| self.finish(id, Err(Failure::TooLarge)));
+            }
+            Line::Whole(bytes) => bytes,
+        };
+        let Ok(message) = message::read(&bytes, upstream.bounds.nesting) else {
+            return bytes.is_empty();
+        };
+        match message {
+            Message::Result { id, result } => number_of(&id)
+                .is_some_and(|id| self.finish(id, Ok(Event::Done(Reply::Result(result))))),
+            Message::Error { id, error } => {
+                let owner = match id {
+                    Some(id) => number_of(&id),
+                    None => self.only_one(),
+                };
+                owner.is_some_and(|id| self.finish(id, Ok(Event::Done(Reply::Error(error)))))
+            }
+            Message::Request { id, method, .. } => {
+                self.answer(&id, &method, upstream);
+                true
+            }
+            Message::Notification { method, params } => {
+                let token = progress_token(params.as_ref());
+                match sort_notification(method, params, |token| token.is_some()) {
+                    Some(Step::Changed(method)) => {
+                        upstream.note_change(&method);
+                        true
+                    }
+                    Some(Step::Event(event)) => token
+                        .or_else(|| self.only_one())
+                        .is_some_and(|id| self.notify(id, event)),
+                    Some(Step::Asked(..)) | None => true,
+                }
+            }
+        }
+    }
+
+    fn answer(self: &Arc<Self>, id: &Bytes, method: &Bytes, upstream: &Upstream) {
+        let line = answer_to(id, method);
+        let link = Arc::clone(self);
+        upstream.keeper.errand(async move {
+            let deadline = Instant::now() + ROOM_PATIENCE;
+            // A child that asks and does not read gets no answer.
+            let _written = link.write(line, deadline).await;
+        });
+    }
+}
+
+impl StdioEvents {
+    /// The next event, within the deadlines.
+    pub(super) async fn next(&mut self) -> NextEvent {
+        let (until, too_late) = match self.first_by.take() {
+            Some(first_by) => (first_by, Failure::FirstByteTimeout),
+            None => (Instant::now() + self.idle, Failure::IdleTimeout),
+        };
+        match timeout_at(until.min(self.deadline), self.events.recv()).await {
+            Ok(Some(event)) => event,
+            Ok(None) => Err(Failure::Closed),
+            Err(_) if until < self.deadline => Err(too_late),
+            Err(_) => Err(Failure::TotalTimeout),
+        }
+    }
+}
+
+impl Drop for StdioEvents {
+    fn drop(&mut self) {
+        self.link.waiting.pin().remove(&self.id);
+    }
+}
+
+/// Serves the child's input until it breaks. Aborting it closes the pipe.
+pub(super) async fn write_all(
+    mut stdin: Box<dyn AsyncWrite + Send + Unpin>,
+    mut inbox: mpsc::Receiver<Outgoing>,
+) {
+    while let Some(outgoing) = inbox.recv().await {
+        if stdin.write_all(&outgoing.line).await.is_err() || stdin.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Serves the child's output until it ends.
+pub(super) async fn read_all(
+    mut stdout: Box<dyn AsyncRead + Send + Unpin>,
+    link: Arc<Link>,
+    upstream: Arc<Upstream>,
+) {
+    let mut framer = Framer::new(upstream.bounds.reply_bytes);
+    while let Ok(1..) = stdout.read_buf(framer.room()).await {
+        while let Some(line) = framer.next() {
+            if !link.sort(line, &upstream) {
+                upstream
+                    .health
+                    .ignored_lines
+                    .fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        // A firehose must not keep the keeper from its other children.
+        tokio::task::consume_budget().await;
+    }
+}
