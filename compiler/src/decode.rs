@@ -45,6 +45,9 @@ impl Decoded {
     }
 }
 
+/// More findings than this are not told.
+const FINDINGS_MAX: usize = 1000;
+
 /// Decodes the tree; `None` if nothing sound is left.
 pub(crate) fn decode(
     tree: Tree,
@@ -65,7 +68,7 @@ pub(crate) fn decode(
         }
         if let Some(diagnostic) = judge(&tree, leaf) {
             bad.insert(leaf.node);
-            if told.insert(diagnostic.primary.span) {
+            if told.len() < FINDINGS_MAX && told.insert(diagnostic.primary.span) {
                 sink.report(situate(&tree, leaf.node, diagnostic));
             }
         }

@@ -19,6 +19,9 @@ use crate::{Input, Tier};
 /// Nodes whose value is not known: what they lack is reported already.
 pub(crate) type Unknown = HashSet<NodeId>;
 
+/// More findings than this are not told; the first ones say what to do.
+const FINDINGS_MAX: usize = 1000;
+
 /// Expands every scalar of the tree.
 pub(crate) fn expand(
     input: &Input<'_>,
@@ -27,6 +30,7 @@ pub(crate) fn expand(
     sink: &mut Sink,
 ) -> Unknown {
     let mut unknown = Unknown::new();
+    let mut told = 0;
     for leaf in leaves {
         let text = match tree.content(leaf.node) {
             Content::Text(text) if text.contains('$') => text.clone(),
@@ -38,11 +42,16 @@ pub(crate) fn expand(
             span: tree.node_span(leaf.node),
             offset: offset_in_source(input.source, tree.node_span(leaf.node), &text),
             found: Vec::new(),
+            unset: HashSet::new(),
             known: true,
         };
         let result = scalar.read(&text);
         let known = scalar.known;
         for diagnostic in scalar.found {
+            told += 1;
+            if told > FINDINGS_MAX {
+                break;
+            }
             sink.report(match tree.node_site(leaf.node) {
                 Some(site) => diagnostic.and(site, "the value is used here"),
                 None => diagnostic,
@@ -60,22 +69,22 @@ pub(crate) fn expand(
 /// Puts a result into the tree. It is read as a number or a boolean only where one is wanted, and
 /// only if the scalar is one whole placeholder without quotes.
 fn replace(tree: &mut Tree, leaf: &Leaf, text: &str, result: &str) {
-    let found = pieces(text);
-    let names: Vec<&str> = found
-        .iter()
-        .filter(|piece| matches!(piece.kind, Kind::Placeholder(_)))
-        .filter_map(|piece| text.get(piece.range.clone()))
-        .filter_map(|piece| piece.split([':', '>', '}']).next())
-        .collect();
-    let Some(name) = names.first() else {
+    let mut placeholders = pieces(text).filter(|piece| matches!(piece.kind, Kind::Placeholder(_)));
+    let Some(first) = placeholders.next() else {
         tree.rewrite(leaf.node, result);
         return;
     };
+    let is_whole = first.range == (0..text.len()) && tree.style(leaf.node) == Style::Plain;
+    let written = text.get(first.range).unwrap_or_default();
+    let ends = [":-", ":?", ">", "}"];
+    let ends = ends.iter().filter_map(|end| written.find(end));
+    let name = written
+        .get(..ends.min().unwrap_or_default())
+        .unwrap_or_default();
     let close = if name.starts_with("$<") { '>' } else { '}' };
     let origin = format!("{name}{close}").into();
-    let whole = found.len() == 1 && tree.style(leaf.node) == Style::Plain;
     let content = match scalar::resolve(result) {
-        Resolved::Value(content) if whole && leaf.json_type() != "string" => content,
+        Resolved::Value(content) if is_whole && leaf.json_type() != "string" => content,
         _ => Content::Text(result.into()),
     };
     tree.expand(leaf.node, content, origin);
@@ -88,6 +97,8 @@ struct Scalar<'a> {
     span: Span,
     offset: Option<usize>,
     found: Vec<Diagnostic>,
+    /// Variables that are told already: one missing variable is one finding for a scalar.
+    unset: HashSet<String>,
     known: bool,
 }
 
@@ -121,7 +132,7 @@ impl Scalar<'_> {
             Origin::Variable(name) => name,
             Origin::File(_) => {
                 self.known = false;
-                self.found.push(
+                self.tell(
                     Diagnostic::error(
                         codes::FILE_OUTSIDE_SECRET,
                         "only a secret can come from a file",
@@ -141,12 +152,14 @@ impl Scalar<'_> {
         let value = value.or_else(|| placeholder.default.map(ToOwned::to_owned));
         if value.is_none() {
             self.known = false;
-            self.unset(name, placeholder.message, piece);
+            if self.unset.insert(name.to_owned()) {
+                self.report_unset(name, placeholder.message, piece);
+            }
         }
         value
     }
 
-    fn unset(&mut self, name: &str, message: Option<&str>, piece: &Piece<'_>) {
+    fn report_unset(&mut self, name: &str, message: Option<&str>, piece: &Piece<'_>) {
         let name = plain_text(name);
         let text = match message {
             Some(message) if !message.is_empty() => {
@@ -160,7 +173,7 @@ impl Scalar<'_> {
                 .note("what depends on this value is not checked"),
             Tier::Plan => Diagnostic::error(codes::UNSET, text, span, label),
         };
-        self.found.push(diagnostic.help(format!(
+        self.tell(diagnostic.help(format!(
             "set `{name}` in the environment, or give a default: `$<{name}:-default>`"
         )));
     }
@@ -172,8 +185,7 @@ impl Scalar<'_> {
             Fault::Vault => (codes::VAULT, "values from a vault are not supported"),
             _ => (codes::PLACEHOLDER, "a placeholder is not well formed"),
         };
-        self.found
-            .push(Diagnostic::error(code, message, self.place(piece), label).help(help));
+        self.tell(Diagnostic::error(code, message, self.place(piece), label).help(help));
     }
 
     /// In a secret a dollar sign is likely to be part of a password, so nothing is said.
@@ -189,9 +201,17 @@ impl Scalar<'_> {
             span,
             "stands for itself, dollar sign included",
         );
-        self.found.push(diagnostic.help(format!(
+        self.tell(diagnostic.help(format!(
             "write `$<{name}>` for the value of the variable, or `$${name}` for the text"
         )));
+    }
+
+    /// Keeps a finding; a scalar with more mistakes than this is one large mistake.
+    fn tell(&mut self, diagnostic: Diagnostic) {
+        const FINDINGS_OF_ONE_SCALAR_MAX: usize = 8;
+        if self.found.len() < FINDINGS_OF_ONE_SCALAR_MAX {
+            self.found.push(diagnostic);
+        }
     }
 
     /// Where a piece stands in the source; the whole scalar if escapes or folding move things.

@@ -98,11 +98,11 @@ impl Fault {
     }
 }
 
-/// The stretches of a text, in order and without gaps.
-pub(crate) fn pieces(text: &str) -> Vec<Piece<'_>> {
-    let mut found = Vec::new();
+/// The stretches of a text, in order and without gaps. One at a time: a text may have millions.
+pub(crate) fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     let mut at = 0;
-    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+    std::iter::from_fn(move || {
+        let rest = text.get(at..).filter(|rest| !rest.is_empty())?;
         let (length, kind) = match rest.find('$') {
             Some(0) => dollar(rest),
             next => {
@@ -110,15 +110,10 @@ pub(crate) fn pieces(text: &str) -> Vec<Piece<'_>> {
                 (length, Kind::Text(rest.get(..length).unwrap_or_default()))
             }
         };
-        // A piece is never empty, so the loop ends.
-        let length = length.max(1);
-        found.push(Piece {
-            range: at..at + length,
-            kind,
-        });
-        at += length;
-    }
-    found
+        let range = at..at + length;
+        at = range.end;
+        Some(Piece { range, kind })
+    })
 }
 
 /// What a dollar sign starts, and how long it is.
@@ -275,7 +270,7 @@ mod tests {
             ("$<file:x>", Kind::Fault(Fault::RelativeFile)),
             ("$<vault:a#b>", Kind::Fault(Fault::Vault)),
         ] {
-            let first = pieces(text).into_iter().next().map(|piece| piece.kind);
+            let first = pieces(text).next().map(|piece| piece.kind);
             assert_eq!(first, Some(expected), "{text}");
         }
     }

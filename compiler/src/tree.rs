@@ -60,6 +60,8 @@ pub(crate) enum Style {
     Quoted,
     /// Not a scalar.
     Collection,
+    /// A scalar that is refused already; nothing more is said about it.
+    Refused,
 }
 
 /// A [`Span`] in a text of at most 16 MiB, at half the size.

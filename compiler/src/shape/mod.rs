@@ -23,7 +23,7 @@ use crate::diagnostic::{Code, Diagnostic, Sink};
 use crate::expand::Unknown;
 use crate::leaves::{Leaf, document};
 use crate::source::{Source, Span};
-use crate::tree::{Content, NodeId, Tree};
+use crate::tree::{Content, NodeId, Style, Tree};
 
 /// More errors than this are not looked at; the text is something else than a configuration.
 const ERRORS_MAX: usize = 1000;
@@ -63,6 +63,9 @@ pub(crate) fn shape(
         dropped: HashSet::new(),
         told: HashSet::new(),
     };
+    let refused = leaves.iter().map(|leaf| leaf.node);
+    pass.broken
+        .extend(refused.filter(|node| tree.style(*node) == Style::Refused));
     servers::check(&mut pass);
     let json = tree.json(root, &|node| !anchors.contains(&node));
     let mut keys = keys::Keys::default();
