@@ -147,8 +147,11 @@ impl Compiled {
     /// What must hold for any text at all; the facts that do not.
     pub fn broken_promises(&self) -> Vec<String> {
         let mut facts = Vec::new();
-        if self.plan.is_some() == self.has_errors() {
-            facts.push("there is a plan and an error, or neither".to_owned());
+        if self.plan.is_some() && self.has_errors() {
+            facts.push("there is a plan and an error".to_owned());
+        }
+        if self.plan.is_none() && !self.has_errors() && !self.waits_for_variables() {
+            facts.push("there is no plan and no error".to_owned());
         }
         if let Some(error) = self.plan.as_ref().and_then(|plan| plan.verify().err()) {
             facts.push(format!("the plan does not verify: {error}"));
@@ -162,6 +165,12 @@ impl Compiled {
             }
         }
         facts
+    }
+
+    /// `check` gives no plan and no error if all that it misses is the value of a variable.
+    fn waits_for_variables(&self) -> bool {
+        let mut codes = self.diagnostics.iter().map(|finding| finding.code.0 / 1000);
+        codes.any(|pass| pass == 2)
     }
 
     fn is_inside(&self, span: Span) -> bool {

@@ -54,7 +54,7 @@ fn encodings() -> Vec<Hostile> {
 }
 
 fn depth() -> Vec<Hostile> {
-    let steps: String = (0..MANY / 10).map(|n| " ".repeat(n) + "a:\n").collect();
+    let steps: String = repeated(0..MANY / 10, |n| " ".repeat(n) + "a:\n");
     vec![
         hostile("open brackets", "[".repeat(100 * MANY)),
         hostile("brackets and braces", "[{a: ".repeat(10 * MANY)),
@@ -66,12 +66,12 @@ fn depth() -> Vec<Hostile> {
 }
 
 fn multiplication() -> Vec<Hostile> {
-    let bomb: String = (1..20)
-        .map(|n| format!("x-{n}: &a{n} [{}]\n", format!("*a{},", n - 1).repeat(10)))
-        .collect();
-    let merges: String = (1..MANY)
-        .map(|n| format!("x-{n}: &m{n} {{ <<: *m{}, k{n}: v }}\n", n - 1))
-        .collect();
+    let bomb: String = repeated(1..20, |n| {
+        format!("x-{n}: &a{n} [{}]\n", format!("*a{},", n - 1).repeat(10))
+    });
+    let merges: String = repeated(1..MANY, |n| {
+        format!("x-{n}: &m{n} {{ <<: *m{}, k{n}: v }}\n", n - 1)
+    });
     let merge_list = format!("<<: [{}]\n", "*a0,".repeat(MANY));
     vec![
         hostile(
@@ -86,19 +86,15 @@ fn multiplication() -> Vec<Hostile> {
         hostile("an anchor in itself", "servers: &a { b: *a }\n"),
         hostile(
             "anchors",
-            (0..MANY)
-                .map(|n| format!("x-{n}: &a{n} b\n"))
-                .collect::<String>(),
+            repeated(0..MANY, |n| format!("x-{n}: &a{n} b\n")),
         ),
     ]
 }
 
 fn width() -> Vec<Hostile> {
     let head = "version: 1\nservers:\n  time:\n    command: mcp-server-time\n";
-    let unknown: String = (0..MANY).map(|n| format!("key{n}: value\n")).collect();
-    let servers: String = (0..MANY / 5)
-        .map(|n| format!("  s{n}: {{ comand: x, ur: y }}\n"))
-        .collect();
+    let unknown: String = repeated(0..MANY, |n| format!("key{n}: value\n"));
+    let servers: String = repeated(0..MANY / 5, |n| format!("  s{n}: {{ comand: x, ur: y }}\n"));
     let long = "x".repeat(100 * MANY);
     let wide = "\u{1f980}\u{200d}".repeat(MANY);
     vec![
@@ -144,4 +140,9 @@ fn placeholders() -> Vec<Hostile> {
             with(format!("$<{}", "A".repeat(10 * MANY))),
         ),
     ]
+}
+
+/// One piece of text for each number.
+fn repeated(numbers: std::ops::Range<usize>, piece: impl Fn(usize) -> String) -> String {
+    numbers.map(piece).collect::<Vec<_>>().concat()
 }
