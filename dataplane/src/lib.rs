@@ -13,10 +13,13 @@
 mod body;
 mod call;
 mod client;
+mod connection;
 mod directory;
 mod discover;
 mod failure;
+mod framing;
 mod gateway;
+mod guard;
 mod hub;
 mod inbound;
 mod join;

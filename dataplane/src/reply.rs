@@ -11,6 +11,7 @@ use hyper::{Response, StatusCode};
 use crate::body::Body;
 use crate::call::Era;
 use crate::failure::Failure;
+use crate::framing::Fault as Misframed;
 use crate::json;
 use crate::message::write_response_head;
 
@@ -75,6 +76,8 @@ pub(crate) enum LocalReply {
     StreamsFull,
     /// A request with this id is in flight in this session.
     DuplicateId,
+    /// The request's framing could be read in two ways, or is larger than the plan allows.
+    Framing(Misframed),
     /// The gateway is stopping.
     Stopping,
     /// The upstream gave no answer.
@@ -286,6 +289,7 @@ impl LocalReply {
             Self::StreamsFull => {
                 gateway(503, "MCPC9205", "there are too many notification streams")
             }
+            Self::Framing(fault) => framing_row(*fault),
             Self::Stopping => gateway(503, "MCPC9206", "the gateway is stopping"),
             Self::Upstream(failure) => failure_row(*failure),
         }
@@ -348,6 +352,38 @@ impl LocalReply {
             _ => {}
         }
         out.extend_from_slice(b"}}");
+    }
+}
+
+fn framing_row(fault: Misframed) -> Row {
+    let refuse = |text| client(400, INVALID_REQUEST, "MCPC9010", text);
+    match fault {
+        Misframed::RequestLine => refuse("the request line is malformed"),
+        Misframed::Version => refuse("the HTTP version is neither 1.0 nor 1.1"),
+        Misframed::Connect => refuse("this gateway makes no tunnels"),
+        Misframed::Upgrade => refuse("this gateway does not change protocols"),
+        Misframed::LineEnd => refuse("a line of the request does not end with CR LF"),
+        Misframed::Folded => refuse("a header field is continued on the next line"),
+        Misframed::Field => refuse("a header field is malformed"),
+        Misframed::HostMissing => refuse("the Host header is missing"),
+        Misframed::HostTwice => refuse("the Host header stands twice"),
+        Misframed::BothLengths => refuse("both Content-Length and Transfer-Encoding are given"),
+        Misframed::ContentLength => refuse("Content-Length is not one plain number"),
+        Misframed::TransferEncoding => refuse("Transfer-Encoding is not chunked alone"),
+        Misframed::Chunk => refuse("a chunk of the body is malformed"),
+        Misframed::ChunkExtension => refuse("the chunk extensions are too long"),
+        Misframed::HeadTooLarge => client(
+            431,
+            INVALID_REQUEST,
+            "MCPC9011",
+            "the header fields are larger than this gateway accepts",
+        ),
+        Misframed::TooManyFields => client(
+            431,
+            INVALID_REQUEST,
+            "MCPC9011",
+            "there are more header fields than this gateway accepts",
+        ),
     }
 }
 

@@ -1,0 +1,269 @@
+//! Deadlines and draining of connections, over in-memory pipes. Seconds are counted by hand.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use http_body::Body as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::sync::Notify;
+
+use super::*;
+
+const BOUNDS: HeadBounds = HeadBounds {
+    bytes: 4096,
+    fields: 20,
+};
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// Runs a client against a server that answers at once.
+async fn against<C: Future<Output = ()>>(client: impl FnOnce(DuplexStream, Rc<Connections>) -> C) {
+    let connections = Rc::new(Connections::new());
+    let (near, far) = duplex(1024);
+    let service = |_| async { Response::new(Body::whole("fine")) };
+    let server = serve_connection(far, service, BOUNDS, &connections);
+    tokio::join!(client(near, Rc::clone(&connections)), server);
+}
+
+/// Lets the server do what it can.
+async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn seconds(connections: &Connections, count: u32) {
+    for _ in 0..count {
+        connections.sweep();
+        settle().await;
+    }
+}
+
+/// Reads until nothing more comes for now. Gives what came, and whether it was the end.
+async fn read_now(client: &mut DuplexStream) -> (String, bool) {
+    let mut text = String::new();
+    let mut buffer = [0; 1024];
+    loop {
+        settle().await;
+        let read = tokio::select! {
+            biased;
+            read = client.read(&mut buffer) => read.unwrap(),
+            () = std::future::ready(()) => return (text, false),
+        };
+        if read == 0 {
+            return (text, true);
+        }
+        text.push_str(std::str::from_utf8(buffer.get(..read).unwrap()).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_after_its_time() {
+    against(|mut client, connections| async move {
+        client.write_all(REQUEST).await.unwrap();
+        seconds(&connections, IDLE_SECONDS).await;
+        let (reply, ended) = read_now(&mut client).await;
+        assert!(reply.starts_with("HTTP/1.1 200 ") && !ended, "{reply}");
+        client.write_all(REQUEST).await.unwrap();
+        settle().await;
+        seconds(&connections, IDLE_SECONDS).await;
+        assert!(!read_now(&mut client).await.1, "a request begins it anew");
+        seconds(&connections, 1).await;
+        assert!(read_now(&mut client).await.1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_is_closed_too() {
+    against(|mut client, connections| async move {
+        settle().await;
+        seconds(&connections, IDLE_SECONDS).await;
+        assert!(!read_now(&mut client).await.1);
+        seconds(&connections, 1).await;
+        assert_eq!(read_now(&mut client).await, (String::new(), true));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_head_that_drips_is_cut_after_its_time() {
+    against(|mut client, connections| async move {
+        for _ in 0..HEAD_SECONDS {
+            client.write_all(b"X").await.unwrap();
+            settle().await;
+            seconds(&connections, 1).await;
+        }
+        assert!(!read_now(&mut client).await.1);
+        client.write_all(b"X").await.unwrap();
+        settle().await;
+        seconds(&connections, 1).await;
+        assert!(read_now(&mut client).await.1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_may_be_slow_but_not_stop() {
+    let connections = Rc::new(Connections::new());
+    let (mut client, far) = duplex(1024);
+    let service = |request: Request<Incoming>| async {
+        let mut body = pin!(request.into_body());
+        while poll_fn(|context| body.as_mut().poll_frame(context))
+            .await
+            .is_some()
+        {}
+        Response::new(Body::whole("fine"))
+    };
+    let server = serve_connection(far, service, BOUNDS, &connections);
+    let talk = async {
+        let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
+        client.write_all(head).await.unwrap();
+        settle().await;
+        for _ in 0..4 {
+            seconds(&connections, BODY_SECONDS).await;
+            client.write_all(b"x").await.unwrap();
+            settle().await;
+        }
+        assert!(!read_now(&mut client).await.1);
+        seconds(&connections, BODY_SECONDS + 1).await;
+        assert!(read_now(&mut client).await.1);
+    };
+    tokio::join!(talk, server);
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_cut_and_one_that_waits_is_not() {
+    let connections = Rc::new(Connections::new());
+    let (mut client, far) = duplex(64);
+    let go = Notify::new();
+    let service = |_| async {
+        go.notified().await;
+        Response::new(Body::whole("x".repeat(10_000)))
+    };
+    let server = serve_connection(far, service, BOUNDS, &connections);
+    let talk = async {
+        client.write_all(REQUEST).await.unwrap();
+        settle().await;
+        seconds(&connections, 1000).await;
+        assert!(!read_now(&mut client).await.1, "a long call is not idle");
+        go.notify_one();
+        settle().await;
+        seconds(&connections, STALLED_SECONDS + 1).await;
+        let mut rest = Vec::new();
+        client.read_to_end(&mut rest).await.unwrap();
+        assert!(rest.len() < 10_000);
+    };
+    tokio::join!(talk, server);
+}
+
+#[tokio::test]
+async fn draining_answers_what_is_on_its_way_and_then_closes() {
+    against(|mut client, connections| async move {
+        connections.drain();
+        settle().await;
+        client.write_all(REQUEST).await.unwrap();
+        let (reply, _) = read_now(&mut client).await;
+        assert!(reply.starts_with("HTTP/1.1 200 "), "{reply}");
+        connections.finish();
+        settle().await;
+        assert!(read_now(&mut client).await.1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn draining_lets_a_call_in_flight_finish_as_the_last_one() {
+    let connections = Rc::new(Connections::new());
+    let (mut client, far) = duplex(1024);
+    let go = Notify::new();
+    let service = |_| async {
+        go.notified().await;
+        Response::new(Body::whole("fine"))
+    };
+    let server = serve_connection(far, service, BOUNDS, &connections);
+    let talk = async {
+        client.write_all(REQUEST).await.unwrap();
+        settle().await;
+        connections.drain();
+        connections.finish();
+        settle().await;
+        assert_eq!(read_now(&mut client).await, (String::new(), false));
+        go.notify_one();
+        let (reply, ended) = read_now(&mut client).await;
+        assert!(reply.starts_with("HTTP/1.1 200 "), "{reply}");
+        assert!(reply.contains("connection: close\r\n"), "{reply}");
+        assert!(reply.ends_with("fine") && ended, "{reply}");
+    };
+    tokio::join!(talk, server);
+}
+
+#[tokio::test]
+async fn a_refused_client_that_does_not_leave_is_cut() {
+    let connections = Rc::new(Connections::new());
+    let (mut client, far) = duplex(1024);
+    let service = |_| async { Response::new(Body::Empty) };
+    let server = serve_connection(far, service, BOUNDS, &connections);
+    let done = Cell::new(false);
+    let talk = async {
+        client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        let (reply, ended) = read_now(&mut client).await;
+        assert!(reply.starts_with("HTTP/1.1 400 ") && ended, "{reply}");
+        seconds(&connections, END_SECONDS).await;
+        assert!(!done.get());
+        seconds(&connections, 1).await;
+        assert!(done.get());
+    };
+    tokio::join!(talk, async {
+        server.await;
+        done.set(true);
+    });
+}
+
+#[tokio::test]
+async fn a_call_is_cancelled_when_its_client_leaves() {
+    let connections = Rc::new(Connections::new());
+    let (mut client, far) = duplex(1024);
+    let dropped = Rc::new(Cell::new(false));
+    struct Flag(Rc<Cell<bool>>);
+    impl Drop for Flag {
+        fn drop(&mut self) {
+            self.0.set(true);
+        }
+    }
+    let service = |_| {
+        let flag = Flag(Rc::clone(&dropped));
+        async move {
+            let _flag = flag;
+            std::future::pending::<()>().await;
+            Response::new(Body::Empty)
+        }
+    };
+    let server = serve_connection(far, service, BOUNDS, &connections);
+    let talk = async {
+        client.write_all(REQUEST).await.unwrap();
+        settle().await;
+        assert!(!dropped.get());
+        drop(client);
+    };
+    tokio::join!(talk, server);
+    assert!(dropped.get());
+}
+
+#[tokio::test]
+async fn connections_that_ended_are_forgotten() {
+    let connections = Rc::new(Connections::new());
+    for _ in 0..3 {
+        let (client, far) = duplex(1024);
+        drop(client);
+        let service = |_| async { Response::new(Body::Empty) };
+        serve_connection(far, service, BOUNDS, &connections).await;
+    }
+    connections.sweep();
+    assert!(connections.links.borrow().is_empty());
+}
+
+#[test]
+fn the_state_of_a_connection_stays_small() {
+    // What an idle connection costs besides its socket and hyper's buffers.
+    assert!(size_of::<Link>() <= 120, "{}", size_of::<Link>());
+    assert!(size_of::<Guarded<DuplexStream>>() - size_of::<DuplexStream>() <= 240);
+}
