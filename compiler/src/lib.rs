@@ -9,6 +9,7 @@
 //! [`compile`] runs all of it; [`Outcome`] holds the plan, if there was no error, and every
 //! diagnostic. What a pass needs from outside (variables, overrides) comes in as [`Input`].
 
+mod check;
 mod codes;
 mod decode;
 mod diagnostic;
@@ -115,10 +116,18 @@ fn run(input: &Input<'_>, secrets: &mut Vec<Span>, sink: &mut Sink) -> Option<Pl
     let mut tree = parse::parse(input.source, sink)?;
     let leaves = leaves::leaves(&tree);
     *secrets = leaves::secrets(&tree, &leaves);
-    let unknown = expand::expand(input, &mut tree, &leaves, sink);
+    let misplaced = check::misplaced_secrets(&tree, &leaves, sink);
+    let expandable: Vec<_> = leaves
+        .iter()
+        .filter(|leaf| !misplaced.contains(&leaf.node))
+        .copied()
+        .collect();
+    let mut unknown = expand::expand(input, &mut tree, &expandable, sink);
+    unknown.extend(misplaced);
     let shaped = shape::shape(input.source, &tree, &leaves, &unknown, sink)?;
     let decoded = decode::decode(tree, &leaves, &unknown, shaped, sink)?;
     let resolved = resolve::resolve(&decoded, input.overrides, sink);
+    check::check(&resolved, sink);
     if sink.has_errors() || !decoded.is_complete {
         return None;
     }

@@ -160,6 +160,24 @@ impl<'a> PatternSet<'a> {
         })
     }
 
+    /// Another pattern of the set that makes the one at this index needless: one that covers it, or
+    /// the same one earlier on.
+    pub(crate) fn covering(&self, index: usize, pattern: &str) -> Option<usize> {
+        if let Some(first) = self.exact.get(pattern).filter(|first| **first != index) {
+            return Some(*first);
+        }
+        let covers = |(other, star): &&(usize, Pattern)| {
+            let is_same = star.as_str() == pattern;
+            star.matches(pattern)
+                && if is_same {
+                    *other < index
+                } else {
+                    *other != index
+                }
+        };
+        self.stars.iter().find(covers).map(|(other, _)| *other)
+    }
+
     /// The patterns with a star, by index.
     pub(crate) fn stars(&self) -> &[(usize, Pattern)] {
         &self.stars

@@ -6,6 +6,7 @@ use mcpc_plan::{
     Upstream,
 };
 
+use crate::placeholder::template;
 use crate::resolve::ResolvedServer;
 
 pub(super) fn lower(server: &ResolvedServer<'_>) -> Upstream {
@@ -33,12 +34,14 @@ pub(super) fn lower(server: &ResolvedServer<'_>) -> Upstream {
     }
 }
 
+/// Defaults give way to a shorter total; `check` has refused written parts that are longer.
 fn timeouts(timeouts: &Timeouts) -> mcpc_plan::Timeouts {
+    let total_ms = timeouts.total.as_ms();
     mcpc_plan::Timeouts {
-        connect_ms: timeouts.connect.as_ms(),
-        first_byte_ms: timeouts.first_byte.as_ms(),
-        idle_ms: timeouts.idle.as_ms(),
-        total_ms: timeouts.total.as_ms(),
+        connect_ms: timeouts.connect.as_ms().min(total_ms),
+        first_byte_ms: timeouts.first_byte.as_ms().min(total_ms),
+        idle_ms: timeouts.idle.as_ms().min(total_ms),
+        total_ms,
     }
 }
 
@@ -59,18 +62,25 @@ fn lower_stdio(stdio: &StdioServer) -> StdioTransport {
                 StartWhen::Lazy => mcpc_plan::StartWhen::Lazy,
             },
         },
-        restart: Restart {
-            at_most: stdio.restart.at_most,
-            within_ms: stdio.restart.within.as_ms(),
-            backoff_from_ms: stdio.restart.backoff.from.as_ms(),
-            backoff_to_ms: stdio.restart.backoff.to.as_ms(),
-        },
+        restart: restart(&stdio.restart),
     }
 }
 
-/// A template without placeholders.
-fn template(text: &str) -> Template {
-    Template([mcpc_plan::Part::Text(text.into())].into())
+/// A default pause gives way to a written one; `check` has refused two that contradict each other.
+fn restart(restart: &mcpc_config::Restart) -> Restart {
+    let default = mcpc_config::Backoff::default();
+    let (from, to) = (restart.backoff.from, restart.backoff.to);
+    let (from, to) = if to == default.to {
+        (from, to.max(from))
+    } else {
+        (from.min(to), to)
+    };
+    Restart {
+        at_most: restart.at_most,
+        within_ms: restart.within.as_ms(),
+        backoff_from_ms: from.as_ms(),
+        backoff_to_ms: to.as_ms(),
+    }
 }
 
 type Headers = Box<[(Box<str>, Template)]>;

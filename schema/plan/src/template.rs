@@ -50,7 +50,7 @@ pub struct SecretUse {
     pub source: Source,
     /// Whether the plan can be prepared without it.
     pub required: bool,
-    /// The fields that hold it, sorted: `servers.github.headers.Authorization`.
+    /// The fields that hold it, sorted: `servers.github.headers.authorization`.
     pub consumers: Box<[Box<str>]>,
 }
 

@@ -1,0 +1,43 @@
+//! Bounds that a plan cannot hold: sizes of nothing or beyond what one message may take, and more
+//! servers than there are ids.
+
+use mcpc_config::Size;
+use mcpc_plan::{Limits, UpstreamId};
+
+use crate::codes;
+use crate::diagnostic::{Diagnostic, Sink};
+use crate::path::Path;
+use crate::resolve::Resolved;
+
+pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
+    let limits = &resolved.config().limits;
+    size(resolved, "body", limits.body, Limits::BODY_BYTES_MAX, sink);
+    size(
+        resolved,
+        "reply",
+        limits.reply,
+        Limits::REPLY_BYTES_MAX,
+        sink,
+    );
+    let count = resolved.servers.len();
+    if UpstreamId::new(count).is_none() {
+        let message = format!("there are {count} servers");
+        let span = resolved.key_span(&Path::of(["servers"]));
+        let label = "a plan holds at most 65535";
+        let diagnostic = Diagnostic::error(codes::OUT_OF_BOUNDS, message, span, label);
+        sink.report(diagnostic.help("divide the servers among several gateways"));
+    }
+}
+
+fn size(resolved: &Resolved<'_>, key: &str, size: Size, bytes_max: u64, sink: &mut Sink) {
+    let most = Size::from_bytes(bytes_max);
+    let label = match size.as_bytes() {
+        0 => "no message is this small".to_owned(),
+        bytes if bytes > bytes_max => format!("at most {most}"),
+        _ => return,
+    };
+    let place = Path::of(["limits", key]);
+    let message = format!("`{place}` is out of bounds");
+    let diagnostic = Diagnostic::error(codes::OUT_OF_BOUNDS, message, resolved.span(&place), label);
+    sink.report(diagnostic.help(format!("use a size from 1B to {most}")));
+}

@@ -1,0 +1,289 @@
+//! Where credentials come from and where they go: never written into the configuration, never in
+//! the clear over a network, and each to one host.
+//!
+//! No message repeats any part of a value.
+
+use std::collections::BTreeMap;
+
+use mcpc_config::{Secret, Server, Url};
+use mcpc_plan::{Part, Scheme, Source, Template};
+
+use crate::codes;
+use crate::diagnostic::{Diagnostic, Sink};
+use crate::lower::UrlParts;
+use crate::path::Path;
+use crate::placeholder::{Kind, pieces, template};
+use crate::resolve::{Resolved, ResolvedServer};
+
+/// A field of a server that holds a credential.
+struct Credential<'a> {
+    server: &'a ResolvedServer<'a>,
+    /// `env` or `headers`.
+    key: &'static str,
+    name: &'a str,
+    template: Template,
+    /// Whether `expand` has found fault with a placeholder in it.
+    is_faulty: bool,
+}
+
+pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
+    let mut hosts: BTreeMap<Source, (String, Path)> = BTreeMap::new();
+    for server in &resolved.servers {
+        let (key, fields, urls) = match server.server {
+            Server::Stdio(stdio) => ("env", &stdio.env, Vec::new()),
+            Server::Http(http) => (
+                "headers",
+                &http.headers,
+                vec![(&http.url, url_site(server))],
+            ),
+            Server::Replicated(replicated) => {
+                let replicas = replicated.replicas.iter().enumerate();
+                let site = |index| server.site().key("replicas").index(index).key("url");
+                let urls = replicas.map(|(index, replica)| (&replica.url, site(index)));
+                ("headers", &replicated.headers, urls.collect())
+            }
+        };
+        let credentials = fields
+            .iter()
+            .filter_map(|field| credential(server, key, field));
+        for credential in credentials {
+            credential.literal(resolved, sink);
+            credential.in_the_clear(resolved, &urls, sink);
+            credential.other_host(resolved, &urls, &mut hosts, sink);
+        }
+    }
+}
+
+fn url_site(server: &ResolvedServer<'_>) -> Path {
+    server.site().key("url")
+}
+
+fn credential<'a>(
+    server: &'a ResolvedServer<'a>,
+    key: &'static str,
+    (name, value): (&'a String, &Secret),
+) -> Option<Credential<'a>> {
+    let template = template(value.template());
+    let from_secret = template.0.iter().any(|part| match part {
+        Part::Reference {
+            source: Source::Variable(name),
+            ..
+        } => looks_secret(name),
+        Part::Reference {
+            source: Source::File(_),
+            ..
+        } => true,
+        Part::Text(_) => false,
+    });
+    let is_faulty = pieces(value.template())
+        .iter()
+        .any(|piece| matches!(piece.kind, Kind::Stray | Kind::Fault(_)));
+    let is_credential =
+        from_secret || looks_secret(name) || (key == "headers" && is_credential_header(name));
+    is_credential.then_some(Credential {
+        server,
+        key,
+        name,
+        template,
+        is_faulty,
+    })
+}
+
+impl Credential<'_> {
+    fn site(&self) -> Path {
+        self.server.site().key(self.key).key(self.name)
+    }
+
+    /// The value stands in the configuration, and would stand in the plan.
+    fn literal(&self, resolved: &Resolved<'_>, sink: &mut Sink) {
+        let by_name =
+            looks_secret(self.name) || (self.key == "headers" && is_credential_header(self.name));
+        let has_text = |part: &Part| matches!(part, Part::Text(text) if !text.trim().is_empty());
+        let has_default = |part: &Part| matches!(part, Part::Reference { default: Some(default), .. } if !default.is_empty());
+        let refers = self
+            .template
+            .0
+            .iter()
+            .any(|part| matches!(part, Part::Reference { .. }));
+        if self.is_faulty {
+            return;
+        }
+        let label = if by_name && !refers && self.template.0.iter().any(has_text) {
+            "this value would stand in the plan and in version control"
+        } else if self.template.0.iter().any(has_default) {
+            "the default of this value would stand in the plan and in version control"
+        } else {
+            return;
+        };
+        let span = resolved.span(&self.site());
+        let message = format!("`{}` holds a credential in plain text", self.name);
+        let help = format!("keep it in a variable or a file: `{}`", self.suggestion());
+        let diagnostic =
+            Diagnostic::error(codes::LITERAL_CREDENTIAL, message, span, label).help(help);
+        sink.report(
+            diagnostic.note("a credential that was ever committed should be replaced by a new one"),
+        );
+    }
+
+    /// `Bearer $<GITHUB_TOKEN>` for the header, `$<NAME>` for a variable of a child.
+    fn suggestion(&self) -> String {
+        if self.key == "env" {
+            return format!("$<{}>", self.name);
+        }
+        let scheme = match self.template.0.first() {
+            Some(Part::Text(text)) if text.to_ascii_lowercase().starts_with("bearer ") => "Bearer ",
+            Some(Part::Text(text)) if text.to_ascii_lowercase().starts_with("basic ") => "Basic ",
+            _ => "",
+        };
+        let server = self.server.name.to_ascii_uppercase().replace('-', "_");
+        format!("{scheme}$<{server}_TOKEN>")
+    }
+
+    /// Anybody on the way could read it.
+    fn in_the_clear(&self, resolved: &Resolved<'_>, urls: &[(&Url, Path)], sink: &mut Sink) {
+        let clear = urls.iter().find(|(url, _)| {
+            let parts = UrlParts::of(url.as_str());
+            parts.scheme == Scheme::Http && !parts.is_loopback()
+        });
+        let Some((_, site)) = clear else { return };
+        let message = format!(
+            "`{}` is sent to server `{}` unencrypted",
+            self.name, self.server.name
+        );
+        let label = "plain HTTP to another machine";
+        let diagnostic = Diagnostic::warning(
+            codes::CREDENTIAL_IN_THE_CLEAR,
+            message,
+            resolved.span(site),
+            label,
+        )
+        .and(
+            resolved.key_span(&self.site()),
+            "this credential goes with every request",
+        )
+        .help("use `https://`");
+        sink.report(diagnostic);
+    }
+
+    /// A credential belongs to one host; a second one that gets it can use it at the first.
+    fn other_host(
+        &self,
+        resolved: &Resolved<'_>,
+        urls: &[(&Url, Path)],
+        hosts: &mut BTreeMap<Source, (String, Path)>,
+        sink: &mut Sink,
+    ) {
+        let Some((url, _)) = urls.first() else { return };
+        let host = UrlParts::of(url.as_str()).host;
+        for part in &self.template.0 {
+            let Part::Reference { source, .. } = part else {
+                continue;
+            };
+            let Some((first, site)) = hosts.get(source) else {
+                hosts.insert(source.clone(), (host.clone(), self.site()));
+                continue;
+            };
+            if *first == host {
+                continue;
+            }
+            let what = match source {
+                Source::Variable(name) => format!("`$<{name}>`"),
+                Source::File(path) => format!("`$<file:{path}>`"),
+            };
+            let message = format!("{what} goes to two hosts");
+            let label = |host: &str| format!("sent to `{host}`");
+            let span = |path| resolved.span(path);
+            let diagnostic = Diagnostic::warning(
+                codes::CREDENTIAL_TO_TWO_HOSTS,
+                message,
+                span(&self.site()),
+                label(&host),
+            )
+            .and(span(site), label(first))
+            .help("use one credential for each host")
+            .note("whoever runs one of the hosts could use the credential at the other");
+            sink.report(diagnostic);
+        }
+    }
+}
+
+fn is_credential_header(name: &str) -> bool {
+    let known = [
+        "authorization",
+        "proxy-authorization",
+        "cookie",
+        "x-api-key",
+        "api-key",
+    ];
+    known.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// Whether the name of a variable or header says that its value is secret.
+pub(super) fn looks_secret(name: &str) -> bool {
+    let upper = name.to_ascii_uppercase();
+    let mut words = upper
+        .split(['_', '-'])
+        .filter(|word| !word.is_empty())
+        .rev();
+    let Some(last) = words.next() else {
+        return false;
+    };
+    // The path, address or name of a secret is not the secret.
+    let about = [
+        "FILE", "PATH", "DIR", "URL", "URI", "NAME", "ID", "TYPE", "TTL", "LIMIT", "SHA256",
+    ];
+    if about.contains(&last) {
+        return false;
+    }
+    let endings = ["TOKEN", "KEY", "APIKEY", "PAT"];
+    let anywhere = [
+        "SECRET",
+        "SECRETS",
+        "PASSWORD",
+        "PASSWD",
+        "PASSPHRASE",
+        "CREDENTIAL",
+        "CREDENTIALS",
+    ];
+    let is_secret = |word: &str| anywhere.contains(&word);
+    let is_public = last == "KEY" && words.clone().next() == Some("PUBLIC");
+    !is_public && (endings.contains(&last) || is_secret(last) || words.any(is_secret))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_secrets_from_what_is_only_about_them() {
+        for name in [
+            "GITHUB_TOKEN",
+            "API_KEY",
+            "OPENAI_API_KEY",
+            "X-Api-Key",
+            "DB_PASSWORD",
+            "SECRET",
+            "CLIENT_SECRET_V2",
+            "AWS_SECRET_ACCESS_KEY",
+            "token",
+        ] {
+            assert!(looks_secret(name), "{name}");
+        }
+        for name in [
+            "MAX_TOKENS",
+            "TOKEN_LIMIT",
+            "PASSWORD_FILE",
+            "KEYBOARD",
+            "MONKEY",
+            "PUBLIC_KEY",
+            "SECRET_NAME",
+            "LOG_LEVEL",
+            "",
+            "__",
+            "KEY_ID",
+            "PATH",
+        ] {
+            assert!(!looks_secret(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What the language has and the data plane does not enforce yet is refused, never ignored: a
+//! configuration that looks safer than the gateway is would be worse than none.
+
+use mcpc_config::{Server, Sharing, StdioServer};
+
+use crate::codes;
+use crate::diagnostic::{Diagnostic, Sink};
+use crate::path::Path;
+use crate::resolve::Resolved;
+
+pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
+    let config = resolved.config();
+    let sections = [
+        ("identity", config.identity.is_some()),
+        ("access", config.access.is_some()),
+        ("pins", config.pins.is_some()),
+        ("tests", config.tests.is_some()),
+    ];
+    for (key, is_present) in sections {
+        if is_present {
+            refuse(resolved, &Path::of([key]), key, sink);
+        }
+    }
+    if config.listen.tls.is_some() {
+        refuse(resolved, &Path::of(["listen", "tls"]), "tls", sink);
+    }
+    if config.limits.requests.is_some() {
+        refuse(
+            resolved,
+            &Path::of(["limits", "requests"]),
+            "requests",
+            sink,
+        );
+    }
+    for endpoint in &resolved.endpoints {
+        if endpoint
+            .written
+            .is_some_and(|written| written.budget.is_some())
+        {
+            refuse(resolved, &endpoint.site().key("budget"), "budget", sink);
+        }
+    }
+    for server in &resolved.servers {
+        for key in unsupported_keys(server.server) {
+            refuse(resolved, &server.site().key(key), key, sink);
+        }
+    }
+}
+
+fn unsupported_keys(server: &Server) -> Vec<&'static str> {
+    let keys = match server {
+        Server::Stdio(StdioServer {
+            sharing, limits, ..
+        }) => [
+            ("sharing", *sharing == Sharing::Session),
+            ("limits", limits.is_some()),
+        ],
+        Server::Http(http) => [
+            ("breaker", http.breaker.is_some()),
+            ("retry", http.retry.is_some()),
+        ],
+        // Whatever else stands there belongs to the replicas.
+        Server::Replicated(_) => [("replicas", true), ("replicas", false)],
+    };
+    let present = keys.into_iter().filter(|(_, is_present)| *is_present);
+    present.map(|(key, _)| key).collect()
+}
+
+fn refuse(resolved: &Resolved<'_>, place: &Path, key: &str, sink: &mut Sink) {
+    let (what, label) = if key == "sharing" {
+        (
+            "`sharing: session`".to_owned(),
+            "every server has one shared process so far",
+        )
+    } else {
+        (format!("`{key}`"), "this version does not act on it")
+    };
+    let span = resolved.key_span(place);
+    let message = format!("{what} is not supported yet");
+    let diagnostic = Diagnostic::error(codes::NOT_SUPPORTED_YET, message, span, label)
+        .help(format!("remove {what}"))
+        .note("it is refused because a setting that is silently ignored looks like protection");
+    sink.report(diagnostic);
+}
