@@ -75,9 +75,8 @@ fn credential<'a>(
         } => true,
         Part::Text(_) => false,
     });
-    let is_faulty = pieces(value.template())
-        .iter()
-        .any(|piece| matches!(piece.kind, Kind::Stray | Kind::Fault(_)));
+    let is_faulty =
+        pieces(value.template()).any(|piece| matches!(piece.kind, Kind::Stray | Kind::Fault(_)));
     let is_credential =
         from_secret || looks_secret(name) || (key == "headers" && is_credential_header(name));
     is_credential.then_some(Credential {

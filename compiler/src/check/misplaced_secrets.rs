@@ -31,7 +31,7 @@ pub(crate) fn misplaced_secrets(tree: &Tree, leaves: &[Leaf], sink: &mut Sink) -
 }
 
 fn secret_name(text: &str) -> Option<&str> {
-    pieces(text).into_iter().find_map(|piece| match piece.kind {
+    pieces(text).find_map(|piece| match piece.kind {
         Kind::Placeholder(placeholder) => match placeholder.origin {
             Origin::Variable(name) if looks_secret(name) => Some(name),
             Origin::Variable(_) | Origin::File(_) => None,
