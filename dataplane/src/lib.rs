@@ -16,6 +16,7 @@ mod client;
 mod connection;
 mod directory;
 mod discover;
+mod engine;
 mod failure;
 mod framing;
 mod gateway;

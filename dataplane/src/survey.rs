@@ -3,8 +3,8 @@
 //! Owns the moment's picture, made anew for each question from what the parts know of themselves.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -22,27 +22,30 @@ pub(crate) struct Scene {
     started: Instant,
     phase: AtomicU8,
     source: String,
-    address: SocketAddr,
+    /// Known once the doors are open.
+    address: OnceLock<SocketAddr>,
     live: ArcSwap<Live>,
     refused: ArcSwapOption<Refused>,
 }
 
 impl Scene {
     /// A gateway that starts with a plan.
-    pub(crate) fn new(source: String, address: SocketAddr, snapshot: &Snapshot) -> Self {
+    pub(crate) fn new(source: String, snapshot: &Snapshot) -> Self {
         let live = live(&source, snapshot);
         Self {
             started: Instant::now(),
             phase: AtomicU8::new(0),
             source,
-            address,
+            address: OnceLock::new(),
             live: ArcSwap::from_pointee(live),
             refused: ArcSwapOption::empty(),
         }
     }
 
-    /// The listeners accept.
-    pub(crate) fn serving(&self) {
+    /// The listeners accept at this address.
+    pub(crate) fn serving(&self, address: SocketAddr) {
+        // The doors open once; a second address would be a bug that changes nothing.
+        let _first = self.address.set(address);
         self.phase.store(1, Ordering::Release);
     }
 
@@ -87,7 +90,11 @@ impl Scene {
                 1 => Phase::Serving,
                 _ => Phase::Draining,
             },
-            address: self.address,
+            address: self
+                .address
+                .get()
+                .copied()
+                .unwrap_or(snapshot.listener.address),
             connections: plane.connections.load(Ordering::Relaxed),
             live: Some(Live::clone(&self.live.load())),
             refused: self.refused.load().as_deref().cloned(),

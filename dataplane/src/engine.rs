@@ -1,0 +1,171 @@
+//! What runs behind the doors: the live plan, what is alive behind it, and the swap of plans.
+//!
+//! Owns prepare, commit and drain (the life of a plan) without threads or sockets of its own, so
+//! that tests drive it on pipes and virtual time. `gateway` gives it doors and threads.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, SystemTime};
+
+use mcpc_plan::{Digest, Plan};
+use tokio::time::Instant;
+
+use crate::Reach;
+use crate::gateway::{Refusal, Swapped};
+use crate::keeper::Keeper;
+use crate::pipeline::Plane;
+use crate::prepare::{Prepared, Standing};
+use crate::session::{Seal, Sessions};
+use crate::snapshot::Snapshot;
+use crate::status::Refused;
+use crate::survey::Scene;
+use crate::timestamp::Timestamp;
+use crate::upstream::Upstream;
+
+/// After the grace, children get this long for the ladder of signals.
+const LADDER: Duration = Duration::from_secs(6);
+
+/// The live plan and what is alive behind it.
+pub(crate) struct Engine {
+    pub(crate) plane: Arc<Plane>,
+    pub(crate) scene: Arc<Scene>,
+    standing: Standing,
+    reach: Arc<dyn Reach>,
+    keeper: Keeper,
+}
+
+impl Engine {
+    /// Makes the first plan live. Upstreams start; no door is open yet.
+    pub(crate) fn start(
+        plan: Plan,
+        source: String,
+        reach: Arc<dyn Reach>,
+        keeper: Keeper,
+    ) -> Result<Self, Refusal> {
+        let sessions = Sessions::new(
+            Seal::random()?,
+            &plan.limits,
+            Instant::now(),
+            SystemTime::now(),
+        )?;
+        let Prepared {
+            snapshot, standing, ..
+        } = Standing::default().prepare(plan, &keeper, &reach)?;
+        let plane = Arc::new(Plane::new(Arc::clone(&snapshot), sessions));
+        let scene = Arc::new(Scene::new(source, &snapshot));
+        relay_changes(&keeper, &snapshot);
+        Ok(Self {
+            plane,
+            scene,
+            standing,
+            reach,
+            keeper,
+        })
+    }
+
+    /// Makes a plan live, or leaves everything as it is and remembers why.
+    pub(crate) fn swap(&mut self, plan: Plan) -> Result<Swapped, Refusal> {
+        let digest = plan.digest.clone();
+        let swapped = self.try_swap(plan);
+        if let Err(refusal) = &swapped {
+            self.note_refused(Some(digest), refusal);
+        }
+        swapped
+    }
+
+    fn try_swap(&mut self, plan: Plan) -> Result<Swapped, Refusal> {
+        let live = self.plane.live.load_full();
+        if plan.digest == live.digest {
+            self.scene.settled();
+            return Ok(Swapped::Unchanged);
+        }
+        if plan.listener.address != live.listener.address
+            || plan.admin.address != live.admin.address
+        {
+            let reason = "the listen or admin address differs, and that needs a restart";
+            return Err(Refusal::new("MCPC9606", reason));
+        }
+        let prepared = self.standing.prepare(plan, &self.keeper, &self.reach)?;
+        Ok(self.commit(prepared, &live))
+    }
+
+    /// Makes a prepared plan live. Cannot fail.
+    fn commit(&mut self, prepared: Prepared, before: &Snapshot) -> Swapped {
+        let Prepared {
+            snapshot,
+            standing,
+            kept,
+            started,
+        } = prepared;
+        self.plane.live.store(Arc::clone(&snapshot));
+        self.plane.sessions.adopt(&snapshot.limits);
+        self.scene.committed(&snapshot);
+        relay_changes(&self.keeper, &snapshot);
+        for served in &snapshot.endpoints {
+            let old = before.endpoint(&served.endpoint.path);
+            if old.is_none_or(|old| old.endpoint != served.endpoint) {
+                served.hub.touch();
+            }
+        }
+        let leaving = self.standing.without(&standing);
+        let stopped = leaving.len();
+        let grace = Duration::from_millis(snapshot.limits.grace_ms);
+        for upstream in leaving {
+            self.keeper.spawn(async move { upstream.stop(grace).await });
+        }
+        self.standing = standing;
+        Swapped::Live {
+            kept,
+            started,
+            stopped,
+        }
+    }
+
+    /// Remembers that a new configuration was refused.
+    pub(crate) fn note_refused(&self, digest: Option<Digest>, refusal: &Refusal) {
+        self.scene.refused(Refused {
+            digest,
+            code: refusal.code.to_owned(),
+            reason: refusal.reason.clone(),
+            at: Timestamp::from(SystemTime::now()),
+        });
+    }
+
+    /// The doors are open at this address.
+    pub(crate) fn serving(&self, address: SocketAddr) {
+        self.scene.serving(address);
+    }
+
+    /// Ends what would not end by itself: notification streams.
+    pub(crate) fn drain(&self) {
+        self.scene.draining();
+        self.plane.streams.close();
+    }
+
+    /// Stops all upstreams and waits, within the ladder of signals. Not for the keeper's own thread.
+    pub(crate) fn stop(self) {
+        let (done, waiting) = mpsc::channel::<()>();
+        let upstreams: Vec<Arc<Upstream>> = self.standing.upstreams().cloned().collect();
+        for upstream in upstreams {
+            let done = done.clone();
+            self.keeper.spawn(async move {
+                upstream.stop(Duration::ZERO).await;
+                drop(done);
+            });
+        }
+        drop(done);
+        // Nothing is ever sent: the channel closes when the last one is done.
+        let _all_done = waiting.recv_timeout(LADDER);
+    }
+}
+
+/// Tells each endpoint's hub of the changes of its upstreams, for as long as the endpoint is served.
+fn relay_changes(keeper: &Keeper, snapshot: &Arc<Snapshot>) {
+    for served in &snapshot.endpoints {
+        for member in &served.members {
+            let relay =
+                Arc::clone(&served.hub).relay(Arc::clone(&member.upstream), Arc::downgrade(served));
+            keeper.spawn(relay);
+        }
+    }
+}
