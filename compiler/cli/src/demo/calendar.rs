@@ -138,7 +138,7 @@ fn days_of(year: i64, month: i64) -> i64 {
 
 /// Leap days up to the end of a year, counted from year 1.
 fn leap_days(year: i64) -> i64 {
-    year / 4 - year / 100 + year / 400
+    year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400)
 }
 
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
@@ -148,10 +148,13 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
 }
 
 fn date_of(days: i64) -> (i64, i64, i64) {
-    // A guess that is at most one year too late or too early, then the exact year.
+    // A guess without leap days, a few years off at the ends of the range, then the exact year.
     let mut year = 1970 + days.div_euclid(365);
     while days_since_1970(year, 1, 1) > days {
         year -= 1;
+    }
+    while days_since_1970(year + 1, 1, 1) <= days {
+        year += 1;
     }
     let mut rest = days - days_since_1970(year, 1, 1);
     let mut month = 1;

@@ -1,0 +1,12 @@
+//! The `mcpc` command from outside: the real binary, its exit codes, its standard output and error.
+//!
+//! One test binary; each file is one command. `invocation.rs` starts the binary.
+
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+mod check;
+mod demo;
+mod export;
+mod invocation;
+mod plan;
+mod texts;

@@ -1,0 +1,130 @@
+//! `mcpc plan`: the same bytes everywhere, files in one step, summaries.
+
+use serde_json::json;
+
+use crate::invocation::{Folder, MISTAKEN, SMALLEST};
+
+const WITH_SECRET: &str = "\
+version: 1
+servers:
+  web:
+    url: https://mcp.example.com/mcp
+    headers: { Authorization: \"Bearer $<TOKEN>\" }
+";
+
+#[test]
+fn plan_bytes_depend_on_neither_directory_nor_secrets() {
+    let (here, there) = (
+        Folder::with_config(WITH_SECRET),
+        Folder::with_config(WITH_SECRET),
+    );
+    std::fs::create_dir(there.path().join("deep")).unwrap();
+    let first = here.mcpc(&["plan"]).exits_with(0);
+    let path = here.path().join("mcpc.yaml");
+    let path = path.to_str().unwrap();
+    for arguments in [&["plan", path][..], &["plan", "./mcpc.yaml"]] {
+        assert_eq!(here.mcpc(arguments).exits_with(0).out, first.out);
+    }
+    let mut from_below = there.command(&["plan", "../mcpc.yaml"]);
+    let from_below = from_below.current_dir(there.path().join("deep"));
+    assert_eq!(from_below.output().unwrap().stdout, first.out);
+    for secret in ["tok-first", "tok-second"] {
+        let output = there
+            .command(&["plan"])
+            .env("TOKEN", secret)
+            .output()
+            .unwrap();
+        assert_eq!(output.stdout, first.out);
+        assert!(!first.text().contains(secret));
+        assert!(!String::from_utf8(output.stderr).unwrap().contains(secret));
+    }
+}
+
+#[test]
+fn plan_on_standard_output_verifies_and_ends_with_a_line_break() {
+    let ran = Folder::with_config(SMALLEST).mcpc(&["plan"]).exits_with(0);
+    let plan = mcpc_plan::Plan::from_bytes(&ran.out).unwrap();
+    assert!(ran.out.ends_with(b"}\n"));
+    ran.says(plan.digest.as_str()).says("time: a child process");
+}
+
+#[test]
+fn out_writes_the_same_bytes_in_one_step_and_nothing_to_standard_output() {
+    let folder = Folder::with_config(SMALLEST);
+    let expected = folder.mcpc(&["plan"]).exits_with(0).out;
+    folder.write("plan.json", "the old one");
+    let ran = folder.mcpc(&["plan", "--out", "plan.json"]).exits_with(0);
+    assert!(ran.out.is_empty());
+    assert_eq!(
+        std::fs::read(folder.path().join("plan.json")).unwrap(),
+        expected
+    );
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(
+        left.len(),
+        2,
+        "only the configuration and the plan: {left:?}"
+    );
+    assert_eq!(
+        folder.mcpc(&["plan", "--out", "-"]).exits_with(0).out,
+        expected
+    );
+}
+
+#[test]
+fn a_plan_that_cannot_be_written_exits_with_2() {
+    let folder = Folder::with_config(SMALLEST);
+    for target in ["missing/plan.json", "mcpc.yaml/plan.json", "."] {
+        let ran = folder.mcpc(&["plan", "--out", target]).exits_with(2);
+        ran.says("MCPC0004").says(target);
+    }
+}
+
+#[test]
+fn errors_exit_with_1_and_leave_the_old_plan() {
+    let folder = Folder::with_config(MISTAKEN);
+    folder.write("plan.json", "the old one");
+    let ran = folder.mcpc(&["plan", "--out", "plan.json"]).exits_with(1);
+    assert!(ran.says("mcpc.yaml:3:11").out.is_empty());
+    let kept = std::fs::read(folder.path().join("plan.json")).unwrap();
+    assert_eq!(kept, b"the old one");
+    folder
+        .mcpc(&["plan", "missing.yaml"])
+        .exits_with(2)
+        .says("MCPC0001");
+}
+
+#[test]
+fn an_unset_variable_without_default_is_an_error() {
+    let text = "version: 1\nlisten: { address: $<ADDRESS> }\nservers: { time: { command: t } }\n";
+    let folder = Folder::with_config(text);
+    folder.mcpc(&["plan"]).exits_with(1).says("ADDRESS");
+    let mut command = folder.command(&["plan"]);
+    let output = command.env("ADDRESS", "127.0.0.1:7000").output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn summary_names_servers_and_secrets_for_people_and_programs() {
+    let folder = Folder::with_config(WITH_SECRET);
+    let ran = folder.mcpc(&["plan", "--json"]).exits_with(0);
+    let summary = ran.json();
+    assert_eq!(summary.get("format_version"), Some(&json!(1)));
+    assert_eq!(summary.pointer("/endpoints/0/path"), Some(&json!("/mcp")));
+    assert_eq!(
+        summary.pointer("/endpoints/0/servers/0/server"),
+        Some(&json!("web"))
+    );
+    assert_eq!(
+        summary.pointer("/secrets/0/consumers/0"),
+        Some(&json!("servers.web.headers.Authorization"))
+    );
+    ran.says("needs the variable TOKEN for servers.web.headers.Authorization");
+}
+
+#[test]
+fn standard_input_becomes_a_plan() {
+    let ran = Folder::new().mcpc_with_input(&["plan", "-"], SMALLEST.as_bytes());
+    let ran = ran.exits_with(0);
+    assert!(mcpc_plan::Plan::from_bytes(&ran.out).is_ok());
+}
