@@ -36,13 +36,18 @@ pub(crate) fn is_standard(file: &Path) -> bool {
     file == Path::new("-")
 }
 
-/// Reads a file; `-` is standard input.
-pub(crate) fn read(file: &Path) -> Result<Source, Unread> {
-    let name = if is_standard(file) {
+/// The name of a text in diagnostics and status: the path as it was given.
+pub(crate) fn name_of(file: &Path) -> String {
+    if is_standard(file) {
         "<stdin>".to_owned()
     } else {
         file.display().to_string()
-    };
+    }
+}
+
+/// Reads a file; `-` is standard input.
+pub(crate) fn read(file: &Path) -> Result<Source, Unread> {
+    let name = name_of(file);
     match read_bytes(file) {
         Ok(bytes) => Source::from_bytes(name, bytes).map_err(Unread::BadText),
         Err(error) => {

@@ -79,6 +79,10 @@ impl Plans for ConfigFile {
         }
     }
 
+    fn name(&self) -> String {
+        input::name_of(&self.path)
+    }
+
     fn file(&self) -> Option<&Path> {
         self.is_watched.then_some(&self.path)
     }

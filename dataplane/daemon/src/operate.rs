@@ -26,6 +26,9 @@ pub trait Plans {
     /// Why there is none; shown by the caller.
     fn load(&mut self) -> Result<Plan, Rejected>;
 
+    /// What the source is called, for status and logs: `mcpc.yaml`.
+    fn name(&self) -> String;
+
     /// The file whose changes are worth a new load, if there is one.
     fn file(&self) -> Option<&Path>;
 }
@@ -89,8 +92,9 @@ pub fn operate(
     let options = Options {
         reach,
         workers: flags.workers,
+        source: plans.name(),
     };
-    let gateway = match Gateway::start(plan.clone(), options) {
+    let mut gateway = match Gateway::start(plan.clone(), options) {
         Ok(gateway) => gateway,
         Err(refusal) => {
             error!(
@@ -110,13 +114,13 @@ pub fn operate(
     started(&gateway, &plan);
     let mut live = plan;
     while runtime.block_on(inputs.next()) == Wish::Reload {
-        reload(plans, &gateway, &mut live);
+        reload(plans, &mut gateway, &mut live);
     }
     stop(gateway, &live, &runtime, &mut inputs)
 }
 
 /// Puts a new plan in place of the live one, or leaves everything as it is and says why.
-fn reload(plans: &mut dyn Plans, gateway: &Gateway, live: &mut Plan) {
+fn reload(plans: &mut dyn Plans, gateway: &mut Gateway, live: &mut Plan) {
     let plan = match plans.load() {
         Ok(plan) => plan,
         Err(rejected) => {

@@ -77,6 +77,10 @@ impl Plans for PlanFile {
         })
     }
 
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
     fn file(&self) -> Option<&Path> {
         Some(&self.path)
     }

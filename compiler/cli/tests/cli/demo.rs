@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -448,7 +448,18 @@ fn a_call_is_taken_back_while_others_go_on() {
         let cancelled = json!({ "requestId": 1, "reason": "test" });
         let method = "notifications/cancelled";
         server.send(&json!({ "jsonrpc": "2.0", "method": method, "params": cancelled }));
-        // Nothing more comes for the call: the server ends with its input, and `close` hears it.
+        // Its id is free again as soon as it has stopped, long before its minute is over.
+        let quick = json!({ "name": "wait", "arguments": { "seconds": 0 } });
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            assert!(Instant::now() < deadline, "the call goes on");
+            server.ask(&json!(1), "tools/call", quick.clone());
+            let answer = server.until(|message| message.get("id") == Some(&json!(1)));
+            if answer.get("result").is_some() {
+                assert_eq!(text(&answer), "Waited 0 s.");
+                break;
+            }
+        }
     });
 }
 
