@@ -24,6 +24,17 @@ pub(crate) struct HeadBounds {
     pub(crate) fields: usize,
 }
 
+impl HeadBounds {
+    /// The bounds that a plan sets.
+    pub(crate) fn of(limits: &mcpc_plan::Limits) -> Self {
+        let count = |limit: u32| usize::try_from(limit).unwrap_or(usize::MAX);
+        Self {
+            bytes: count(limits.head_bytes),
+            fields: count(limits.headers),
+        }
+    }
+}
+
 /// How far the bytes may go on to the HTTP server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Progress {

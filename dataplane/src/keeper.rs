@@ -91,7 +91,7 @@ impl Keeper {
     }
 
     /// A keeper on the caller's own runtime, so that a test's clock is the keeper's clock.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "rehearsal"))]
     pub(crate) fn here() -> Self {
         Self::on(Handle::current())
     }

@@ -40,6 +40,8 @@ mod policy;
 mod prepare;
 mod profile;
 mod reach;
+#[cfg(feature = "rehearsal")]
+mod rehearsal;
 mod reply;
 mod respond;
 mod route;
@@ -57,6 +59,8 @@ pub use gateway::{Gateway, Options, Refusal, Swapped};
 pub use reach::{
     Dialed, Ended, Launch, Process, Reach, ReachFuture, Real, Signals, Target, child_entry,
 };
+#[cfg(feature = "rehearsal")]
+pub use rehearsal::Rehearsal;
 pub use secret::Secret;
 pub use status::{
     Components, EndpointStatus, Health, HealthStatus, ListenerHealth, Live, Phase, PlanHealth,
