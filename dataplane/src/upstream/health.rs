@@ -83,6 +83,14 @@ impl Health {
         }
     }
 
+    /// The upstream answered something, if only to the keeper.
+    pub(super) fn note_reached(&self) {
+        let last = self.last_failure.load();
+        if last.as_ref().is_some_and(|last| last.is_before_send()) {
+            self.last_failure.store(None);
+        }
+    }
+
     pub(super) fn note_failure(&self, failure: Failure) {
         self.last_failure.store(Some(Arc::new(failure)));
     }

@@ -12,10 +12,12 @@ use tokio::time::{Instant, sleep_until};
 
 use super::child::{self, Child, Program};
 use super::handshake::{HttpHandshake, Verdict};
+use super::intake;
 use super::presence::Stage;
 use super::restarts::Restarts;
 use super::wire::Site;
 use super::{Carrier, Line, Session, Upstream};
+use crate::call::Era;
 use crate::failure::Failure;
 use crate::profile::Profile;
 
@@ -128,13 +130,20 @@ enum Held {
 
 /// Holds a session until it is lost or no longer needed.
 async fn hold(upstream: &Arc<Upstream>, session: &Arc<Session>) -> Held {
+    let Line::Http(http) = &session.line else {
+        return Held::Lost;
+    };
+    let listening = async {
+        intake::listen(upstream, session, http).await;
+        // It ends only with the session, which is then withdrawn.
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
         () = upstream.presence.withdrawn(session) => Held::Lost,
+        () = listening => Held::Lost,
         () = upstream.drained() => {
             upstream.publish(Stage::Stopping);
-            if let Line::Http(http) = &session.line {
-                http.end(Instant::now() + FAREWELL).await;
-            }
+            http.end(Instant::now() + FAREWELL).await;
             Held::Drained
         }
     }
@@ -203,7 +212,16 @@ async fn hold_child(
         profile: Arc::new(profile),
         line: Line::Stdio(Arc::clone(&child.link)),
     });
+    let id = upstream.ids.fetch_add(1, Ordering::Relaxed);
+    let listening = (session.profile.era == Era::Modern)
+        .then(|| intake::listen_message(&session.profile, id))
+        .flatten();
     upstream.publish(Stage::Ready(session));
+    if let Some(message) = listening {
+        // A process that does not read its input will be noticed by its callers.
+        let deadline = began + FAREWELL;
+        let _asked = child.link.write(message.into(), deadline).await;
+    }
     if upstream.health.restarts.load(Ordering::Relaxed) > 0 {
         upstream.note_all_changed();
     }

@@ -17,6 +17,7 @@ mod farewell;
 mod handshake;
 mod health;
 mod http;
+mod intake;
 mod keep;
 mod lines;
 mod pool;

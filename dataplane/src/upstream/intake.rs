@@ -1,0 +1,149 @@
+//! Hears from an upstream that its lists have changed.
+//!
+//! Owns the one notification stream per upstream session: `subscriptions/listen` in the modern era,
+//! a GET stream in the legacy one (2025-11-25 §Listening for Messages from the Server). Does not
+//! read the lists again: whoever watches `Upstream::changes` does.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Method, StatusCode};
+use tokio::time::{Instant, sleep};
+
+use super::events::{HttpEvents, Step};
+use super::handshake::modern_meta;
+use super::http::{HttpSession, METHOD};
+use super::revision::announces;
+use super::wire::{Exchange, Kind};
+use super::{Session, Upstream};
+use crate::call::{Era, Event};
+use crate::failure::Failure;
+use crate::profile::Profile;
+
+/// The pauses before a stream that ended is opened again.
+const PAUSE_FROM: Duration = Duration::from_secs(1);
+const PAUSE_TO: Duration = Duration::from_secs(60);
+
+/// How long one stream may last. Peers that vanish without a word are noticed by TCP keep-alive.
+const STREAM_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Why a stream is not open.
+enum End {
+    /// It was open, or could be soon.
+    Again,
+    /// The upstream does not know the session any more.
+    Lost,
+    /// The upstream has no such stream.
+    None,
+}
+
+/// The request for a modern upstream's announcements; nothing if it makes none.
+pub(super) fn listen_message(profile: &Profile, id: u64) -> Option<String> {
+    let wanted: Vec<String> = [
+        ("tools", "toolsListChanged"),
+        ("prompts", "promptsListChanged"),
+        ("resources", "resourcesListChanged"),
+    ]
+    .iter()
+    .filter(|(capability, _)| announces(profile, capability))
+    .map(|(_, field)| format!("\"{field}\":true"))
+    .collect();
+    (!wanted.is_empty()).then(|| {
+        format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"subscriptions/listen\",\"params\":{{\"_meta\":{},\"notifications\":{{{}}}}}}}",
+            modern_meta(),
+            wanted.join(",")
+        )
+    })
+}
+
+/// Listens as long as the session lasts. Never returns while there is anything to hear.
+pub(super) async fn listen(upstream: &Arc<Upstream>, session: &Arc<Session>, http: &HttpSession) {
+    let is_announced = ["tools", "prompts", "resources"]
+        .iter()
+        .any(|capability| announces(&session.profile, capability));
+    if !is_announced {
+        return std::future::pending().await;
+    }
+    let mut pause = PAUSE_FROM;
+    let mut has_missed = false;
+    loop {
+        let began = Instant::now();
+        let end = stream(upstream, session, http, has_missed).await;
+        match end {
+            End::Again => {}
+            End::Lost => return upstream.presence.withdraw(session),
+            End::None => return std::future::pending().await,
+        }
+        has_missed = true;
+        if began.elapsed() > PAUSE_TO {
+            pause = PAUSE_FROM;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_TO);
+    }
+}
+
+/// Opens the stream and hears it to its end. Whoever opens it again has missed something.
+async fn stream(
+    upstream: &Arc<Upstream>,
+    session: &Arc<Session>,
+    http: &HttpSession,
+    has_missed: bool,
+) -> End {
+    let deadline = Instant::now() + STREAM_MAX;
+    let id = upstream.ids.fetch_add(1, Ordering::Relaxed);
+    let exchange = match open(session, http, id).await {
+        Ok(exchange) => exchange,
+        Err(failure) => {
+            upstream.health.note_failure(failure);
+            return End::Again;
+        }
+    };
+    upstream.health.note_reached();
+    if exchange.status == StatusCode::NOT_FOUND && session.profile.era == Era::Legacy {
+        // Without a session id it is the stream that is not found.
+        let has_id = http.headers.contains_key(super::http::SESSION_ID);
+        return if has_id { End::Lost } else { End::None };
+    }
+    if exchange.status.is_server_error() {
+        return End::Again;
+    }
+    if !exchange.status.is_success() || exchange.kind() != Kind::Events {
+        return End::None;
+    }
+    if has_missed {
+        upstream.note_all_changed();
+    }
+    let mut events = HttpEvents::open(exchange, id, &upstream.bounds, STREAM_MAX, deadline);
+    loop {
+        match events.next().await {
+            Ok(Step::Changed(method)) => upstream.note_change(&method),
+            Ok(Step::Asked(id, method)) => session.answer(&id, &method).await,
+            Ok(Step::Event(Event::Notify(_))) => {}
+            Ok(Step::Event(Event::Done(_))) | Err(_) => return End::Again,
+        }
+    }
+}
+
+async fn open(session: &Session, http: &HttpSession, id: u64) -> Result<Exchange, Failure> {
+    let mut headers = http.headers.clone();
+    let connect_by = Instant::now() + PAUSE_TO;
+    if session.profile.era == Era::Legacy {
+        headers.remove(CONTENT_TYPE);
+        let method = Method::GET;
+        return http
+            .site
+            .exchange(method, headers, Bytes::new(), connect_by)
+            .await;
+    }
+    headers.insert(METHOD, HeaderValue::from_static("subscriptions/listen"));
+    let message = listen_message(&session.profile, id).unwrap_or_default();
+    let method = Method::POST;
+    http.site
+        .exchange(method, headers, message.into(), connect_by)
+        .await
+}
