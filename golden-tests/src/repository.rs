@@ -3,6 +3,7 @@
 //! Owns the walk and what it leaves out (build output, caches, version control). Rules take a
 //! [`Repository`] or single files, so that a test can feed them a file that was never written.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -65,6 +66,21 @@ impl Repository {
         self.with_suffix(".rs")
     }
 
+    /// The Rust files that are compiled for tests only: those below `tests/`, and modules that are
+    /// declared under `#[cfg(test)]`.
+    pub fn test_files(&self) -> BTreeSet<&str> {
+        let declared: BTreeSet<String> = self
+            .rust()
+            .flat_map(|file| test_modules(&file.text).map(|name| module_paths(&file.path, name)))
+            .flatten()
+            .collect();
+        let is_test = |path: &str| path.contains("/tests/") || declared.contains(path);
+        self.rust()
+            .map(|file| file.path.as_str())
+            .filter(|path| is_test(path))
+            .collect()
+    }
+
     /// The files whose path ends in this way.
     pub fn with_suffix(&self, suffix: &'static str) -> impl Iterator<Item = &TextFile> {
         self.files
@@ -76,6 +92,32 @@ impl Repository {
     pub fn file(&self, path: &str) -> Option<&TextFile> {
         self.files.iter().find(|file| file.path == path)
     }
+}
+
+/// The names in `#[cfg(test)] mod name;`, with or without a visibility.
+fn test_modules(text: &str) -> impl Iterator<Item = &str> {
+    let items = text.split("#[cfg(test)]").skip(1).map(str::trim_start);
+    items.filter_map(|item| {
+        let (declaration, _) = item.split_once(';')?;
+        let name = declaration
+            .strip_prefix("pub(crate) ")
+            .unwrap_or(declaration);
+        let name = name.strip_prefix("mod ")?;
+        (!name.contains(char::is_whitespace)).then_some(name)
+    })
+}
+
+/// Where a module that this file declares may be.
+fn module_paths(declared_in: &str, name: &str) -> [String; 2] {
+    let (directory, file) = declared_in.rsplit_once('/').unwrap_or(("", declared_in));
+    let directory = match file {
+        "mod.rs" | "lib.rs" | "main.rs" => directory.to_owned(),
+        _ => format!("{directory}/{}", file.trim_end_matches(".rs")),
+    };
+    [
+        format!("{directory}/{name}.rs"),
+        format!("{directory}/{name}/mod.rs"),
+    ]
 }
 
 /// Every file below a directory, sorted, without build output, caches and version control.
@@ -113,4 +155,25 @@ pub(crate) fn relative(root: &Path, path: &Path) -> String {
         .map(|part| part.as_os_str().to_string_lossy())
         .collect();
     parts.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_declared_for_tests_are_test_files() {
+        let repository = Repository::of(vec![
+            TextFile::new(
+                "a/src/lib.rs",
+                "mod b;\n#[cfg(test)]\nmod fake;\n#[cfg(test)]\nmod tests {}\n",
+            ),
+            TextFile::new("a/src/b.rs", "#[cfg(test)]\npub(crate) mod proof;\n"),
+            TextFile::new("a/src/fake.rs", ""),
+            TextFile::new("a/src/b/proof.rs", ""),
+            TextFile::new("a/tests/c.rs", ""),
+        ]);
+        let found: Vec<&str> = repository.test_files().into_iter().collect();
+        assert_eq!(found, ["a/src/b/proof.rs", "a/src/fake.rs", "a/tests/c.rs"]);
+    }
 }

@@ -2,6 +2,7 @@
 //! error pages and examples.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 
 use mcpc_compiler::{CODES, Format};
 use mcpc_golden_tests::{
@@ -11,6 +12,9 @@ use mcpc_golden_tests::{
 
 /// Enough to reach every branch of the passes, few enough for a debug build to finish in seconds.
 const MUTANTS_MAX: usize = 4000;
+
+/// The sweep is the longest test; it shares the cores with nothing else at its end.
+const THREADS: usize = 4;
 
 const FORMATS: [Format; 5] = [
     Format::Human,
@@ -56,13 +60,25 @@ fn mutants_of_valid_cases_never_panic_and_findings_point_inside() {
         .filter(|case| case.compiled().plan.is_some())
         .collect();
     assert!(!valid.is_empty(), "no case compiles");
-    let mut findings = Vec::new();
-    for case in &valid {
+    let of_case = |case: &Case| -> Vec<Finding> {
         let text = String::from_utf8_lossy(&case.bytes()).into_owned();
-        for mutant in mutants(&text, MUTANTS_MAX / valid.len()) {
-            findings.extend(check_mutant(case, &mutant));
-        }
-    }
+        let mutants = mutants(&text, MUTANTS_MAX / valid.len());
+        let findings = mutants
+            .iter()
+            .filter_map(|mutant| check_mutant(case, mutant));
+        findings.collect()
+    };
+    let mut findings: Vec<Finding> = thread::scope(|scope| {
+        let shares = valid.chunks(valid.len().div_ceil(THREADS));
+        let running: Vec<_> = shares
+            .map(|cases| scope.spawn(move || cases.iter().flat_map(of_case).collect::<Vec<_>>()))
+            .collect();
+        let ended = running.into_iter().map(thread::ScopedJoinHandle::join);
+        let stopped = || vec![Finding::new("a thread of the sweep", "panics")];
+        ended
+            .flat_map(|found| found.unwrap_or_else(|_| stopped()))
+            .collect()
+    });
     // The first ones say enough; a broken promise usually breaks for thousands of mutants.
     findings.truncate(10);
     assert_none(&findings);

@@ -3,7 +3,6 @@
 //! The lints of the workspace forbid most of this too; the rule holds also where a lint is opted
 //! out of, and covers what no lint does.
 
-use super::lengths::is_test_file;
 use crate::rust_code::{code_only, production_code};
 use crate::{Finding, Repository, TextFile};
 
@@ -21,12 +20,14 @@ const IN_TESTS: [(&str, &str); 1] = [("thread::sleep(", "wait for the event itse
 
 /// Banned calls and attributes in Rust files.
 pub fn banned_calls(repository: &Repository) -> Vec<Finding> {
+    let for_tests = repository.test_files();
+    let check = |file: &TextFile| check(file, for_tests.contains(file.path.as_str()));
     repository.rust().flat_map(check).collect()
 }
 
-fn check(file: &TextFile) -> Vec<Finding> {
+fn check(file: &TextFile, is_for_tests: bool) -> Vec<Finding> {
     let mut found = search(file, &code_only(&file.text), &EVERYWHERE);
-    if is_test_file(&file.path) {
+    if is_for_tests {
         found.extend(search(file, &code_only(&file.text), &IN_TESTS));
     } else {
         found.extend(search(file, &production_code(&file.text), &IN_PRODUCTION));
@@ -51,7 +52,10 @@ mod tests {
 
     #[test]
     fn banned_calls_are_found_in_code_and_nowhere_else() {
-        let verdict = |path: &str, text: &str| check(&TextFile::new(path, text)).len();
+        let verdict = |path: &str, text: &str| {
+            let file = TextFile::new(path, text);
+            banned_calls(&Repository::of(vec![file])).len()
+        };
         for (call, _) in EVERYWHERE {
             assert_eq!(verdict("a/src/b.rs", &format!("{call}x)]\nfn f() {{}}")), 1);
         }

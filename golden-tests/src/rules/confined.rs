@@ -34,7 +34,7 @@ const BORDERS: [Border; 4] = [
     Border {
         what: "strsim::",
         within: "",
-        only: &["compiler/src/references.rs"],
+        only: &["compiler/src/suggest.rs"],
         why: "what counts as a near name is decided once",
     },
     Border {

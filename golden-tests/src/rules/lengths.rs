@@ -8,10 +8,12 @@ const FILE_LINES_MAX: usize = 600;
 
 /// Functions over 70 lines, tests included, and files over 600 lines, tests excluded.
 pub fn too_long(repository: &Repository) -> Vec<Finding> {
+    let for_tests = repository.test_files();
+    let check = |file: &TextFile| check(file, for_tests.contains(file.path.as_str()));
     repository.rust().flat_map(check).collect()
 }
 
-fn check(file: &TextFile) -> Vec<Finding> {
+fn check(file: &TextFile, is_for_tests: bool) -> Vec<Finding> {
     let mut found = Vec::new();
     for function in functions(&code_only(&file.text)) {
         let lines = function.lines();
@@ -24,16 +26,11 @@ fn check(file: &TextFile) -> Vec<Finding> {
         }
     }
     let lines = production_lines(&file.text);
-    if lines > FILE_LINES_MAX && !is_test_file(&file.path) {
+    if lines > FILE_LINES_MAX && !is_for_tests {
         let fact = format!("{lines} lines outside tests; the ceiling is {FILE_LINES_MAX}");
         found.push(Finding::at(&file.path, 1, fact));
     }
     found
-}
-
-/// Whether a file is compiled for tests only, by its place.
-pub(super) fn is_test_file(path: &str) -> bool {
-    path.contains("/tests/") || path.ends_with("/tests.rs")
 }
 
 #[cfg(test)]
