@@ -45,7 +45,8 @@ def arguments():
 
 def main():
     options = arguments()
-    # A plain TERM would end the run without stopping what it started.
+    # A plain TERM would end the run without stopping what it started; a shell's background job ignores INT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     folder = Path(tempfile.mkdtemp(prefix="mcpc-interop-"))
     started = time.monotonic()
@@ -135,15 +136,23 @@ def run_cells(options, children, folder, environment, cells):
     """Runs the cells, a few at once, and reports on each as its turn comes."""
     results = []
     with ThreadPoolExecutor(max_workers=max(1, options.jobs)) as pool:
-        for of_cell in pool.map(lambda cell: cell.run(children, folder, environment), list(cells)):
-            first = of_cell[0]
-            say(f"  {first.server} x {first.client}: {table.cell(of_cell)}")
-            if options.verbose:
-                for result in of_cell:
-                    word = {True: "ok", False: "FAILED", None: "n/a"}[result.ok]
-                    say(f"    {word:6} {result.step}: {result.detail}")
-            results += of_cell
+        try:
+            for of_cell in pool.map(lambda cell: cell.run(children, folder, environment), list(cells)):
+                tell(of_cell, options.verbose)
+                results += of_cell
+        except BaseException:
+            children.close()  # or the pool would wait for the cells at work to run to their ends
+            raise
     return results
+
+
+def tell(of_cell, every_step):
+    """One line for a finished cell, and one for each of its steps if wanted."""
+    first = of_cell[0]
+    say(f"  {first.server} x {first.client}: {table.cell(of_cell)}")
+    for result in of_cell if every_step else []:
+        word = {True: "ok", False: "FAILED", None: "n/a"}[result.ok]
+        say(f"    {word:6} {result.step}: {result.detail}")
 
 
 def conclude(results, servers, clients, seconds):

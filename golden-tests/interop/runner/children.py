@@ -22,12 +22,18 @@ class Children:
     def __init__(self):
         self._running = []
         self._lock = threading.Lock()
+        self._closed = False
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_exc):
+        self.close()
+
+    def close(self):
+        """Stops everything that runs and starts nothing any more; whoever waits for a process is let go."""
         with self._lock:
+            self._closed = True
             remaining = list(reversed(self._running))
         for child in remaining:
             self.stop(child)
@@ -36,6 +42,8 @@ class Children:
         """Starts a process with no standard input, in its own group."""
         options.setdefault("stdin", subprocess.DEVNULL)
         with self._lock:
+            if self._closed:
+                raise InterruptedError("the run is being stopped")
             child = subprocess.Popen([str(word) for word in argv], start_new_session=True, **options)
             self._running.append(child)
         return child
