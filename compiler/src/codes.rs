@@ -153,6 +153,8 @@ codes! {
     NOT_JSON_TYPE 9007 "a request body is not declared as JSON"
     NOT_ACCEPTABLE 9008 "a client accepts neither kind of reply"
     BODY_CUT 9009 "a request body ended early"
+    FRAMING 9010 "a request could be read in two ways"
+    HEAD_TOO_LARGE 9011 "a request head is too large"
     BODY_NOT_JSON 9101 "a message is not valid JSON"
     NOT_A_MESSAGE 9102 "a JSON document is not a JSON-RPC message"
     BATCH 9103 "a batch is sent"

@@ -2,7 +2,7 @@
 //!
 //! Owns hyper's settings, the answer to a refused request, deadlines for slow clients and the end
 //! of connections when the gateway stops. Deadlines come from one coarse sweep per thread instead
-//! of timers per request (`docs/decisions/0010-framing-guard.md`). Does not accept connections
+//! of timers per request (`docs/decisions/0012-framing-guard.md`). Does not accept connections
 //! (`listener`) or judge bytes (`guard`). Goes to the service that is handed in.
 
 use std::cell::{Cell, RefCell};

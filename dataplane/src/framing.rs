@@ -2,7 +2,7 @@
 //!
 //! Owns the judgement of request heads and chunked bodies as a state machine over bytes, without
 //! sockets and without allocation. Stricter than RFC 9112 allows for, on purpose (see
-//! `docs/decisions/0010-framing-guard.md`). Does not decode anything: hyper reads the same bytes
+//! `docs/decisions/0012-framing-guard.md`). Does not decode anything: hyper reads the same bytes
 //! after `guard` let them pass.
 
 use memchr::{memchr, memchr3, memrchr};

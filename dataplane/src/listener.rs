@@ -1,38 +1,273 @@
-//! Accepts connections of one worker thread and serves them.
+//! Accepts the connections of one thread.
+//!
+//! Owns binding, the accept loop, the bound on connections, and draining: what the kernel has
+//! queued is still accepted, calls in flight finish, then the connections close. Every connection
+//! is a task that this loop owns and joins. What happens on one is `connection`'s; who answers is
+//! the [`Door`]'s: the plane's for clients, `admin`'s for operators.
 
-use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
+use crate::body::Body;
+use crate::connection::{Connections, serve_connection};
+use crate::framing::HeadBounds;
 use crate::pipeline::{self, Plane};
 
-/// Accepts until it is told to stop.
-pub(crate) async fn run(
+/// How many connections may wait to be accepted on each listener.
+const BACKLOG: u32 = 1024;
+
+/// Slow clients are looked for this often; `connection` counts in the same unit.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// While draining, an idle connection stays open this long: a request that was sent before its
+/// client could know gets its answer.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// The pause after an accept that failed for want of something, doubled each time up to the most.
+const PAUSE_LEAST: Duration = Duration::from_millis(10);
+const PAUSE_MOST: Duration = Duration::from_secs(1);
+
+/// Who answers behind a listener. A clone is a handle to the same one.
+pub(crate) trait Door: Clone + 'static {
+    /// The bounds for connections that are accepted now.
+    fn bounds(&self) -> Bounds;
+
+    /// How many connections are open, on all threads.
+    fn open(&self) -> &AtomicU32;
+
+    /// Answers one request. Dropped when the client leaves.
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + 'static;
+}
+
+/// What a listener bounds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// The most connections, on all threads.
+    pub(crate) connections: u32,
+    /// The largest head of a request.
+    pub(crate) head: HeadBounds,
+}
+
+/// The listener of one thread, and what it serves.
+struct Accepting<D> {
+    door: D,
+    connections: Rc<Connections>,
+    tasks: JoinSet<()>,
+    pause: Duration,
+    logged: Option<Instant>,
+}
+
+/// One connection's place among those that the plan allows. Shared by all threads.
+struct Slot<D: Door>(D);
+
+/// Binds a listener that shares its port with those of the other threads. `first` says that no
+/// thread has bound the address yet: if somebody else has, that is an error, not company.
+///
+/// # Errors
+/// Whatever the system says.
+pub(crate) fn bind(address: SocketAddr, first: First) -> io::Result<TcpListener> {
+    if first == First::Yes && address.port() != 0 {
+        // A socket that does not share fails where another gateway listens; a shared one would not.
+        socket(address)?.bind(address)?;
+    }
+    let socket = socket(address)?;
+    socket.set_reuseport(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Whether a listener is the first one of its gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum First {
+    Yes,
+    No,
+}
+
+fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    Ok(socket)
+}
+
+/// Accepts until `stop` holds a grace, then drains within it. Must run on a runtime for local tasks.
+pub(crate) async fn run<D: Door>(
     listener: TcpListener,
-    plane: Arc<Plane>,
+    door: D,
     mut stop: watch::Receiver<Option<Duration>>,
 ) {
+    let mut accepting = Accepting {
+        door,
+        connections: Rc::new(Connections::new()),
+        tasks: JoinSet::new(),
+        pause: PAUSE_LEAST,
+        logged: None,
+    };
+    let mut sweep = interval(SWEEP);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            accepted = listener.accept() => {
-                let Ok((stream, _)) = accepted else { continue };
-                let _ = stream.set_nodelay(true);
-                let plane = Arc::clone(&plane);
-                tokio::spawn(async move {
-                    let service = service_fn(|request| {
-                        let plane = Arc::clone(&plane);
-                        async move { Ok::<_, Infallible>(pipeline::handle(request, plane).await) }
-                    });
-                    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-                });
-            }
-            _ = stop.changed() => return,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => accepting.open(stream),
+                Err(error) => accepting.failed(&error).await,
+            },
+            _ = sweep.tick() => accepting.connections.sweep(),
+            Some(_) = accepting.tasks.join_next() => {}
+            // A gateway that was dropped, not shut down, gives no grace.
+            _ = stop.wait_for(Option::is_some) => break,
         }
     }
+    let grace = stop.borrow().unwrap_or_default();
+    accepting.accept_queued(listener);
+    accepting.drain(grace).await;
 }
+
+impl<D: Door> Accepting<D> {
+    /// Serves a connection, or closes it at once if there are too many.
+    fn open(&mut self, stream: TcpStream) {
+        self.pause = PAUSE_LEAST;
+        let bounds = self.door.bounds();
+        let Some(slot) = Slot::take(&self.door, bounds.connections) else {
+            self.log(
+                "a connection was closed: there are as many as there may be",
+                None,
+            );
+            return;
+        };
+        // It costs latency if it fails, and nothing else.
+        let _set = stream.set_nodelay(true);
+        let connections = Rc::clone(&self.connections);
+        self.tasks.spawn_local(async move {
+            let service = |request| slot.0.answer(request);
+            serve_connection(stream, service, bounds.head, &connections).await;
+        });
+    }
+
+    /// After an accept that failed. A client that left while it was queued costs nothing; for want
+    /// of descriptors or memory the loop pauses, so that it does not spin on what cannot succeed.
+    async fn failed(&mut self, error: &io::Error) {
+        if is_of_one_connection(error) {
+            return;
+        }
+        self.log("no connection can be accepted", Some(error));
+        sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(PAUSE_MOST);
+    }
+
+    /// At most one line a second, however many fail.
+    fn log(&mut self, what: &str, error: Option<&io::Error>) {
+        let now = Instant::now();
+        let due = self
+            .logged
+            .is_none_or(|logged| now - logged >= Duration::from_secs(1));
+        if due {
+            self.logged = Some(now);
+            tracing::warn!(error = error.map(tracing::field::display), "{what}");
+        }
+    }
+
+    /// Takes what the kernel has queued on this listener; closing it would reset those clients.
+    fn accept_queued(&mut self, listener: TcpListener) {
+        let Ok(listener) = listener.into_std() else {
+            return;
+        };
+        // The listener does not block: the first `WouldBlock` ends this, and so does any other error.
+        while let Ok((stream, _)) = listener.accept() {
+            let stream = stream
+                .set_nonblocking(true)
+                .and_then(|()| TcpStream::from_std(stream));
+            if let Ok(stream) = stream {
+                self.open(stream);
+            }
+        }
+    }
+
+    /// Lets connections finish within the grace, then cuts the rest.
+    async fn drain(&mut self, grace: Duration) {
+        self.connections.drain();
+        let mut deadline = pin!(sleep(grace));
+        let mut quiet = pin!(sleep_until(Instant::now() + QUIET.min(grace)));
+        let mut finishing = false;
+        let mut sweep = interval(SWEEP);
+        loop {
+            tokio::select! {
+                joined = self.tasks.join_next() => if joined.is_none() { return },
+                () = &mut quiet, if !finishing => {
+                    finishing = true;
+                    self.connections.finish();
+                }
+                _ = sweep.tick() => self.connections.sweep(),
+                () = &mut deadline => break,
+            }
+        }
+        self.tasks.shutdown().await;
+    }
+}
+
+/// Whether an accept failed because of the connection, not of the listener.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::TimedOut
+    )
+}
+
+impl<D: Door> Slot<D> {
+    fn take(door: &D, most: u32) -> Option<Self> {
+        let more = |open| (open < most).then_some(open + 1);
+        door.open()
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .is_ok()
+            .then(|| Self(door.clone()))
+    }
+}
+
+impl<D: Door> Drop for Slot<D> {
+    fn drop(&mut self) {
+        self.0.open().fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Door for Arc<Plane> {
+    fn bounds(&self) -> Bounds {
+        let limits = &self.live.load().limits;
+        Bounds {
+            connections: limits.connections,
+            head: HeadBounds {
+                bytes: usize::try_from(limits.head_bytes).unwrap_or(usize::MAX),
+                fields: usize::try_from(limits.headers).unwrap_or(usize::MAX),
+            },
+        }
+    }
+
+    fn open(&self) -> &AtomicU32 {
+        &self.connections
+    }
+
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + 'static {
+        pipeline::handle(request, Self::clone(self))
+    }
+}
+
+#[cfg(test)]
+mod tests;

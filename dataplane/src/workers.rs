@@ -10,15 +10,12 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 
 use crate::gateway::Refusal;
+use crate::listener::{self, First};
 use crate::pipeline::Plane;
-
-/// How many connections may wait to be accepted on each listener.
-const BACKLOG: u32 = 1024;
 
 /// Running worker threads.
 pub(crate) struct Workers {
@@ -65,19 +62,22 @@ impl Workers {
     fn start_one(&mut self, number: usize, plane: &Arc<Plane>) -> Result<SocketAddr, Refusal> {
         let (bound, binding) = mpsc::sync_channel(1);
         let (address, plane, stop) = (self.address, Arc::clone(plane), self.stop.subscribe());
+        let first = if number == 0 { First::Yes } else { First::No };
         let thread = std::thread::Builder::new()
             .name(format!("mcpc-worker-{number}"))
             .spawn(move || {
-                let runtime = match Builder::new_current_thread().enable_all().build() {
+                let mut builder = Builder::new_current_thread();
+                // Connections are tasks that never leave their thread.
+                let runtime = match builder.enable_all().build_local(LocalOptions::default()) {
                     Ok(runtime) => runtime,
                     Err(error) => return drop(bound.send(Err(error))),
                 };
                 runtime.block_on(async move {
-                    match bind(address).and_then(|listener| Ok((listener.local_addr()?, listener)))
-                    {
+                    let listener = listener::bind(address, first);
+                    match listener.and_then(|listener| Ok((listener.local_addr()?, listener))) {
                         Ok((address, listener)) => {
                             drop(bound.send(Ok(address)));
-                            crate::listener::run(listener, plane, stop).await;
+                            listener::run(listener, plane, stop).await;
                         }
                         Err(error) => drop(bound.send(Err(error))),
                     }
@@ -109,17 +109,4 @@ impl Drop for Workers {
     fn drop(&mut self) {
         self.stop(Duration::ZERO);
     }
-}
-
-/// A listener that shares its port with those of the other threads.
-fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()?
-    } else {
-        TcpSocket::new_v6()?
-    };
-    socket.set_reuseaddr(true)?;
-    socket.set_reuseport(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
 }
