@@ -11,6 +11,7 @@ use crate::codes;
 use crate::decode::Decoded;
 use crate::diagnostic::{Diagnostic, Sink, plain_text};
 use crate::path::{Path, Step};
+use crate::suggest::nearest;
 use crate::tree::Content;
 
 /// How many near names are looked for in one run; a text full of mistakes must not become slow.
@@ -187,11 +188,7 @@ impl<'a> References<'a> {
         known: impl IntoIterator<Item = &'n (impl AsRef<str> + 'n + ?Sized)>,
     ) -> Option<String> {
         self.suggestions_left = self.suggestions_left.checked_sub(1)?;
-        let known = known.into_iter().map(AsRef::as_ref);
-        let near = known
-            .map(|known| (strsim::damerau_levenshtein(name, known), known))
-            .min()?;
-        (near.0 <= name.len() / 3).then(|| near.1.to_owned())
+        nearest(name, known.into_iter().map(AsRef::as_ref)).map(ToOwned::to_owned)
     }
 
     fn is_whole(&self, name: &str, place: &Path) -> bool {

@@ -137,6 +137,15 @@ impl<'a> Resolved<'a> {
         self.decoded.tree.value_span(path)
     }
 
+    /// Points at another value, or says that it is a default: that stands nowhere.
+    pub(crate) fn and(&self, diagnostic: Diagnostic, path: &Path, text: &str) -> Diagnostic {
+        if self.decoded.tree.contains(path) {
+            diagnostic.and(self.span(path), text)
+        } else {
+            diagnostic.note(format!("by default {text}"))
+        }
+    }
+
     /// Where a key itself stands, without its value.
     pub(crate) fn key_span(&self, path: &Path) -> Span {
         self.decoded.tree.key_span(path)

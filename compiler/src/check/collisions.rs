@@ -80,7 +80,8 @@ fn report(
         plain_text(other.known.local)
     );
     let written = endpoint.written.and_then(|written| written.prefix.as_ref());
-    diagnostic = if written.is_some() {
+    let is_shared = written.is_some_and(|prefix| !prefix.contains("{server}"));
+    diagnostic = if is_shared {
         diagnostic
             .and(
                 resolved.span(&endpoint.site().key("prefix")),

@@ -6,6 +6,7 @@ use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::path::Path;
 use crate::resolve::Resolved;
+use crate::source::Span;
 
 pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
     let config = resolved.config();
@@ -57,6 +58,20 @@ impl Listener<'_> {
         Path::of([self.key, "address"])
     }
 
+    /// Where to point at: the address, or else its section. If a flag gave the address, neither
+    /// need be there, and the finding stands at the start of the text.
+    fn span(&self) -> Span {
+        let tree = &self.resolved.decoded.tree;
+        let section = Path::of([self.key]);
+        if tree.contains(&self.site()) {
+            tree.value_span(&self.site())
+        } else if tree.contains(&section) {
+            tree.key_span(&section)
+        } else {
+            Span::default()
+        }
+    }
+
     /// Says so if the address came from a flag: it stands nowhere in the text.
     fn explain(&self, diagnostic: Diagnostic) -> Diagnostic {
         if self.address == self.written {
@@ -73,7 +88,7 @@ impl Listener<'_> {
             return;
         }
         let message = format!("`{}` lets other machines in without identity", self.key);
-        let span = self.resolved.span(&self.site());
+        let span = self.span();
         let label = "not a loopback address";
         let diagnostic = Diagnostic::error(codes::OPEN_LISTENER, message, span, label).help(format!(
             "listen on `127.0.0.1:{}`, or say that it is meant: `allow_anonymous: true` under `{}`",
@@ -84,7 +99,7 @@ impl Listener<'_> {
     }
 
     fn without_hosts(&self, sink: &mut Sink) {
-        let span = self.resolved.span(&self.site());
+        let span = self.span();
         let label = "clients reach this under a name that would be refused";
         let message = "`listen` is open to other machines and accepts no host name";
         let diagnostic = Diagnostic::error(codes::NO_HOSTS, message, span, label)
@@ -104,22 +119,25 @@ impl Listener<'_> {
         let message = "`allow_anonymous` is not needed on a loopback address";
         let span = self.resolved.key_span(&place);
         let label = "would open the listener as soon as the address changes";
-        let diagnostic = Diagnostic::warning(codes::NEEDLESS_ANONYMOUS, message, span, label).and(
-            self.resolved.span(&self.site()),
-            "only this machine can connect",
-        );
-        sink.report(diagnostic.help("remove it"));
+        let diagnostic =
+            Diagnostic::warning(codes::NEEDLESS_ANONYMOUS, message, span, label).help("remove it");
+        let reach = "only this machine can connect";
+        sink.report(self.resolved.and(diagnostic, &self.site(), reach));
     }
 
     fn same_as(&self, other: &Self, sink: &mut Sink) {
         let message = format!("`{}` and `{}` use the same port", self.key, other.key);
-        let span = self.resolved.span(&other.site());
-        let diagnostic = Diagnostic::error(codes::SAME_PORT, message, span, "also used here")
-            .and(
-                self.resolved.span(&self.site()),
-                format!("{} is used here", self.address),
-            )
+        let is_written = self.resolved.decoded.tree.contains(&other.site());
+        // The finding stands at an address that was written, if there is one.
+        let (here, there) = if is_written {
+            (other, self)
+        } else {
+            (self, other)
+        };
+        let uses = |listener: &Self| format!("`{}` uses {}", listener.key, listener.address);
+        let diagnostic = Diagnostic::error(codes::SAME_PORT, message, here.span(), uses(here))
             .help("give one of them another port; `0` picks a free one");
+        let diagnostic = self.resolved.and(diagnostic, &there.site(), &uses(there));
         sink.report(self.explain(other.explain(diagnostic)));
     }
 }

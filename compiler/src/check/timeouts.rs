@@ -72,12 +72,9 @@ fn parts_of_total(resolved: &Resolved<'_>, server: &ResolvedServer<'_>, sink: &m
             resolved.span(&place),
             format!("{part} can never pass"),
         )
-        .and(
-            resolved.span(&site.key("total")),
-            format!("the whole call ends after {total}"),
-        )
         .help(format!("raise `total`, or lower `{key}`"));
-        sink.report(diagnostic);
+        let end = format!("the whole call ends after {total}");
+        sink.report(resolved.and(diagnostic, &site.key("total"), &end));
     }
 }
 
@@ -156,11 +153,9 @@ fn start_outlasts_call(
         resolved.span(&start.key("timeout")),
         label,
     )
-    .and(
-        resolved.span(&server.site().key("timeouts").key("total")),
-        format!("a call ends after {total}"),
-    )
     .help("use `when: eager`, raise `timeouts.total`, or lower `start.timeout`")
     .note("a lazy process starts with the first call, which waits for it");
-    sink.report(diagnostic);
+    let end = format!("a call ends after {total}");
+    let place = server.site().key("timeouts").key("total");
+    sink.report(resolved.and(diagnostic, &place, &end));
 }

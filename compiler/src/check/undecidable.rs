@@ -42,7 +42,7 @@ fn open_members<'a>(
         server.is_some_and(|server| server.surface(kind).open)
     };
     let mut open: Vec<_> = endpoint.members.iter().filter(is_open).collect();
-    open.sort_by_key(|member| (&member.prefix, member.server));
+    open.sort_by_key(|member| (&member.prefix, member.listed, member.server));
     open
 }
 

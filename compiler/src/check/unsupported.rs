@@ -73,7 +73,7 @@ fn refuse(resolved: &Resolved<'_>, place: &Path, key: &str, sink: &mut Sink) {
             "every server has one shared process so far",
         )
     } else {
-        (format!("`{key}`"), "this version does not act on it")
+        (format!("`{place}`"), "this version does not act on it")
     };
     let span = resolved.key_span(place);
     let message = format!("{what} is not supported yet");
