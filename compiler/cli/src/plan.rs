@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use mcpc_compiler::{Input, Overrides, Tier, compile};
+use mcpc_compiler::{Input, Overrides, Source, Tier, compile};
 use mcpc_plan::{Plan, Source as SecretSource, Transport};
 use serde_json::{Value, json};
 
@@ -49,23 +49,30 @@ pub(crate) fn run(arguments: &args::Plan, terminal: Terminal) -> Exit {
     printed.map_or(Exit::Failed, |()| Exit::Clean)
 }
 
-/// Compiles one file with everything that the environment gives. What was found comes with the
-/// plan as well: it may hold warnings.
+/// Compiles one file with everything that the environment gives.
 pub(crate) fn compile_file(
     file: &Path,
     environment: &Environment,
     overrides: Overrides,
 ) -> (Checked, Result<Plan, Exit>) {
-    let source = match input::read(file) {
-        Ok(source) => source,
+    match input::read(file) {
+        Ok(source) => compile_text(source, environment, overrides),
         Err(unread) => {
             let exit = match unread {
                 Unread::NoText(_) => Exit::Failed,
                 Unread::BadText(_) => Exit::Findings,
             };
-            return (Checked::from(&unread), Err(exit));
+            (Checked::from(&unread), Err(exit))
         }
-    };
+    }
+}
+
+/// Compiles one text. What was found comes with the plan as well: it may hold warnings.
+pub(crate) fn compile_text(
+    source: Source,
+    environment: &Environment,
+    overrides: Overrides,
+) -> (Checked, Result<Plan, Exit>) {
     let mut outcome = compile(&Input {
         source: &source,
         variables: environment,

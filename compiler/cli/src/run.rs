@@ -5,11 +5,13 @@
 
 use std::path::{Path, PathBuf};
 
-use mcpc_compiler::Overrides;
-use mcpc_daemon::{Ended, Plans, Rejected, open_reach, operate, start_log};
+use mcpc_compiler::{Overrides, Source};
+use mcpc_daemon::{Ended, LogFormat, Plans, Rejected, open_reach, operate, start_log};
 use mcpc_dataplane::Refusal;
 use mcpc_plan::Plan;
+use tracing::warn;
 
+use crate::report::Checked;
 use crate::terminal::{Terminal, say};
 use crate::variables::Environment;
 use crate::{Exit, args, greeting, input, plan};
@@ -20,8 +22,9 @@ struct ConfigFile {
     environment: Environment,
     overrides: Overrides,
     terminal: Terminal,
-    /// Standard input can be read once only.
-    is_watched: bool,
+    log_format: LogFormat,
+    /// Standard input, once it was read: it cannot be read again.
+    kept: Option<Source>,
     /// How bad the last load was, for the exit code.
     exit: Exit,
 }
@@ -45,11 +48,15 @@ pub(crate) fn run(arguments: &args::Run, terminal: Terminal) -> Exit {
             admin: flags.admin,
         },
         terminal,
-        is_watched: !input::is_standard(&arguments.file),
+        log_format: flags.log_format,
+        kept: None,
         exit: Exit::Clean,
     };
     let ended = operate(&mut config, flags, reach, |gateway, plan| {
-        greeting::greet(gateway.address(), gateway.admin_address(), plan);
+        // Whoever reads JSON has the same from the log, one event a line.
+        if flags.log_format == LogFormat::Human {
+            greeting::greet(gateway.address(), gateway.admin_address(), plan);
+        }
     });
     match ended {
         Ended::Stopped => Exit::Clean,
@@ -59,20 +66,41 @@ pub(crate) fn run(arguments: &args::Run, terminal: Terminal) -> Exit {
     }
 }
 
+impl ConfigFile {
+    fn compile(&mut self) -> (Checked, Result<Plan, Exit>) {
+        if let Some(source) = &self.kept {
+            return plan::compile_text(source.clone(), &self.environment, self.overrides);
+        }
+        let compiled = plan::compile_file(&self.path, &self.environment, self.overrides);
+        if input::is_standard(&self.path) {
+            self.kept = Some(compiled.0.source().clone());
+        }
+        compiled
+    }
+
+    fn warn(&self, checked: &Checked) {
+        let findings = checked.for_people(self.terminal);
+        match self.log_format {
+            _ if findings.is_empty() => {}
+            LogFormat::Human => say(&findings),
+            LogFormat::Json => warn!(findings, "the configuration has warnings"),
+        }
+    }
+}
+
 impl Plans for ConfigFile {
     fn load(&mut self) -> Result<Plan, Rejected> {
-        let (checked, compiled) = plan::compile_file(&self.path, &self.environment, self.overrides);
-        let findings = checked.for_people(self.terminal);
+        let (checked, compiled) = self.compile();
         match compiled {
             Ok(plan) => {
-                say(&findings);
+                self.warn(&checked);
                 Ok(plan)
             }
             Err(exit) => {
                 self.exit = exit;
                 let (code, reason) = checked.reason();
                 Err(Rejected {
-                    details: findings,
+                    details: checked.for_people(self.terminal),
                     ..Rejected::new(Refusal { code, reason })
                 })
             }
@@ -84,6 +112,6 @@ impl Plans for ConfigFile {
     }
 
     fn file(&self) -> Option<&Path> {
-        self.is_watched.then_some(&self.path)
+        (!input::is_standard(&self.path)).then_some(self.path.as_path())
     }
 }

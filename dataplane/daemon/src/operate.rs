@@ -3,7 +3,7 @@
 //! Owns the order of things. Where plans come from is [`Plans`]; what a swap does is the gateway's
 //! business. The gateway is called outside of the asynchronous part, since it may block.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-use crate::GatewayFlags;
 use crate::watch::Watch;
+use crate::{GatewayFlags, LogFormat};
 
 /// Where plans come from, again and again.
 pub trait Plans {
@@ -85,7 +85,7 @@ pub fn operate(
     let plan = match plans.load() {
         Ok(plan) => plan,
         Err(rejected) => {
-            tell(&rejected);
+            tell(&rejected, flags.log_format);
             return Ended::NoPlan;
         }
     };
@@ -114,17 +114,17 @@ pub fn operate(
     started(&gateway, &plan);
     let mut live = plan;
     while runtime.block_on(inputs.next()) == Wish::Reload {
-        reload(plans, &mut gateway, &mut live);
+        reload(plans, flags, &mut gateway, &mut live);
     }
     stop(gateway, &live, &runtime, &mut inputs)
 }
 
 /// Puts a new plan in place of the live one, or leaves everything as it is and says why.
-fn reload(plans: &mut dyn Plans, gateway: &mut Gateway, live: &mut Plan) {
+fn reload(plans: &mut dyn Plans, flags: &GatewayFlags, gateway: &mut Gateway, live: &mut Plan) {
     let plan = match plans.load() {
         Ok(plan) => plan,
         Err(rejected) => {
-            tell(&rejected);
+            tell(&rejected, flags.log_format);
             gateway.note_refused(rejected.digest, &rejected.refusal);
             return;
         }
@@ -156,21 +156,23 @@ fn reload(plans: &mut dyn Plans, gateway: &mut Gateway, live: &mut Plan) {
     }
 }
 
-fn tell(rejected: &Rejected) {
-    let refusal = &rejected.refusal;
-    if rejected.details.is_empty() {
-        error!(
-            code = refusal.code,
-            reason = refusal.reason,
-            "there is no new plan"
-        );
-    } else {
-        error!(
-            code = refusal.code,
-            reason = refusal.reason,
-            "there is no new plan\n{}",
-            rejected.details.trim_end()
-        );
+/// Logs why there is no plan. For people the details follow as they are; in JSON they are a field.
+fn tell(rejected: &Rejected, format: LogFormat) {
+    let Rejected {
+        refusal: Refusal { code, reason },
+        details,
+        ..
+    } = rejected;
+    if details.is_empty() {
+        error!(code, reason, "there is no plan to go live");
+        return;
+    }
+    match format {
+        LogFormat::Json => error!(code, reason, details, "there is no plan to go live"),
+        LogFormat::Human => {
+            error!(code, "there is no plan to go live");
+            let _unheard = io::stderr().lock().write_all(details.as_bytes());
+        }
     }
 }
 

@@ -9,4 +9,6 @@ mod demo;
 mod export;
 mod invocation;
 mod plan;
+mod run;
+mod served;
 mod texts;

@@ -1,0 +1,310 @@
+//! `mcpc run` and `mcpc status`: real processes, real children, edits, signals.
+
+use std::io::Read;
+use std::net::TcpListener;
+use std::os::unix::fs::symlink;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::invocation::{Folder, MISTAKEN};
+use crate::served::Served;
+
+/// Both servers that ship with `mcpc`, on free ports.
+const BOTH: &str = "\
+version: 1
+listen: { address: 127.0.0.1:0 }
+admin: { address: 127.0.0.1:0 }
+servers:
+  notes: { command: mcpc, args: [demo, notes] }
+  clock: { command: mcpc, args: [demo, clock] }
+";
+
+/// The same with another prefix: neither server changes.
+const DOTTED: &str = "\
+version: 1
+listen: { address: 127.0.0.1:0 }
+admin: { address: 127.0.0.1:0 }
+servers:
+  notes: { command: mcpc, args: [demo, notes] }
+  clock: { command: mcpc, args: [demo, clock] }
+endpoints:
+  main: { path: /mcp, prefix: \"{server}.\" }
+";
+
+fn run(folder: &Folder) -> Served {
+    Served::start(&mut folder.command(&["run"]))
+}
+
+/// Replaces the configuration as editors do: a new file, renamed over the old one.
+fn edit(folder: &Folder, text: &str) {
+    folder.write("mcpc.yaml.new", text);
+    let (new, old) = (
+        folder.path().join("mcpc.yaml.new"),
+        folder.path().join("mcpc.yaml"),
+    );
+    std::fs::rename(new, old).unwrap();
+}
+
+fn converted(served: &Served, tool: &str) -> bool {
+    let arguments = json!({ "time": "2026-07-28T00:00:00Z", "offset": "+01:00" });
+    served
+        .call(tool, &arguments)
+        .contains("2026-07-28T01:00:00+01:00")
+}
+
+fn upstream<'a>(status: &'a Value, name: &str) -> &'a Value {
+    let upstreams = status.get("upstreams").and_then(Value::as_array).unwrap();
+    let is_it = |upstream: &&Value| upstream.get("name") == Some(&json!(name));
+    upstreams.iter().find(is_it).unwrap()
+}
+
+#[test]
+fn both_demo_servers_are_served_and_sigterm_stops_everything() {
+    let folder = Folder::with_config(BOTH);
+    let mut served = run(&folder);
+    served.hears("/mcp exposes 7 tools, 2 prompts, 2 resources");
+    assert!(converted(&served, "clock__convert"));
+    let added = served.call("notes__add_note", &json!({ "title": "a", "text": "b" }));
+    assert!(added.contains("Added note 2."), "{added}");
+    served.stop();
+}
+
+#[test]
+fn the_curl_line_works_as_it_is_printed() {
+    let folder = Folder::with_config(BOTH);
+    let mut served = run(&folder);
+    let mut lines = vec![served.hears("curl ")];
+    while lines.last().unwrap().ends_with('\\') {
+        lines.push(served.hears(""));
+    }
+    let script = lines.join("\n");
+    for part in [
+        "-d '{",
+        "MCP-Protocol-Version: 2026-07-28",
+        "Mcp-Method: tools/list",
+    ] {
+        assert!(script.contains(part), "{script}");
+    }
+    let output = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .output()
+        .unwrap();
+    // Without `curl` on the machine the shell says so with 127, and there is nothing to try.
+    if output.status.code() != Some(127) {
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            text.contains("notes__add_note") && text.contains("clock__now"),
+            "{text}"
+        );
+    }
+    served.stop();
+}
+
+#[test]
+fn an_edit_goes_live_and_keeps_the_servers_that_did_not_change() {
+    let folder = Folder::with_config(BOTH);
+    let mut served = run(&folder);
+    served.hears("exposes 7 tools");
+    served.call("notes__add_note", &json!({ "title": "kept", "text": "b" }));
+    edit(&folder, DOTTED);
+    let line = served.hears("the new plan is live");
+    assert!(line.contains("kept=2 started=0 stopped=0"), "{line}");
+    assert!(converted(&served, "clock.convert"));
+    assert!(
+        !converted(&served, "clock__convert"),
+        "the old name is gone"
+    );
+    let notes = served.call("notes.list_notes", &json!({}));
+    assert!(notes.contains("2: kept"), "the same process: {notes}");
+    served.stop();
+}
+
+#[test]
+fn a_bad_edit_is_shown_and_changes_nothing() {
+    let folder = Folder::with_config(BOTH);
+    let mut served = run(&folder);
+    edit(&folder, MISTAKEN);
+    served.hears("there is no plan to go live");
+    served.hears("mcpc.yaml:3:11");
+    assert!(converted(&served, "clock__convert"));
+    edit(&folder, BOTH);
+    served.hears("the plan is live already");
+    served.stop();
+}
+
+#[test]
+fn a_config_map_that_swaps_its_link_is_noticed() {
+    let folder = Folder::new();
+    for (version, text) in [("..1", BOTH), ("..2", DOTTED)] {
+        std::fs::create_dir(folder.path().join(version)).unwrap();
+        folder.write(&format!("{version}/mcpc.yaml"), text);
+    }
+    symlink("..1", folder.path().join("..data")).unwrap();
+    symlink("..data/mcpc.yaml", folder.path().join("mcpc.yaml")).unwrap();
+    let mut served = run(&folder);
+    symlink("..2", folder.path().join("..data.new")).unwrap();
+    std::fs::rename(
+        folder.path().join("..data.new"),
+        folder.path().join("..data"),
+    )
+    .unwrap();
+    served.hears("the new plan is live");
+    assert!(converted(&served, "clock.convert"));
+    served.stop();
+}
+
+#[test]
+fn sighup_compiles_again_also_without_watching() {
+    let folder = Folder::with_config(BOTH);
+    let mut served = Served::start(&mut folder.command(&["run", "--no-watch"]));
+    served.signal(Signal::HUP);
+    served.hears("the plan is live already");
+    edit(&folder, DOTTED);
+    served.signal(Signal::HUP);
+    served.hears("the new plan is live");
+    served.stop();
+}
+
+#[test]
+fn standard_input_is_served_and_sighup_leaves_it_alone() {
+    let folder = Folder::new();
+    let mut command = folder.command(&["run", "-"]);
+    let mut served = Served::start_with_input(&mut command, Some(BOTH));
+    assert!(converted(&served, "clock__convert"));
+    served.signal(Signal::HUP);
+    served.hears("the plan is live already");
+    served.stop();
+}
+
+#[test]
+fn a_call_in_flight_is_answered_before_the_gateway_stops() {
+    let folder = Folder::with_config(BOTH);
+    let mut served = run(&folder);
+    served.hears("exposes 7 tools");
+    let mut call = served.begin_call("clock__wait", &json!({ "seconds": 1.5 }));
+    wait_until_in_flight(&served);
+    served.signal(Signal::TERM);
+    let mut reply = String::new();
+    call.read_to_string(&mut reply).unwrap();
+    assert!(reply.contains("Waited 1.5 s."), "{reply}");
+    assert_eq!(served.ended(), Some(0));
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    let folder = Folder::with_config(BOTH);
+    let mut served = run(&folder);
+    served.hears("exposes 7 tools");
+    let _call = served.begin_call("clock__wait", &json!({ "seconds": 60 }));
+    wait_until_in_flight(&served);
+    served.signal(Signal::TERM);
+    served.hears("stopping");
+    served.signal(Signal::INT);
+    assert_eq!(served.ended(), Some(1));
+}
+
+/// A call that was sent may still be on its way; status tells when it has arrived.
+fn wait_until_in_flight(served: &Served) {
+    let deadline = std::time::Instant::now() + crate::served::PATIENCE;
+    while upstream(&served.status(), "clock").get("in_flight") == Some(&json!(0)) {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "the call never arrived"
+        );
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn logs_are_json_when_asked_for() {
+    let folder = Folder::with_config(BOTH);
+    let mut command = folder.command(&["run"]);
+    command
+        .env("MCPC_LOG_FORMAT", "json")
+        .env("MCPC_LOG_LEVEL", "debug");
+    let mut served = Served::start(&mut command);
+    served.call("clock__now", &json!({}));
+    served.signal(Signal::TERM);
+    let (code, said) = served.rest();
+    assert_eq!(code, Some(0));
+    let events: Vec<Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let serving = events
+        .iter()
+        .find(|event| event.get("message") == Some(&json!("serving")));
+    assert!(serving.unwrap().get("address").is_some(), "{said}");
+}
+
+#[test]
+fn flags_win_over_the_file_and_cannot_open_it() {
+    let folder = Folder::with_config(BOTH);
+    let ran = folder.mcpc(&["run", "--listen", "0.0.0.0:0"]).exits_with(1);
+    ran.says("error[MCPC6");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    folder
+        .mcpc(&["run", "--listen", &taken])
+        .exits_with(2)
+        .says("MCPC96");
+    folder.mcpc(&["run", "--listen", "nowhere"]).exits_with(2);
+}
+
+#[test]
+fn what_is_no_configuration_does_not_start() {
+    let folder = Folder::with_config(MISTAKEN);
+    folder.mcpc(&["run"]).exits_with(1).says("mcpc.yaml:3:11");
+    folder
+        .mcpc(&["run", "missing.yaml"])
+        .exits_with(2)
+        .says("MCPC0001");
+}
+
+#[test]
+fn status_tells_what_is_live_and_what_was_refused() {
+    let folder = Folder::with_config(BOTH);
+    let mut served = run(&folder);
+    served.hears("exposes 7 tools");
+    let admin = served.admin.to_string();
+    let ran = folder.mcpc(&["status", "--admin", &admin]).exits_with(0);
+    assert!(
+        ran.text()
+            .contains("upstream notes: ready, modern, process "),
+        "{}",
+        ran.text()
+    );
+    let before = folder
+        .mcpc(&["status", "--json", "--admin", &admin])
+        .exits_with(0)
+        .json();
+
+    edit(&folder, MISTAKEN);
+    served.hears("there is no plan to go live");
+    let ran = folder.mcpc(&["status", "--admin", &admin]).exits_with(1);
+    assert!(ran.text().contains("mcpc.yaml:3:11"), "{}", ran.text());
+
+    edit(&folder, DOTTED);
+    served.hears("the new plan is live");
+    let after = folder
+        .mcpc(&["status", "--json", "--admin", &admin])
+        .exits_with(0)
+        .json();
+    assert_ne!(
+        before.pointer("/live/digest"),
+        after.pointer("/live/digest")
+    );
+    assert_eq!(after.get("refused"), Some(&Value::Null));
+    for name in ["notes", "clock"] {
+        let process = |status| upstream(status, name).get("pid").cloned();
+        assert!(process(&before).unwrap().is_u64());
+        assert_eq!(
+            process(&before),
+            process(&after),
+            "{name} is another process now"
+        );
+    }
+    served.stop();
+    folder.mcpc(&["status", "--admin", &admin]).exits_with(2);
+}
