@@ -22,6 +22,8 @@ mod keep;
 mod lines;
 mod pool;
 mod presence;
+#[cfg(all(test, target_os = "linux"))]
+mod process_tests;
 mod restarts;
 mod revision;
 mod sse;

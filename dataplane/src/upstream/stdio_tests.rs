@@ -120,3 +120,240 @@ async fn a_lazy_program_is_not_started_before_it_is_needed() {
     assert_eq!(profile.revision.as_ref(), "2024-11-05");
     assert_eq!(upstream.state().pid, Some(1));
 }
+
+/// A legacy program whose calls are answered by a script.
+fn answering(
+    script: impl Fn(u32, &Value) -> Act + Send + Sync + 'static,
+) -> (Arc<Programs>, Arc<Upstream>) {
+    let (programs, _record) = Programs::new(move |number, message| match legacy(message) {
+        Some(act) => act,
+        None => script(number, message),
+    });
+    let upstream = fake(&programs, PlanEra::Legacy);
+    (programs, upstream)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_program_is_taken_for_legacy() {
+    let (programs, _record) = Programs::new(|number, message| {
+        if message["method"] == "server/discover" {
+            return Act::silent();
+        }
+        legacy(message).unwrap_or_else(|| Act::say(result(message, &number.to_string())))
+    });
+    let upstream = fake(&programs, PlanEra::Auto);
+    let began = Instant::now();
+    assert_eq!(call(&upstream, PARAMS).await.unwrap(), "2");
+    assert_eq!(began.elapsed(), Duration::from_secs(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_never_answers_fails_its_start_in_time() {
+    let (programs, _record) = Programs::new(|_, _| Act::silent());
+    let upstream = fake(&programs, PlanEra::Legacy);
+    let began = Instant::now();
+    assert_eq!(call(&upstream, PARAMS).await, Err(Failure::ConnectTimeout));
+    assert_eq!(began.elapsed(), Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_death_fails_its_calls_at_once_and_the_next_call_has_a_new_process() {
+    let (programs, upstream) = answering(|number, message| {
+        if number == 1 {
+            Act::die()
+        } else {
+            Act::say(result(message, &number.to_string()))
+        }
+    });
+    let began = Instant::now();
+    assert_eq!(call(&upstream, PARAMS).await, Err(Failure::Closed));
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    assert_eq!(call(&upstream, PARAMS).await.unwrap(), "2");
+    assert!(began.elapsed() <= Duration::from_millis(100));
+    assert_eq!(programs.launched(), 2);
+    assert_eq!(upstream.state().restarts, 1);
+    assert_eq!(upstream.state().pid, Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_always_dies_is_left_alone_until_its_window_has_passed() {
+    let (programs, upstream) = answering(|_, _| Act::die());
+    for _ in 0..4 {
+        assert_eq!(call(&upstream, PARAMS).await, Err(Failure::Closed));
+    }
+    assert_eq!(call(&upstream, PARAMS).await, Err(Failure::Degraded));
+    assert_eq!(upstream.state().condition, UpstreamState::Down);
+    assert_eq!(programs.launched(), 4);
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!(call(&upstream, PARAMS).await, Err(Failure::Closed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_belongs_to_nobody_is_counted_and_the_call_is_cancelled_in_time() {
+    let (programs, mut record) = Programs::new(|_, message| {
+        legacy(message).unwrap_or_else(|| Act {
+            lines: vec![
+                "Server listening...".into(),
+                "{\"half\":".into(),
+                r#"{"jsonrpc":"2.0","id":999,"result":{}}"#.into(),
+                r#"{"jsonrpc":"2.0","id":"1","result":{}}"#.into(),
+                r#"[{"jsonrpc":"2.0","id":1,"result":{}}]"#.into(),
+            ],
+            dies: false,
+        })
+    });
+    let upstream = fake(&programs, PlanEra::Legacy);
+    assert_eq!(
+        call(&upstream, PARAMS).await,
+        Err(Failure::FirstByteTimeout)
+    );
+    assert_eq!(upstream.state().ignored_lines, 5);
+    let mut id = Value::Null;
+    loop {
+        let (_, message) = record.recv().await.unwrap();
+        if message["method"] == "tools/call" {
+            id = message["id"].clone();
+        }
+        if message["method"] == "notifications/cancelled" {
+            assert_eq!(message["params"]["requestId"], id);
+            return;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_oversized_answer_fails_its_call_and_no_other() {
+    let (programs, upstream) = answering(|number, message| {
+        let size = if message["params"]["name"] == "huge" {
+            2 << 20
+        } else {
+            1
+        };
+        let text = "x".repeat(size);
+        Act::say(result(
+            message,
+            &format!("{{\"process\":{number},\"text\":\"{text}\"}}"),
+        ))
+    });
+    let huge = call(&upstream, r#"{"name":"huge"}"#);
+    let (huge, small) = tokio::join!(huge, call(&upstream, PARAMS));
+    assert_eq!(huge, Err(Failure::TooLarge));
+    assert_eq!(small.unwrap(), r#"{"process":1,"text":"x"}"#);
+    assert!(call(&upstream, PARAMS).await.is_ok());
+    assert_eq!(programs.launched(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn notifications_reach_their_owner_and_nobody_else() {
+    let (_programs, upstream) = answering(|_, message| {
+        if message["params"]["name"] == "stuck" {
+            return Act::silent();
+        }
+        let id = &message["id"];
+        let note = |method: &str, params: String| {
+            format!(r#"{{"jsonrpc":"2.0","method":"notifications/{method}","params":{params}}}"#)
+        };
+        Act {
+            lines: vec![
+                note("message", r#"{"level":"info","data":"whose?"}"#.into()),
+                note(
+                    "progress",
+                    format!(r#"{{"progressToken":{id},"progress":1}}"#),
+                ),
+                note("progress", r#"{"progressToken":"abc","progress":2}"#.into()),
+                note("resources/list_changed", "{}".into()),
+                result(message, "{}"),
+            ],
+            dies: false,
+        }
+    });
+    for (is_alone, expected) in [
+        (
+            true,
+            vec!["notifications/message", "notifications/progress"],
+        ),
+        (false, vec!["notifications/progress"]),
+    ] {
+        let other = (!is_alone).then(|| {
+            let upstream = Arc::clone(&upstream);
+            tokio::spawn(async move { call(&upstream, r#"{"name":"stuck"}"#).await })
+        });
+        tokio::task::yield_now().await;
+        let call = tool_call(Era::Legacy, Leave::Cancels, WITH_PROGRESS);
+        let Ok(Answer::Stream(mut stream)) = upstream.send(call, permit()).await else {
+            panic!("no stream");
+        };
+        let mut methods = Vec::new();
+        while let Event::Notify(note) = stream.next().await.unwrap() {
+            methods.push(String::from_utf8(note.method.to_vec()).unwrap());
+        }
+        assert_eq!(methods, expected);
+        if let Some(other) = other {
+            other.abort();
+        }
+    }
+    assert!(upstream.changes().borrow().resources >= 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_loses_notifications_and_still_gets_its_answer() {
+    let (_programs, upstream) = answering(|_, message| {
+        let id = &message["id"];
+        let note = format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{id}}}}}"#
+        );
+        let mut lines = vec![note; 500];
+        lines.push(result(message, "{}"));
+        Act { lines, dies: false }
+    });
+    let slow = tool_call(Era::Legacy, Leave::Cancels, WITH_PROGRESS);
+    let Ok(Answer::Stream(mut stream)) = upstream.send(slow, permit()).await else {
+        panic!("no stream");
+    };
+    // Another call is served while nobody reads the first one's events.
+    let call = tool_call(Era::Legacy, Leave::Cancels, WITH_PROGRESS);
+    let Ok(Answer::Stream(other)) = upstream.send(call, permit()).await else {
+        panic!("no stream");
+    };
+    drop(other);
+    let mut notes = 0;
+    while let Event::Notify(_) = stream.next().await.unwrap() {
+        notes += 1;
+    }
+    assert!((1..500).contains(&notes), "{notes}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn leaving_a_call_cancels_it_unless_the_client_only_went_away() {
+    for is_told in [true, false] {
+        let (programs, mut record) =
+            Programs::new(|_, message| legacy(message).unwrap_or_else(Act::silent));
+        let upstream = fake(&programs, PlanEra::Legacy);
+        let flight = Arc::new(crate::call::Flight::default());
+        let leave = Leave::AsTold(Arc::clone(&flight));
+        let sending = upstream.send(tool_call(Era::Legacy, leave, PARAMS), permit());
+        let left = tokio::time::timeout(Duration::from_secs(1), sending);
+        if is_told {
+            flight.cancel();
+        }
+        assert!(left.await.is_err());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let mut cancelled = 0;
+        while let Ok((_, message)) = record.try_recv() {
+            cancelled += usize::from(message["method"] == "notifications/cancelled");
+        }
+        assert_eq!(cancelled, usize::from(is_told));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_does_not_read_fails_its_callers_in_time() {
+    let (stuck, _unread) = super::stdio::Link::new();
+    let big = vec![b' '; 5 * 1024 * 1024];
+    let began = Instant::now();
+    let deadline = began + Duration::from_secs(10);
+    assert_eq!(stuck.write(big.clone(), deadline).await, Ok(()));
+    assert_eq!(stuck.write(big, deadline).await, Err(Failure::Overloaded));
+    assert_eq!(began.elapsed(), Duration::from_secs(2));
+    assert_eq!(stuck.write(vec![b' '], deadline).await, Ok(()));
+}
