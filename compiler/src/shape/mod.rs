@@ -164,7 +164,8 @@ impl Pass<'_> {
     fn report(&mut self, node: NodeId, diagnostic: Diagnostic) {
         let site = self.tree.node_site(node);
         let place = (diagnostic.code, diagnostic.primary.span);
-        if site.is_some() && !self.told.insert(place) {
+        let is_new = self.told.insert(place);
+        if site.is_some() && !is_new {
             return;
         }
         self.sink.report(situate(self.tree, node, diagnostic));
