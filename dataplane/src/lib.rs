@@ -10,6 +10,7 @@
 //! Knows [`mcpc_plan`], never YAML or the compiler. Starts with [`Gateway::start`]; everything that
 //! reaches outside (sockets, processes, variables) goes through [`Reach`].
 
+mod admin;
 mod body;
 mod call;
 mod client;

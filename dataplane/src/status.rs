@@ -261,6 +261,16 @@ impl Status {
     }
 }
 
+impl HealthStatus {
+    /// Whether it works, at least in part.
+    pub fn is_serving(self) -> bool {
+        match self {
+            Self::Ok | Self::Degraded => true,
+            Self::Unavailable => false,
+        }
+    }
+}
+
 impl UpstreamHealth {
     fn of(upstream: &UpstreamStatus) -> Self {
         let status = match upstream.state {

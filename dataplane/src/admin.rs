@@ -1,0 +1,396 @@
+//! The admin listener: probes, health and status for operators, on a thread of its own.
+//!
+//! Owns the thread and what its pages are. A heavy page cannot slow traffic, and traffic cannot
+//! slow a probe. Read-only: nothing here changes anything. Where the documents come from is the
+//! caller's; what they look like is `status`'s. Checks Host and Origin as the client listener does.
+
+use std::future::{Future, ready};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use serde::Serialize;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
+
+use crate::body::Body;
+use crate::framing::HeadBounds;
+use crate::listener::{self, Bounds, Door, First};
+use crate::origin::{self, Verdict};
+use crate::reply::LocalReply;
+use crate::status::{Phase, Status};
+
+/// Gives the picture of the moment.
+pub(crate) type StatusSource = Arc<dyn Fn() -> Status + Send + Sync>;
+
+/// The running admin thread. Ends when it is dropped.
+pub(crate) struct AdminThread {
+    address: SocketAddr,
+    stop: watch::Sender<Option<Duration>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Who answers operators.
+struct Desk {
+    status: StatusSource,
+    /// Bound beyond loopback: probes come under the address of the machine or pod, which no plan knows.
+    takes_addresses: bool,
+    open: AtomicU32,
+}
+
+/// Operators are few, and their requests small.
+const BOUNDS: Bounds = Bounds {
+    connections: 64,
+    head: HeadBounds {
+        bytes: 16 * 1024,
+        fields: 64,
+    },
+};
+
+/// How long the last answers may take when the thread ends.
+const GRACE: Duration = Duration::from_millis(100);
+
+impl AdminThread {
+    /// Binds the address and starts the thread.
+    ///
+    /// # Errors
+    /// The address cannot be bound, or the system gives no thread.
+    pub(crate) fn start(address: SocketAddr, status: StatusSource) -> io::Result<Self> {
+        let (stop, stopped) = watch::channel(None);
+        let (bound, binding) = mpsc::sync_channel(1);
+        let desk = Arc::new(Desk {
+            status,
+            takes_addresses: !address.ip().is_loopback(),
+            open: AtomicU32::new(0),
+        });
+        let mut builder = Builder::new_current_thread();
+        let thread = std::thread::Builder::new()
+            .name("mcpc-admin".into())
+            .spawn(move || {
+                let runtime = match builder.enable_all().build_local(LocalOptions::default()) {
+                    Ok(runtime) => runtime,
+                    Err(error) => return drop(bound.send(Err(error))),
+                };
+                runtime.block_on(async move {
+                    let listener = listener::bind(address, First::Yes);
+                    match listener.and_then(|listener| Ok((listener.local_addr()?, listener))) {
+                        Ok((address, listener)) => {
+                            drop(bound.send(Ok(address)));
+                            listener::run(listener, desk, stopped).await;
+                        }
+                        Err(error) => drop(bound.send(Err(error))),
+                    }
+                });
+            })?;
+        let ended = || Err(io::Error::other("the thread ended while it started"));
+        let address = binding.recv().unwrap_or_else(|_| ended())?;
+        Ok(Self {
+            address,
+            stop,
+            thread: Some(thread),
+        })
+    }
+
+    /// Where operators connect.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for AdminThread {
+    fn drop(&mut self) {
+        self.stop.send_replace(Some(GRACE));
+        if let Some(thread) = self.thread.take() {
+            // If it panicked it has ended as well.
+            let _ended = thread.join();
+        }
+    }
+}
+
+impl Door for Arc<Desk> {
+    fn bounds(&self) -> Bounds {
+        BOUNDS
+    }
+
+    fn open(&self) -> &AtomicU32 {
+        &self.open
+    }
+
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + 'static {
+        ready(self.page(request.method(), request.uri(), request.headers()))
+    }
+}
+
+impl Desk {
+    fn page(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response<Body> {
+        let knows = |host: origin::Host<'_>| {
+            origin::is_known(host, &[]) || self.takes_addresses && host.is_address()
+        };
+        match origin::check_with(uri, headers, knows) {
+            Verdict::Ok => {}
+            Verdict::BadHost => return refusal(&LocalReply::BadHost),
+            Verdict::ForeignHost => return refusal(&LocalReply::ForeignHost),
+            Verdict::ForeignOrigin => return refusal(&LocalReply::ForeignOrigin),
+        }
+        let page = match uri.path() {
+            "/livez" => Self::livez,
+            "/readyz" => Self::readyz,
+            "/startupz" => Self::startupz,
+            "/health" => Self::health,
+            "/status" => Self::status,
+            _ => return refusal(&LocalReply::NoSuchPath),
+        };
+        if method != Method::GET && method != Method::HEAD {
+            let mut response = refusal(&LocalReply::MethodNotAllowed);
+            let allowed = HeaderValue::from_static("GET, HEAD");
+            response.headers_mut().insert(ALLOW, allowed);
+            return response;
+        }
+        page(self)
+    }
+
+    /// The process runs and its admin thread answers. Asks nothing else, so that a gateway that
+    /// merely has trouble is not restarted.
+    fn livez(&self) -> Response<Body> {
+        document(StatusCode::OK, &Alive { alive: true })
+    }
+
+    /// Clients can be sent here.
+    fn readyz(&self) -> Response<Body> {
+        let readiness = (self.status)().readiness();
+        document(passes(readiness.ready), &readiness)
+    }
+
+    /// The first plan is live.
+    fn startupz(&self) -> Response<Body> {
+        let started = match (self.status)().phase {
+            Phase::Starting => false,
+            Phase::Serving | Phase::Draining => true,
+        };
+        document(passes(started), &Started { started })
+    }
+
+    fn health(&self) -> Response<Body> {
+        let health = (self.status)().health();
+        document(passes(health.status.is_serving()), &health)
+    }
+
+    fn status(&self) -> Response<Body> {
+        document(StatusCode::OK, &(self.status)())
+    }
+}
+
+#[derive(Serialize)]
+struct Alive {
+    alive: bool,
+}
+
+#[derive(Serialize)]
+struct Started {
+    started: bool,
+}
+
+#[derive(Serialize)]
+struct Refused {
+    code: &'static str,
+    message: &'static str,
+}
+
+fn passes(probe: bool) -> StatusCode {
+    if probe {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    }
+}
+
+fn refusal(reply: &LocalReply) -> Response<Body> {
+    let row = reply.row();
+    let status = StatusCode::from_u16(row.legacy).unwrap_or(StatusCode::BAD_REQUEST);
+    let refused = Refused {
+        code: row.code,
+        message: row.text,
+    };
+    document(status, &refused)
+}
+
+fn document(status: StatusCode, content: &impl Serialize) -> Response<Body> {
+    // None of these types can fail to become JSON: they hold no maps with keys that are not text.
+    let Ok(mut text) = serde_json::to_vec_pretty(content) else {
+        let mut response = Response::new(Body::Empty);
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        return response;
+    };
+    text.push(b'\n');
+    let mut response = Response::new(Body::whole(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    let json = HeaderValue::from_static("application/json");
+    headers.insert(CONTENT_TYPE, json);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpStream;
+
+    use http_body_util::BodyExt as _;
+    use hyper::header::{HOST, ORIGIN};
+    use serde_json::Value;
+
+    use super::*;
+    use crate::status::{UpstreamState, serving};
+
+    fn desk(status: Status) -> Desk {
+        Desk {
+            status: Arc::new(move || status.clone()),
+            takes_addresses: false,
+            open: AtomicU32::new(0),
+        }
+    }
+
+    fn host(name: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::from_str(name).unwrap());
+        headers
+    }
+
+    async fn get(desk: &Desk, path: &str) -> (u16, Value) {
+        let response = desk.page(
+            &Method::GET,
+            &path.parse().unwrap(),
+            &host("localhost:9090"),
+        );
+        read(response).await
+    }
+
+    async fn read(response: Response<Body>) -> (u16, Value) {
+        let status = response.status().as_u16();
+        let mut body = response.into_body();
+        let mut bytes = Vec::new();
+        while let Some(frame) = body.frame().await {
+            bytes.extend_from_slice(&frame.unwrap().into_data().unwrap());
+        }
+        (status, serde_json::from_slice(&bytes).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_serving_gateway_passes_every_probe_with_a_dead_upstream() {
+        let desk = desk(serving(&[
+            ("a", UpstreamState::Ready),
+            ("b", UpstreamState::Down),
+        ]));
+        assert_eq!(get(&desk, "/livez").await.0, 200);
+        assert_eq!(get(&desk, "/startupz?verbose").await.0, 200);
+        let (status, ready) = get(&desk, "/readyz").await;
+        assert_eq!(status, 200);
+        assert_eq!(ready["upstreams"]["b"], "down");
+        let (status, health) = get(&desk, "/health").await;
+        assert_eq!(status, 200);
+        assert_eq!(health["status"], "degraded");
+        assert_eq!(health["components"]["upstreams"]["a"]["status"], "ok");
+        assert_eq!(health["components"]["upstreams"]["b"]["state"], "down");
+        let (status, page) = get(&desk, "/status").await;
+        assert_eq!(status, 200);
+        assert_eq!(page["live"]["since"], "2026-07-28T00:00:00.000Z");
+        assert_eq!(page["refused"], Value::Null);
+        assert_eq!(
+            page["endpoints"][0]["servers"],
+            serde_json::json!(["a", "b"])
+        );
+    }
+
+    #[tokio::test]
+    async fn probes_follow_the_life_of_the_gateway() {
+        for (phase, ready, started) in [
+            (Phase::Starting, 503, 503),
+            (Phase::Serving, 200, 200),
+            (Phase::Draining, 503, 200),
+        ] {
+            let mut status = serving(&[]);
+            status.phase = phase;
+            let desk = desk(status);
+            assert_eq!(get(&desk, "/livez").await.0, 200);
+            assert_eq!(get(&desk, "/readyz").await.0, ready);
+            assert_eq!(get(&desk, "/health").await.0, ready);
+            assert_eq!(get(&desk, "/startupz").await.0, started);
+            assert_eq!(get(&desk, "/status").await.0, 200);
+        }
+    }
+
+    #[tokio::test]
+    async fn only_reading_known_pages_is_possible() {
+        let desk = desk(serving(&[]));
+        for path in ["/", "/mcp", "/status/", "/Status", "/livez%00"] {
+            assert_eq!(get(&desk, path).await.0, 404, "{path}");
+        }
+        let page = |method: Method| desk.page(&method, &"/status".parse().unwrap(), &host("[::1]"));
+        assert_eq!(page(Method::HEAD).status(), 200);
+        for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
+            let response = page(method);
+            assert_eq!(response.status(), 405);
+            assert_eq!(response.headers().get(ALLOW).unwrap(), "GET, HEAD");
+        }
+    }
+
+    #[tokio::test]
+    async fn foreign_pages_read_nothing() {
+        let mut desk = desk(serving(&[]));
+        let uri = "/status".parse().unwrap();
+        for (name, status) in [("evil.test", 403), ("10.0.0.7:9090", 403), ("a/b", 400)] {
+            assert_eq!(
+                read(desk.page(&Method::GET, &uri, &host(name))).await.0,
+                status
+            );
+        }
+        let mut headers = host("localhost");
+        headers.insert(ORIGIN, HeaderValue::from_static("http://evil.test"));
+        assert_eq!(desk.page(&Method::GET, &uri, &headers).status(), 403);
+        // Bound beyond loopback, an address is accepted: it cannot be rebound. A name still is not.
+        desk.takes_addresses = true;
+        for (name, status) in [
+            ("10.0.0.7:9090", 200),
+            ("[fd00::7]", 200),
+            ("pod.test", 403),
+        ] {
+            let response = desk.page(&Method::GET, &uri, &host(name));
+            assert_eq!(response.status(), status, "{name}");
+        }
+    }
+
+    #[test]
+    fn it_answers_over_a_socket_until_it_is_dropped() {
+        let status: StatusSource = Arc::new(|| serving(&[]));
+        let admin = AdminThread::start("127.0.0.1:0".parse().unwrap(), status).unwrap();
+        let address = admin.address();
+        let taken = AdminThread::start(address, Arc::new(|| serving(&[])));
+        assert_eq!(taken.err().unwrap().kind(), io::ErrorKind::AddrInUse);
+        let ask = |request: &str| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut text = String::new();
+            stream.read_to_string(&mut text).unwrap();
+            text
+        };
+        let get = "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        let reply = ask(get);
+        assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
+        assert!(reply.contains("\"ready\": true"), "{reply}");
+        let head = ask(&get.replace("GET", "HEAD"));
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+        assert!(head.ends_with("\r\n\r\n"), "{head}");
+        assert!(ask("GET /readyz HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 400 "));
+        drop(admin);
+        assert!(TcpStream::connect(address).is_err());
+    }
+}
