@@ -15,7 +15,7 @@ use crate::gateway::{Refusal, Swapped};
 use crate::keeper::Keeper;
 use crate::pipeline::Plane;
 use crate::prepare::{Prepared, Standing};
-use crate::session::{Seal, Sessions};
+use crate::session::{Seal, Sessions, keep_swept};
 use crate::snapshot::Snapshot;
 use crate::status::Refused;
 use crate::survey::Scene;
@@ -51,6 +51,7 @@ impl Engine {
         let Prepared {
             snapshot, standing, ..
         } = Standing::default().prepare(plan, &keeper, &reach)?;
+        keeper.spawn(keep_swept(Arc::downgrade(&sessions)));
         let plane = Arc::new(Plane::new(Arc::clone(&snapshot), sessions));
         let scene = Arc::new(Scene::new(source, &snapshot));
         relay_changes(&keeper, &snapshot);

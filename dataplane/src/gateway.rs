@@ -11,6 +11,7 @@ use std::time::Duration;
 use mcpc_plan::{Digest, Plan};
 
 use crate::Reach;
+use crate::admin::AdminThread;
 use crate::engine::Engine;
 use crate::keeper::KeeperThread;
 use crate::session::NoRandomness;
@@ -33,6 +34,8 @@ pub struct Gateway {
     workers: Workers,
     engine: Engine,
     keeper: KeeperThread,
+    // Last, so that probes are answered while everything else ends.
+    admin: AdminThread,
 }
 
 /// Why the gateway did not start, or why a plan was refused. Each has a code of its own.
@@ -98,10 +101,14 @@ impl Gateway {
         } = options;
         let keeper =
             KeeperThread::start().map_err(|error| Refusal::system("start a thread", &error))?;
-        let address = plan.listener.address;
+        let (address, admin_address) = (plan.listener.address, plan.admin.address);
         let engine = Engine::start(plan, source, reach, keeper.keeper())?;
-        let workers = match Workers::start(address, workers, &engine.plane) {
-            Ok(workers) => workers,
+        let doors = open_admin(admin_address, &engine).and_then(|admin| {
+            let workers = Workers::start(address, workers, &engine.plane)?;
+            Ok((admin, workers))
+        });
+        let (admin, workers) = match doors {
+            Ok(doors) => doors,
             Err(refusal) => {
                 engine.stop();
                 return Err(refusal);
@@ -112,6 +119,7 @@ impl Gateway {
             workers,
             engine,
             keeper,
+            admin,
         })
     }
 
@@ -122,7 +130,7 @@ impl Gateway {
 
     /// Where operators connect.
     pub fn admin_address(&self) -> SocketAddr {
-        self.engine.plane.live.load().admin.address
+        self.admin.address()
     }
 
     /// Makes a plan live, or leaves everything as it is and remembers why (see [`Status`]).
@@ -150,4 +158,14 @@ impl Gateway {
         self.engine.stop();
         self.keeper.shutdown();
     }
+}
+
+/// The admin listener, before there is anything to serve: probes can see the start.
+fn open_admin(address: SocketAddr, engine: &Engine) -> Result<AdminThread, Refusal> {
+    let (plane, scene) = (Arc::clone(&engine.plane), Arc::clone(&engine.scene));
+    let status = Arc::new(move || scene.status(&plane));
+    AdminThread::start(address, status).map_err(|error| {
+        let reason = format!("cannot listen on {address} for operators: {}", error.kind());
+        Refusal::new("MCPC9603", reason)
+    })
 }

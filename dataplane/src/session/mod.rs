@@ -7,14 +7,14 @@
 
 mod token;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::rand;
 use mcpc_plan::Limits;
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::call::Flight;
 use crate::level::Level;
@@ -90,6 +90,20 @@ struct CallKey {
 enum RequestId {
     Short([u8; 22], u8),
     Long(Box<[u8]>),
+}
+
+/// Expired sessions are looked for this often.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// Sweeps for as long as the registry lives.
+pub(crate) async fn keep_swept(sessions: Weak<Sessions>) {
+    loop {
+        sleep(SWEEP).await;
+        let Some(sessions) = sessions.upgrade() else {
+            return;
+        };
+        sessions.sweep(Instant::now());
+    }
 }
 
 struct Clock {
@@ -212,7 +226,7 @@ impl Sessions {
         }
     }
 
-    /// Forgets expired sessions. Called every few seconds, not per session.
+    /// Forgets expired sessions. One timer for all of them: see [`keep_swept`].
     pub(crate) fn sweep(&self, now: Instant) {
         let now_ms = self.clock.ms(now);
         self.swept_ms.store(now_ms, Ordering::Relaxed);

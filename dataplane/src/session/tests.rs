@@ -257,3 +257,16 @@ async fn random_bytes_never_panic_and_never_open() {
         );
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn abandoned_sessions_go_by_themselves_and_the_sweeper_with_the_registry() {
+    let sessions = registry(10);
+    begin(&sessions);
+    let sweeper = tokio::spawn(keep_swept(Arc::downgrade(&sessions)));
+    tokio::time::sleep(IDLE).await;
+    assert_eq!(sessions.count(), 1);
+    tokio::time::sleep(SWEEP * 2).await;
+    assert_eq!(sessions.count(), 0);
+    drop(sessions);
+    sweeper.await.unwrap();
+}
