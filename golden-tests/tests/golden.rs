@@ -6,8 +6,8 @@ use std::thread;
 
 use mcpc_compiler::{CODES, Format};
 use mcpc_golden_tests::{
-    Case, Compared, Compiled, Finding, Hostile, Repository, assert_none, blessing, hostile_texts,
-    mutants, strays, wrong_examples, wrong_pages,
+    Case, Compared, Compiled, Exchange, Finding, Hostile, Repository, assert_none, blessing,
+    hostile_texts, mutants, strays, wrong_examples, wrong_pages,
 };
 
 /// Enough to reach every branch of the passes, few enough for a debug build to finish in seconds.
@@ -31,6 +31,17 @@ const RENDERED_BYTES_MAX: usize = 256 << 10;
 fn every_case_gives_what_is_written_beside_it() {
     let cases = Case::all();
     assert!(!cases.is_empty(), "the corpus is empty");
+    let findings: Vec<Finding> = cases
+        .iter()
+        .flat_map(|case| case.check(blessing()))
+        .collect();
+    assert_none(&findings);
+}
+
+#[test]
+fn every_exchange_is_the_same_in_all_its_corners() {
+    let cases = Exchange::all();
+    assert!(!cases.is_empty(), "the exchange corpus is empty");
     let findings: Vec<Finding> = cases
         .iter()
         .flat_map(|case| case.check(blessing()))

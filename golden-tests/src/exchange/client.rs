@@ -1,0 +1,288 @@
+//! A fake client of either era: each call on a connection of its own, everything it gets in the log.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::io::DuplexStream;
+use tokio::task::AbortHandle;
+
+use super::Era;
+use super::server::Log;
+use super::text::shown;
+
+/// One client.
+pub(crate) struct Client {
+    era: Era,
+    is_raw: bool,
+    log: Log,
+    session: RefCell<Option<String>>,
+    has_greeted: Cell<bool>,
+    calls: RefCell<HashMap<String, AbortHandle>>,
+}
+
+impl Client {
+    pub(crate) fn new(era: Era, is_raw: bool, log: &Log) -> Rc<Self> {
+        Rc::new(Self {
+            era,
+            is_raw,
+            log: Rc::clone(log),
+            session: RefCell::default(),
+            has_greeted: Cell::new(false),
+            calls: RefCell::default(),
+        })
+    }
+
+    fn note(&self, text: &str) {
+        self.log.borrow_mut().push(format!("client {text}"));
+    }
+
+    /// What a legacy client does before its first call; silent unless it fails.
+    pub(crate) async fn greet(&self, pipe: DuplexStream) {
+        if self.era == Era::Modern || self.has_greeted.replace(true) {
+            return;
+        }
+        let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "c", "version": "1" } });
+        let message =
+            json!({ "jsonrpc": "2.0", "id": "hello", "method": "initialize", "params": params });
+        match exchange(pipe, self.request(&message)).await {
+            Some(response) => {
+                let session = response
+                    .headers()
+                    .get("mcp-session-id")
+                    .and_then(|value| value.to_str().ok());
+                *self.session.borrow_mut() = session.map(str::to_owned);
+            }
+            None => self.note("gets no session"),
+        }
+    }
+
+    /// Sends a call; what comes back is logged as it comes.
+    pub(crate) fn call(
+        self: &Rc<Self>,
+        pipe: DuplexStream,
+        id: &Value,
+        method: &str,
+        params: &Value,
+    ) {
+        let message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": self.with_meta(params) });
+        let (client, request) = (Rc::clone(self), self.request(&message));
+        let key = id.to_string();
+        let task = tokio::task::spawn_local(async move {
+            match exchange(pipe, request).await {
+                Some(response) => client.read(response).await,
+                None => client.note("gets no answer"),
+            }
+        });
+        self.calls.borrow_mut().insert(key, task.abort_handle());
+    }
+
+    /// Sends a notification.
+    pub(crate) fn notify(self: &Rc<Self>, pipe: DuplexStream, method: &str, params: &Value) {
+        let message = json!({ "jsonrpc": "2.0", "method": method, "params": params });
+        let (client, request) = (Rc::clone(self), self.request(&message));
+        tokio::task::spawn_local(async move {
+            match exchange(pipe, request).await {
+                Some(response) if response.status() == 202 => {}
+                Some(response) => client.note(&format!(
+                    "gets [{}] for its notification",
+                    response.status().as_u16()
+                )),
+                None => client.note("gets no answer to its notification"),
+            }
+        });
+    }
+
+    /// Sends a request as it is written: `POST /mcp Header=value … | body`.
+    pub(crate) fn send(
+        self: &Rc<Self>,
+        pipe: DuplexStream,
+        head: &[String],
+        body: &str,
+    ) -> Option<()> {
+        let (method, rest) = head.split_first()?;
+        let (path, headers) = rest.split_first()?;
+        let mut request = Request::builder().method(method.as_str()).uri(path);
+        if !headers
+            .iter()
+            .any(|header| header.to_ascii_lowercase().starts_with("host="))
+        {
+            request = request.header("host", "127.0.0.1");
+        }
+        for header in headers {
+            let (name, value) = header.split_once('=')?;
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::new(Bytes::from(body.to_owned()))).ok()?;
+        let client = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            match exchange(pipe, request).await {
+                Some(response) => client.read(response).await,
+                None => client.note("gets no answer"),
+            }
+        });
+        Some(())
+    }
+
+    /// Opens the stream on which list changes come.
+    pub(crate) fn listen(self: &Rc<Self>, pipe: DuplexStream) {
+        if self.era == Era::Modern {
+            let filter = json!({ "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true });
+            return self.call(
+                pipe,
+                &json!("listen"),
+                "subscriptions/listen",
+                &json!({ "notifications": filter }),
+            );
+        }
+        let mut request = self.request(&Value::Null);
+        *request.method_mut() = hyper::Method::GET;
+        let client = Rc::clone(self);
+        let task = tokio::task::spawn_local(async move {
+            if let Some(response) = exchange(pipe, request).await {
+                client.read(response).await;
+            }
+        });
+        self.calls
+            .borrow_mut()
+            .insert("\"listen\"".to_owned(), task.abort_handle());
+    }
+
+    /// Goes away in the middle of a call.
+    pub(crate) fn leave(&self, id: &Value) {
+        if let Some(call) = self.calls.borrow_mut().remove(&id.to_string()) {
+            call.abort();
+        }
+    }
+
+    fn with_meta(&self, params: &Value) -> Value {
+        let mut params = params.clone();
+        if self.era == Era::Modern
+            && let Some(object) = params.as_object_mut()
+        {
+            let meta = object.entry("_meta").or_insert_with(|| json!({}));
+            meta["io.modelcontextprotocol/protocolVersion"] = json!("2026-07-28");
+            meta["io.modelcontextprotocol/clientCapabilities"] = json!({});
+        }
+        params
+    }
+
+    fn request(&self, message: &Value) -> Request<Full<Bytes>> {
+        let mut request = Request::builder()
+            .method("POST")
+            .uri("/mcp")
+            .header("host", "127.0.0.1")
+            .header("content-type", "application/json")
+            .header("accept", "application/json, text/event-stream");
+        match self.era {
+            Era::Modern => {
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                request = request
+                    .header("mcp-protocol-version", "2026-07-28")
+                    .header("mcp-method", text(&message["method"]));
+                let params = &message["params"];
+                let name = if params["name"].is_string() {
+                    &params["name"]
+                } else {
+                    &params["uri"]
+                };
+                if name.is_string() {
+                    request = request.header("mcp-name", text(name));
+                }
+            }
+            Era::Legacy => {
+                if let Some(session) = self.session.borrow().as_ref() {
+                    request = request
+                        .header("mcp-session-id", session)
+                        .header("mcp-protocol-version", "2025-11-25");
+                }
+            }
+        }
+        request
+            .body(Full::new(Bytes::from(message.to_string())))
+            .expect("headers of a transcript are plain text")
+    }
+
+    /// Logs a whole response, event by event.
+    async fn read(&self, response: Response<Incoming>) {
+        let status = response.status().as_u16();
+        let kind = response
+            .headers()
+            .get("content-type")
+            .map(|value| value.as_bytes().to_vec())
+            .unwrap_or_default();
+        let is_stream = kind.starts_with(b"text/event-stream");
+        let mut body = response.into_body();
+        let mut text = String::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else {
+                return self.note("sees the answer cut");
+            };
+            text.push_str(&String::from_utf8_lossy(
+                &frame.into_data().unwrap_or_default(),
+            ));
+            while let (true, Some((event, rest))) = (is_stream, text.split_once("\n\n")) {
+                let data = event.lines().filter_map(|line| line.strip_prefix("data: "));
+                let data: String = data.collect();
+                if !data.is_empty() {
+                    self.got(status, &data);
+                }
+                text = rest.to_owned();
+            }
+        }
+        if is_stream {
+            return;
+        }
+        if text.is_empty() {
+            self.note(&format!("gets [{status}]"))
+        } else {
+            self.got(status, &text)
+        }
+    }
+
+    fn got(&self, status: u16, text: &str) {
+        let status = if status == 200 {
+            String::new()
+        } else {
+            format!("[{status}] ")
+        };
+        let Ok(message) = serde_json::from_str::<Value>(text) else {
+            return self.note(&format!("gets {status}text {text:?}"));
+        };
+        let show = |value: &Value| shown(value, self.is_raw);
+        if let Some(method) = message["method"].as_str() {
+            if method == "notifications/subscriptions/acknowledged" && !self.is_raw {
+                return;
+            }
+            return self.note(&format!(
+                "gets {status}{method} {}",
+                show(&message["params"])
+            ));
+        }
+        let (kind, value) = if message["error"].is_null() {
+            ("result", &message["result"])
+        } else {
+            ("error", &message["error"])
+        };
+        self.note(&format!(
+            "gets {status}{} {kind} {}",
+            message["id"],
+            show(value)
+        ));
+    }
+}
+
+/// One request on one connection.
+async fn exchange(pipe: DuplexStream, request: Request<Full<Bytes>>) -> Option<Response<Incoming>> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(pipe)).await.ok()?;
+    // Ends with the call's task: an aborted call drops its sender and its body, and so the connection.
+    tokio::task::spawn_local(connection);
+    sender.send_request(request).await.ok()
+}

@@ -1,0 +1,204 @@
+//! Carries a fake server over HTTP/1.1 on a pipe.
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame as BodyFrame, Incoming};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::io::DuplexStream;
+use tokio::sync::mpsc;
+
+use super::Era;
+use super::server::{Frame, Server, Taken};
+
+/// Serves one connection of the gateway.
+pub(crate) async fn serve(server: Rc<Server>, stream: DuplexStream) {
+    let service = service_fn(|request| respond(Rc::clone(&server), request));
+    // A cut answer and a gateway that leaves both end here, as they should.
+    let _ended = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+async fn respond(server: Rc<Server>, request: Request<Incoming>) -> io::Result<Response<Reply>> {
+    match (request.method(), server.era) {
+        (&Method::GET, Era::Legacy) => {
+            let Taken::Watch(first, frames) = server.watch(None, &Value::Null) else {
+                return Ok(status(405));
+            };
+            return Ok(stream(first, frames, None));
+        }
+        (&Method::POST, _) => {}
+        (&Method::DELETE, Era::Legacy) => return Ok(status(200)),
+        _ => return Ok(status(405)),
+    }
+    let body = request
+        .into_body()
+        .collect()
+        .await
+        .map_err(io::Error::other)?
+        .to_bytes();
+    let message: Value = serde_json::from_slice(&body).map_err(io::Error::other)?;
+    let (mut frames, id) = match server.take(&message) {
+        Taken::Now(reply) => return Ok(document(reply.to_string(), &message)),
+        Taken::Nothing => return Ok(status(202)),
+        Taken::Watch(first, frames) => return Ok(stream(first, frames, None)),
+        Taken::Later(frames, id) => (frames, id),
+    };
+    let guard = Left {
+        server: Rc::clone(&server),
+        id,
+    };
+    match frames.recv().await {
+        Some(Frame::Last(reply)) => {
+            guard.answered();
+            Ok(document(reply.to_string(), &message))
+        }
+        Some(Frame::Raw(text)) => {
+            guard.answered();
+            Ok(document(text, &message))
+        }
+        Some(Frame::Notice(first)) => Ok(stream(vec![first], frames, Some(guard))),
+        Some(Frame::Cut) | None => {
+            guard.answered();
+            Err(io::ErrorKind::ConnectionAborted.into())
+        }
+    }
+}
+
+/// Notices that the gateway has left a call before its answer.
+struct Left {
+    server: Rc<Server>,
+    id: Value,
+}
+
+impl Left {
+    fn answered(self) {
+        self.server.forget(&self.id);
+    }
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        // A legacy server learns of it by a notification, if at all.
+        if self.server.era == Era::Modern && self.server.forget(&self.id) {
+            self.server.note("sees its call cancelled");
+        }
+    }
+}
+
+/// A response body: one piece, or events until the reply.
+pub(crate) struct Reply {
+    ready: Vec<Bytes>,
+    frames: Option<mpsc::UnboundedReceiver<Frame>>,
+    guard: Option<Left>,
+}
+
+fn status(code: u16) -> Response<Reply> {
+    let mut response = Response::new(Reply {
+        ready: Vec::new(),
+        frames: None,
+        guard: None,
+    });
+    *response.status_mut() = hyper::StatusCode::from_u16(code).expect("a status of this harness");
+    response
+}
+
+fn document(text: String, request: &Value) -> Response<Reply> {
+    let mut response = status(200);
+    response.body_mut().ready.push(text.into());
+    let headers = response.headers_mut();
+    headers.insert(
+        "content-type",
+        hyper::header::HeaderValue::from_static("application/json"),
+    );
+    if request["method"] == "initialize" {
+        headers.insert(
+            "mcp-session-id",
+            hyper::header::HeaderValue::from_static("rehearsed"),
+        );
+    }
+    response
+}
+
+fn stream(
+    first: Vec<Value>,
+    frames: mpsc::UnboundedReceiver<Frame>,
+    guard: Option<Left>,
+) -> Response<Reply> {
+    let mut response = status(200);
+    let mut ready: Vec<Bytes> = first
+        .iter()
+        .map(|message| event(&message.to_string()))
+        .collect();
+    ready.reverse();
+    *response.body_mut() = Reply {
+        ready,
+        frames: Some(frames),
+        guard,
+    };
+    response.headers_mut().insert(
+        "content-type",
+        hyper::header::HeaderValue::from_static("text/event-stream"),
+    );
+    response
+}
+
+fn event(data: &str) -> Bytes {
+    format!("event: message\ndata: {data}\n\n").into()
+}
+
+impl Body for Reply {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<BodyFrame<Bytes>>>> {
+        let reply = self.get_mut();
+        if let Some(ready) = reply.ready.pop() {
+            return Poll::Ready(Some(Ok(BodyFrame::data(ready))));
+        }
+        let Some(frames) = &mut reply.frames else {
+            return Poll::Ready(None);
+        };
+        let frame = match frames.poll_recv(context) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(frame) => frame,
+        };
+        let text = match frame {
+            Some(Frame::Notice(message)) => message.to_string(),
+            Some(Frame::Last(message)) => {
+                reply.finish();
+                message.to_string()
+            }
+            Some(Frame::Raw(text)) => {
+                reply.finish();
+                text
+            }
+            Some(Frame::Cut) => {
+                reply.finish();
+                return Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())));
+            }
+            None => return Poll::Ready(None),
+        };
+        Poll::Ready(Some(Ok(BodyFrame::data(event(&text)))))
+    }
+}
+
+impl Reply {
+    fn finish(&mut self) {
+        self.frames = None;
+        if let Some(guard) = self.guard.take() {
+            guard.answered();
+        }
+    }
+}

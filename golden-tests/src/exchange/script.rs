@@ -1,0 +1,238 @@
+//! Reads a transcript's actions. Indented lines are what came of them and are not read.
+
+use serde_json::Value;
+
+use super::Era;
+
+/// A transcript to perform.
+pub(crate) struct Script {
+    /// The lines before the first action: comments and the corners.
+    pub(crate) head: String,
+    pub(crate) clients: Vec<Era>,
+    pub(crate) servers: Vec<Era>,
+    /// What is shown of messages: everything, or only what does not depend on the era.
+    pub(crate) is_raw: bool,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// One action, and the line that it stands on in the transcript.
+pub(crate) struct Step {
+    pub(crate) line: String,
+    pub(crate) action: Action,
+}
+
+/// What somebody does.
+pub(crate) enum Action {
+    /// `client calls 1 tools/call {"name":"a"}`
+    Call {
+        id: Value,
+        method: String,
+        params: Value,
+    },
+    /// `client notifies notifications/cancelled {"requestId":1}`
+    Notify { method: String, params: Value },
+    /// `client leaves 1`
+    Leave { id: Value },
+    /// `client listens`
+    Listen,
+    /// `client sends POST /mcp Host=x {"jsonrpc":…`: header pairs, then the body as it is.
+    Send { head: Vec<String>, body: String },
+    /// `server a offers tools [{"name":"a"}]`
+    Offer {
+        server: String,
+        kind: String,
+        entries: Value,
+    },
+    /// `server a answers {"content":[]}`
+    Answer { server: String, result: Value },
+    /// `server a fails {"code":-32603,"message":"x"}`
+    Fail { server: String, error: Value },
+    /// `server a notifies notifications/progress {"progress":1}`: within the oldest call.
+    Tell {
+        server: String,
+        method: String,
+        params: Value,
+    },
+    /// `server a changes tools`: list-changed on its own stream.
+    Change { server: String, kind: String },
+    /// `server a writes text`: in place of the answer of the oldest call.
+    Write { server: String, text: String },
+    /// `server a closes`
+    Close { server: String },
+    /// `time passes 5s`
+    Pass { ms: u64 },
+    /// `plan becomes other.yaml`
+    Swap { file: String },
+}
+
+impl Script {
+    /// Reads a transcript; an error names the line.
+    pub(crate) fn parse(text: &str) -> Result<Self, (usize, String)> {
+        let mut script = Self {
+            head: String::new(),
+            clients: Era::BOTH.to_vec(),
+            servers: Era::BOTH.to_vec(),
+            is_raw: false,
+            steps: Vec::new(),
+        };
+        for (number, line) in text.lines().enumerate() {
+            let is_outcome = line.starts_with(' ');
+            let is_head = line.is_empty()
+                || line.starts_with('#')
+                || line.contains(": ") && script.steps.is_empty();
+            if is_outcome {
+                continue;
+            }
+            if is_head && script.steps.is_empty() {
+                script.head_line(line).map_err(|fact| (number + 1, fact))?;
+            } else if !line.is_empty() {
+                let action =
+                    Action::parse(line).ok_or((number + 1, format!("not an action: {line}")))?;
+                script.steps.push(Step {
+                    line: line.to_owned(),
+                    action,
+                });
+            }
+        }
+        if script.steps.is_empty() {
+            Err((1, "no action".to_owned()))
+        } else {
+            Ok(script)
+        }
+    }
+
+    fn head_line(&mut self, line: &str) -> Result<(), String> {
+        self.head.push_str(line);
+        self.head.push('\n');
+        let eras = |name: &str| match name {
+            "modern" => Ok(vec![Era::Modern]),
+            "legacy" => Ok(vec![Era::Legacy]),
+            _ => Err(format!("not an era: {name}")),
+        };
+        match line.split_once(": ") {
+            Some(("client", era)) => self.clients = eras(era)?,
+            Some(("server", era)) => self.servers = eras(era)?,
+            Some(("show", "raw")) => self.is_raw = true,
+            _ if line.is_empty() || line.starts_with('#') => {}
+            _ => return Err(format!("not a setting: {line}")),
+        }
+        Ok(())
+    }
+
+    /// The corners in which the transcript must be the same.
+    pub(crate) fn corners(&self) -> Vec<(Era, Era)> {
+        let pairs = self
+            .clients
+            .iter()
+            .flat_map(|client| self.servers.iter().map(|server| (*client, *server)));
+        pairs.collect()
+    }
+}
+
+impl Action {
+    fn parse(line: &str) -> Option<Self> {
+        let (who, rest) = line.split_once(' ')?;
+        match who {
+            "client" => Self::of_client(rest),
+            "server" => {
+                let (server, rest) = rest.split_once(' ')?;
+                Self::of_server(server.to_owned(), rest)
+            }
+            "time" => Some(Self::Pass {
+                ms: milliseconds(rest.strip_prefix("passes ")?)?,
+            }),
+            "plan" => Some(Self::Swap {
+                file: rest.strip_prefix("becomes ")?.to_owned(),
+            }),
+            _ => None,
+        }
+    }
+
+    fn of_client(text: &str) -> Option<Self> {
+        let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
+        match verb {
+            "calls" => {
+                let (id, rest) = rest.split_once(' ')?;
+                let (method, params) = method_and_params(rest)?;
+                Some(Self::Call {
+                    id: serde_json::from_str(id).ok()?,
+                    method,
+                    params,
+                })
+            }
+            "notifies" => {
+                let (method, params) = method_and_params(rest)?;
+                Some(Self::Notify { method, params })
+            }
+            "leaves" => Some(Self::Leave {
+                id: serde_json::from_str(rest).ok()?,
+            }),
+            "listens" => Some(Self::Listen),
+            "sends" => {
+                let at = rest.find(" | ").unwrap_or(rest.len());
+                let (head, body) = rest.split_at(at);
+                let head = head.split(' ').map(str::to_owned).collect();
+                Some(Self::Send {
+                    head,
+                    body: body.strip_prefix(" | ").unwrap_or("").to_owned(),
+                })
+            }
+            _ => None,
+        }
+    }
+
+    fn of_server(server: String, text: &str) -> Option<Self> {
+        let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
+        match verb {
+            "offers" => {
+                let (kind, entries) = rest.split_once(' ')?;
+                Some(Self::Offer {
+                    server,
+                    kind: kind.to_owned(),
+                    entries: serde_json::from_str(entries).ok()?,
+                })
+            }
+            "answers" => Some(Self::Answer {
+                server,
+                result: serde_json::from_str(rest).ok()?,
+            }),
+            "fails" => Some(Self::Fail {
+                server,
+                error: serde_json::from_str(rest).ok()?,
+            }),
+            "notifies" => {
+                let (method, params) = method_and_params(rest)?;
+                Some(Self::Tell {
+                    server,
+                    method,
+                    params,
+                })
+            }
+            "changes" => Some(Self::Change {
+                server,
+                kind: rest.to_owned(),
+            }),
+            "writes" => Some(Self::Write {
+                server,
+                text: rest.to_owned(),
+            }),
+            "closes" => Some(Self::Close { server }),
+            _ => None,
+        }
+    }
+}
+
+fn method_and_params(text: &str) -> Option<(String, Value)> {
+    let (method, params) = text.split_once(' ').unwrap_or((text, "{}"));
+    Some((method.to_owned(), serde_json::from_str(params).ok()?))
+}
+
+fn milliseconds(text: &str) -> Option<u64> {
+    if let Some(ms) = text.strip_suffix("ms") {
+        return ms.parse().ok();
+    }
+    text.strip_suffix('s')?
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(1000)
+}

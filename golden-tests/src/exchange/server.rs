@@ -1,0 +1,331 @@
+//! A fake MCP server: answers handshakes and lists by itself, and leaves every other request to the
+//! transcript. The same for HTTP and for a process; `http` and the pipes below carry it.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use mcpc_dataplane::Ended;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, ReadHalf, SimplexStream, WriteHalf};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Era;
+use super::text::shown;
+
+/// What happened, in order.
+pub(crate) type Log = Rc<RefCell<Vec<String>>>;
+
+/// One fake server.
+pub(crate) struct Server {
+    pub(crate) name: String,
+    pub(crate) era: Era,
+    is_raw: bool,
+    log: Log,
+    offers: RefCell<BTreeMap<String, Value>>,
+    pending: RefCell<VecDeque<Pending>>,
+    watchers: RefCell<Vec<Watcher>>,
+    process: RefCell<Option<oneshot::Sender<Ended>>>,
+}
+
+/// A request that the transcript has yet to answer.
+struct Pending {
+    id: Value,
+    token: Option<Value>,
+    frames: mpsc::UnboundedSender<Frame>,
+}
+
+/// A stream on which list changes are told.
+struct Watcher {
+    subscription: Option<Value>,
+    frames: mpsc::UnboundedSender<Frame>,
+}
+
+/// A piece of an answer.
+pub(crate) enum Frame {
+    /// A notification before the reply.
+    Notice(Value),
+    /// The reply.
+    Last(Value),
+    /// Text in place of the reply.
+    Raw(String),
+    /// The connection ends without a reply.
+    Cut,
+}
+
+/// What the server does with a message.
+pub(crate) enum Taken {
+    /// Answers at once.
+    Now(Value),
+    /// Answers when the transcript says so.
+    Later(mpsc::UnboundedReceiver<Frame>, Value),
+    /// Keeps a stream open, after these messages.
+    Watch(Vec<Value>, mpsc::UnboundedReceiver<Frame>),
+    /// Has nothing to answer.
+    Nothing,
+}
+
+impl Server {
+    pub(crate) fn new(name: &str, era: Era, is_raw: bool, log: &Log) -> Rc<Self> {
+        Rc::new(Self {
+            name: name.to_owned(),
+            era,
+            is_raw,
+            log: Rc::clone(log),
+            offers: RefCell::default(),
+            pending: RefCell::default(),
+            watchers: RefCell::default(),
+            process: RefCell::default(),
+        })
+    }
+
+    pub(crate) fn note(&self, text: &str) {
+        self.log.borrow_mut().push(format!("{} {text}", self.name));
+    }
+
+    /// What lists contain from now on.
+    pub(crate) fn offer(&self, kind: &str, entries: Value) {
+        self.offers.borrow_mut().insert(kind.to_owned(), entries);
+    }
+
+    /// Takes a message from the gateway.
+    pub(crate) fn take(&self, message: &Value) -> Taken {
+        let method = message["method"].as_str().unwrap_or_default();
+        let id = message["id"].clone();
+        if id.is_null() {
+            self.take_notification(method, &message["params"]);
+            return Taken::Nothing;
+        }
+        let foreign_handshake = match self.era {
+            Era::Modern => method == "initialize",
+            Era::Legacy => method == "server/discover",
+        };
+        if foreign_handshake {
+            return Taken::Now(error(&id, -32601, "no such method"));
+        }
+        if let Some(result) = self.by_itself(method) {
+            return Taken::Now(json!({ "jsonrpc": "2.0", "id": id, "result": result }));
+        }
+        if method == "subscriptions/listen" {
+            return self.watch(Some(id), &message["params"]["notifications"]);
+        }
+        let mut params = message["params"].clone();
+        let token = params.pointer_mut("/_meta/progressToken").map(Value::take);
+        if let (Some(_), Some(place)) = (&token, params.pointer_mut("/_meta/progressToken")) {
+            *place = json!("own");
+        }
+        self.note(&format!("sees {method} {}", shown(&params, self.is_raw)));
+        let (frames, coming) = mpsc::unbounded_channel();
+        self.pending.borrow_mut().push_back(Pending {
+            id: id.clone(),
+            token,
+            frames,
+        });
+        Taken::Later(coming, id)
+    }
+
+    fn take_notification(&self, method: &str, params: &Value) {
+        match method {
+            "notifications/initialized" => {}
+            "notifications/cancelled" if self.forget(&params["requestId"]) => {
+                self.note("sees its call cancelled")
+            }
+            other => self.note(&format!("sees {other} {}", shown(params, self.is_raw))),
+        }
+    }
+
+    /// A call that nobody waits for any more; says whether it was one.
+    pub(crate) fn forget(&self, id: &Value) -> bool {
+        let mut pending = self.pending.borrow_mut();
+        let before = pending.len();
+        pending.retain(|call| call.id != *id);
+        pending.len() < before
+    }
+
+    fn by_itself(&self, method: &str) -> Option<Value> {
+        let offers = self.offers.borrow();
+        let mut capabilities = json!({ "completions": {}, "logging": {} });
+        for kind in ["tools", "prompts", "resources"] {
+            if offers.contains_key(kind) {
+                capabilities[kind] = json!({ "listChanged": true });
+            }
+        }
+        let list = |kind: &str, member: &str| {
+            let entries = offers.get(kind).cloned().unwrap_or_else(|| json!([]));
+            json!({ member: entries, "resultType": "complete", "ttlMs": 1000, "cacheScope": "public" })
+        };
+        let info = json!({ "name": self.name, "version": "1" });
+        Some(match method {
+            "server/discover" => json!({
+                "supportedVersions": ["2026-07-28"], "capabilities": capabilities, "resultType": "complete",
+                "ttlMs": 0, "cacheScope": "public", "_meta": { "io.modelcontextprotocol/serverInfo": info }
+            }),
+            "initialize" => {
+                json!({ "protocolVersion": "2025-11-25", "capabilities": capabilities, "serverInfo": info })
+            }
+            "ping" | "logging/setLevel" => json!({}),
+            "tools/list" => list("tools", "tools"),
+            "prompts/list" => list("prompts", "prompts"),
+            "resources/list" => list("resources", "resources"),
+            "resources/templates/list" => list("templates", "resourceTemplates"),
+            _ => return None,
+        })
+    }
+
+    /// Opens a stream for list changes.
+    pub(crate) fn watch(&self, subscription: Option<Value>, filter: &Value) -> Taken {
+        let (frames, coming) = mpsc::unbounded_channel();
+        let first = subscription.iter().map(|id| {
+            let meta = json!({ "io.modelcontextprotocol/subscriptionId": id });
+            notice(
+                "notifications/subscriptions/acknowledged",
+                &json!({ "_meta": meta, "notifications": filter }),
+            )
+        });
+        let first = first.collect();
+        self.watchers.borrow_mut().push(Watcher {
+            subscription,
+            frames,
+        });
+        Taken::Watch(first, coming)
+    }
+
+    /// Tells every open stream that a list has changed.
+    pub(crate) fn change(&self, kind: &str) {
+        for watcher in self.watchers.borrow().iter() {
+            let params = match &watcher.subscription {
+                Some(id) => json!({ "_meta": { "io.modelcontextprotocol/subscriptionId": id } }),
+                None => json!({}),
+            };
+            // A stream that the gateway has closed is told nothing.
+            let _closed = watcher.frames.send(Frame::Notice(notice(
+                &format!("notifications/{kind}/list_changed"),
+                &params,
+            )));
+        }
+    }
+
+    /// Answers the oldest pending call; says whether there was one.
+    pub(crate) fn answer(&self, result: &Value) -> bool {
+        let mut result = result.clone();
+        if let (Era::Modern, Some(object)) = (self.era, result.as_object_mut()) {
+            object
+                .entry("resultType")
+                .or_insert_with(|| json!("complete"));
+        }
+        self.finish(|id| Frame::Last(json!({ "jsonrpc": "2.0", "id": id, "result": result })))
+    }
+
+    /// Fails the oldest pending call.
+    pub(crate) fn fail(&self, error: &Value) -> bool {
+        self.finish(|id| Frame::Last(json!({ "jsonrpc": "2.0", "id": id, "error": error })))
+    }
+
+    /// Writes a text in place of the oldest call's answer; `ID` in it stands for the call's id.
+    pub(crate) fn write(&self, text: &str) -> bool {
+        self.finish(|id| Frame::Raw(text.replace("ID", &id.to_string())))
+    }
+
+    /// Ends every connection and the process.
+    pub(crate) fn close(&self) {
+        for call in self.pending.borrow_mut().drain(..) {
+            let _left = call.frames.send(Frame::Cut);
+        }
+        self.watchers.borrow_mut().clear();
+        if let Some(ended) = self.process.borrow_mut().take() {
+            let _left = ended.send(Ended::Code(1));
+        }
+    }
+
+    /// Notifies within the oldest pending call.
+    pub(crate) fn tell(&self, method: &str, params: &Value) -> bool {
+        let pending = self.pending.borrow();
+        let Some(call) = pending.front() else {
+            return false;
+        };
+        let mut params = params.clone();
+        if let (Some(token), Some(object)) = (&call.token, params.as_object_mut())
+            && method == "notifications/progress"
+        {
+            object.insert("progressToken".to_owned(), token.clone());
+        }
+        call.frames
+            .send(Frame::Notice(notice(method, &params)))
+            .is_ok()
+    }
+
+    fn finish(&self, frame: impl Fn(&Value) -> Frame) -> bool {
+        let call = self.pending.borrow_mut().pop_front();
+        call.is_some_and(|call| call.frames.send(frame(&call.id)).is_ok())
+    }
+
+    /// Serves a process's pipes until one of them ends.
+    pub(crate) async fn serve_pipes(
+        self: Rc<Self>,
+        input: ReadHalf<SimplexStream>,
+        output: WriteHalf<SimplexStream>,
+        ended: oneshot::Sender<Ended>,
+    ) {
+        *self.process.borrow_mut() = Some(ended);
+        let (lines, mut writing) = mpsc::unbounded_channel::<String>();
+        tokio::task::spawn_local(async move {
+            let mut output = output;
+            while let Some(line) = writing.recv().await {
+                if output
+                    .write_all(format!("{line}\n").as_bytes())
+                    .await
+                    .is_err()
+                {
+                    return;
+                }
+            }
+        });
+        if self.era == Era::Legacy {
+            // A legacy process tells changes on its output, unasked.
+            let (server, lines) = (Rc::clone(&self), lines.clone());
+            let changes = self.watch(None, &Value::Null);
+            tokio::task::spawn_local(async move { server.answer_on_pipe(changes, &lines).await });
+        }
+        let mut input = BufReader::new(input).lines();
+        while let Ok(Some(line)) = input.next_line().await {
+            let Ok(message) = serde_json::from_str(&line) else {
+                continue;
+            };
+            let (server, lines) = (Rc::clone(&self), lines.clone());
+            let taken = server.take(&message);
+            tokio::task::spawn_local(async move { server.answer_on_pipe(taken, &lines).await });
+        }
+        // End of input: the gateway has stopped this process.
+        if let Some(ended) = self.process.borrow_mut().take() {
+            let _left = ended.send(Ended::Code(0));
+        }
+    }
+
+    async fn answer_on_pipe(&self, taken: Taken, lines: &mpsc::UnboundedSender<String>) {
+        let (first, mut frames) = match taken {
+            Taken::Now(reply) => return drop(lines.send(reply.to_string())),
+            Taken::Nothing => return,
+            Taken::Later(frames, _) => (Vec::new(), frames),
+            Taken::Watch(first, frames) => (first, frames),
+        };
+        for message in first {
+            let _ended = lines.send(message.to_string());
+        }
+        while let Some(frame) = frames.recv().await {
+            let line = match frame {
+                Frame::Notice(message) | Frame::Last(message) => message.to_string(),
+                Frame::Raw(text) => text,
+                Frame::Cut => return,
+            };
+            let _ended = lines.send(line);
+        }
+    }
+}
+
+fn notice(method: &str, params: &Value) -> Value {
+    json!({ "jsonrpc": "2.0", "method": method, "params": params })
+}
+
+pub(crate) fn error(id: &Value, code: i64, message: &str) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } })
+}
