@@ -143,6 +143,7 @@ codes! {
     PLAN_DIGEST 8004 "a plan's digest does not match its content"
     PLAN_INCONSISTENT 8005 "a plan contradicts itself"
     PLAN_NOT_CANONICAL 8006 "a plan holds a number that is not an integer"
+    PLAN_OPENED 8007 "a flag opens a plan to other machines"
 
     NO_SUCH_PATH 9001 "no endpoint has this path"
     METHOD_NOT_ALLOWED 9002 "an endpoint does not answer this HTTP method"

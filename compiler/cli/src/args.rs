@@ -201,7 +201,8 @@ Examples:
   mcpc run prod.yaml --listen 127.0.0.1:9000 --log-format json
   kill -HUP PID                        compile the file again
 
-Exit codes: 0 stopped when asked, 1 the configuration has errors, 2 it could not be put to work here.";
+Exit codes: 0 stopped when asked, 1 the configuration has errors, or it was
+stopped by a second signal, 2 it could not be read or put to work here.";
 
 const STATUS_EXAMPLES: &str = "\
 Examples:

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use mcpc_compiler::{Overrides, Source};
-use mcpc_daemon::{Ended, LogFormat, Plans, Rejected, open_reach, operate, start_log};
+use mcpc_daemon::{Ended, LogFormat, Plans, Rejected, Stage, open_reach, operate, start_log};
 use mcpc_dataplane::Refusal;
 use mcpc_plan::Plan;
 use tracing::warn;
@@ -25,8 +25,6 @@ struct ConfigFile {
     log_format: LogFormat,
     /// Standard input, once it was read: it cannot be read again.
     kept: Option<Source>,
-    /// How bad the last load was, for the exit code.
-    exit: Exit,
 }
 
 pub(crate) fn run(arguments: &args::Run, terminal: Terminal) -> Exit {
@@ -50,7 +48,6 @@ pub(crate) fn run(arguments: &args::Run, terminal: Terminal) -> Exit {
         terminal,
         log_format: flags.log_format,
         kept: None,
-        exit: Exit::Clean,
     };
     let ended = operate(&mut config, flags, reach, |gateway, plan| {
         // Whoever reads JSON has the same from the log, one event a line.
@@ -60,8 +57,7 @@ pub(crate) fn run(arguments: &args::Run, terminal: Terminal) -> Exit {
     });
     match ended {
         Ended::Stopped => Exit::Clean,
-        Ended::Interrupted => Exit::Findings,
-        Ended::NoPlan => config.exit,
+        Ended::Interrupted | Ended::NoPlan => Exit::Findings,
         Ended::NotStarted => Exit::Failed,
     }
 }
@@ -97,11 +93,14 @@ impl Plans for ConfigFile {
                 Ok(plan)
             }
             Err(exit) => {
-                self.exit = exit;
+                let stage = match exit {
+                    Exit::Failed => Stage::Unread,
+                    Exit::Clean | Exit::Findings => Stage::Read,
+                };
                 let (code, reason) = checked.reason();
                 Err(Rejected {
                     details: checked.for_people(self.terminal),
-                    ..Rejected::new(Refusal { code, reason })
+                    ..Rejected::new(stage, Refusal { code, reason })
                 })
             }
         }

@@ -18,6 +18,6 @@ mod watch;
 
 pub use flags::{GatewayFlags, LogFormat, LogLevel};
 pub use log::start_log;
-pub use operate::{Ended, Plans, Rejected, operate};
+pub use operate::{Ended, Plans, Rejected, Stage, operate};
 pub use plan_file::PlanFile;
 pub use sibling::open_reach;

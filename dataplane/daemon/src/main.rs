@@ -27,7 +27,7 @@ Examples:
   mcpcd --plan plan.json --listen 127.0.0.1:9000 --log-format json
   kill -HUP PID                        load the plan again
 
-Exit codes: 0 stopped when asked, 1 the plan is refused, 2 it could not be put to work here.";
+Exit codes: 0 stopped when asked, 1 the plan is refused, 2 it could not be read or put to work here.";
 
 fn main() -> ExitCode {
     mcpc_dataplane::child_entry(std::env::args_os());

@@ -36,6 +36,8 @@ pub trait Plans {
 /// What there was instead of a plan.
 #[derive(Clone, Debug)]
 pub struct Rejected {
+    /// How far it got.
+    pub stage: Stage,
     /// Which plan it was, if it claims to be one.
     pub digest: Option<Digest>,
     /// The code and the reason in one line.
@@ -44,10 +46,20 @@ pub struct Rejected {
     pub details: String,
 }
 
+/// How far something got on its way to a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It could not be read.
+    Unread,
+    /// It was read, and is no plan.
+    Read,
+}
+
 impl Rejected {
     /// A rejection without details.
-    pub fn new(refusal: Refusal) -> Self {
+    pub fn new(stage: Stage, refusal: Refusal) -> Self {
         Self {
+            stage,
             digest: None,
             refusal,
             details: String::new(),
@@ -62,9 +74,9 @@ pub enum Ended {
     Stopped,
     /// It was asked twice.
     Interrupted,
-    /// It never started: there was no plan.
+    /// It never started: what was read is no plan.
     NoPlan,
-    /// It never started: the plan could not be put to work here.
+    /// It never started: nothing could be read, or the plan could not be put to work here.
     NotStarted,
 }
 
@@ -86,7 +98,10 @@ pub fn operate(
         Ok(plan) => plan,
         Err(rejected) => {
             tell(&rejected, flags.log_format);
-            return Ended::NoPlan;
+            return match rejected.stage {
+                Stage::Unread => Ended::NotStarted,
+                Stage::Read => Ended::NoPlan,
+            };
         }
     };
     let options = Options {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use mcpc_dataplane::Refusal;
 use mcpc_plan::{Digest, Plan, PlanError};
 
-use crate::{GatewayFlags, Plans, Rejected};
+use crate::{GatewayFlags, Plans, Rejected, Stage};
 
 /// The largest plan that is read.
 const BYTES_MAX: u64 = 256 << 20;
@@ -65,15 +65,15 @@ impl Plans for PlanFile {
     fn load(&mut self) -> Result<Plan, Rejected> {
         let bytes = self
             .read()
-            .map_err(|error| Rejected::new(unreadable(&error)))?;
+            .map_err(|error| Rejected::new(Stage::Unread, unreadable(&error)))?;
         let plan = Plan::from_bytes(&bytes).map_err(|error| Rejected {
             digest: claimed_digest(&bytes),
-            ..Rejected::new(unusable(&error))
+            ..Rejected::new(Stage::Read, unusable(&error))
         })?;
         let digest = plan.digest.clone();
         self.readdress(plan).map_err(|refusal| Rejected {
             digest: Some(digest),
-            ..Rejected::new(refusal)
+            ..Rejected::new(Stage::Read, refusal)
         })
     }
 

@@ -1,0 +1,331 @@
+//! `mcpcd` as a process: plans from a file, replaced and refused, signals, exit codes.
+//!
+//! The one upstream is never reached: nothing listens there. What a gateway does with servers that
+//! answer is tested where `mcpc run` is.
+
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use mcpc_plan::{
+    Access, AdminListener, ContentKey, Digest, Endpoint, Era, HttpTransport, Limits, Listener,
+    Member, MemberId, Names, OpenRoute, Plan, Routes, Scheme, Timeouts, Transport, Upstream,
+    UpstreamId, Uris,
+};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// Nothing here takes this long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A plan with one endpoint at this path, on free ports.
+fn plan(path: &str) -> Plan {
+    let transport = Transport::Http(HttpTransport {
+        scheme: Scheme::Http,
+        host: "127.0.0.1".into(),
+        port: 1,
+        authority: "127.0.0.1:1".into(),
+        path: "/mcp".into(),
+        headers: Box::default(),
+    });
+    let upstream = Upstream {
+        name: "nobody".into(),
+        key: ContentKey::of(&transport, Era::Modern),
+        transport,
+        era: Era::Modern,
+        timeouts: Timeouts {
+            connect_ms: 1000,
+            first_byte_ms: 1000,
+            idle_ms: 1000,
+            total_ms: 1000,
+        },
+    };
+    let member = Member {
+        upstream: UpstreamId::new(0).unwrap(),
+        prefix: "".into(),
+        tools: Names::default(),
+        prompts: Names::default(),
+        resources: Uris::default(),
+    };
+    let endpoint = Endpoint {
+        name: "main".into(),
+        path: path.into(),
+        instructions: None,
+        members: [member].into(),
+        tools: everything(),
+        prompts: everything(),
+    };
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    Plan {
+        format: mcpc_plan::FORMAT,
+        digest: Digest::unsealed(),
+        listener: Listener {
+            address: loopback,
+            hosts: Box::default(),
+            allow_anonymous: false,
+        },
+        admin: AdminListener {
+            address: loopback,
+            allow_anonymous: false,
+        },
+        endpoints: [endpoint].into(),
+        upstreams: [upstream].into(),
+        access: Access::Open,
+        limits: limits(),
+        secrets: Box::default(),
+        provenance: std::collections::BTreeMap::new(),
+    }
+    .seal()
+    .unwrap()
+}
+
+fn everything() -> Routes {
+    Routes {
+        exact: Box::default(),
+        open: [OpenRoute {
+            prefix: "".into(),
+            member: MemberId::new(0).unwrap(),
+        }]
+        .into(),
+    }
+}
+
+fn limits() -> Limits {
+    Limits {
+        body_bytes: 1 << 20,
+        reply_bytes: 1 << 20,
+        head_bytes: 1 << 16,
+        headers: 100,
+        nesting: 64,
+        sessions: 10,
+        session_idle_ms: 60_000,
+        connections: 100,
+        streams: 10,
+        list_pages: 10,
+        list_items: 100,
+        grace_ms: 5_000,
+    }
+}
+
+/// A directory with a plan.
+struct Folder {
+    directory: TempDir,
+}
+
+impl Folder {
+    fn with(plan: &Plan) -> Self {
+        let folder = Self {
+            directory: tempfile::tempdir().unwrap(),
+        };
+        folder.replace(&plan.to_bytes().unwrap());
+        folder
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Replaces the plan in one step, as `mcpc plan --out` does.
+    fn replace(&self, bytes: &[u8]) {
+        std::fs::write(self.path("new"), bytes).unwrap();
+        std::fs::rename(self.path("new"), self.path("plan.json")).unwrap();
+    }
+
+    fn mcpcd(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mcpcd"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("HOME", self.directory.path())
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn start(&self) -> Daemon {
+        Daemon::start(self.mcpcd(&["--plan", "plan.json"]))
+    }
+}
+
+struct Daemon {
+    child: Child,
+    lines: Receiver<String>,
+    address: SocketAddr,
+}
+
+impl Daemon {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let address = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut daemon = Self {
+            child,
+            lines,
+            address,
+        };
+        let line = daemon.hears("address=");
+        let (_, rest) = line.split_once("address=").unwrap();
+        daemon.address = rest.split(' ').next().unwrap().parse().unwrap();
+        daemon
+    }
+
+    #[track_caller]
+    fn hears(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let mut said = Vec::new();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(line) = self.lines.recv_timeout(left) else {
+                panic!("{text:?} was never said, only this: {said:#?}");
+            };
+            if line.contains(text) {
+                return line;
+            }
+            said.push(line);
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+    }
+
+    /// The status of a request to a path.
+    fn status_of(&self, path: &str) -> u16 {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+            self.address
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        reply.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    #[track_caller]
+    fn stop(mut self) {
+        self.signal(Signal::TERM);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it goes on"),
+            }
+        }
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ended_already = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+fn refused(output: &Output) -> (Option<i32>, String) {
+    let said = String::from_utf8(output.stderr.clone()).unwrap();
+    (output.status.code(), said)
+}
+
+#[test]
+fn a_replaced_plan_goes_live_and_a_refused_one_changes_nothing() {
+    let folder = Folder::with(&plan("/one"));
+    let mut daemon = folder.start();
+    assert_ne!(daemon.status_of("/one"), 404);
+    assert_eq!(daemon.status_of("/two"), 404);
+
+    folder.replace(&plan("/two").to_bytes().unwrap());
+    let line = daemon.hears("the new plan is live");
+    assert!(line.contains("kept=1 started=0 stopped=0"), "{line}");
+    assert_ne!(daemon.status_of("/two"), 404);
+    assert_eq!(daemon.status_of("/one"), 404);
+
+    let mut cut = plan("/three").to_bytes().unwrap();
+    cut.truncate(cut.len() / 2);
+    folder.replace(&cut);
+    daemon.hears("MCPC8001");
+    assert_ne!(daemon.status_of("/two"), 404);
+    daemon.stop();
+}
+
+#[test]
+fn sighup_loads_the_plan_again() {
+    let folder = Folder::with(&plan("/one"));
+    let mut daemon = Daemon::start(folder.mcpcd(&["--plan", "plan.json", "--no-watch"]));
+    daemon.signal(Signal::HUP);
+    daemon.hears("the plan is live already");
+    folder.replace(&plan("/two").to_bytes().unwrap());
+    daemon.signal(Signal::HUP);
+    daemon.hears("the new plan is live");
+    daemon.stop();
+}
+
+#[test]
+fn the_plan_can_come_from_the_environment() {
+    let folder = Folder::with(&plan("/one"));
+    let mut command = folder.mcpcd(&[]);
+    command
+        .env("MCPCD_PLAN", "plan.json")
+        .env("MCPC_LISTEN", "127.0.0.1:0");
+    let daemon = Daemon::start(command);
+    assert_ne!(daemon.status_of("/one"), 404);
+    daemon.stop();
+    assert_eq!(folder.mcpcd(&[]).output().unwrap().status.code(), Some(2));
+}
+
+#[test]
+fn plans_that_are_not_whole_do_not_start() {
+    let folder = Folder::with(&plan("/one"));
+    let whole = String::from_utf8(plan("/one").to_bytes().unwrap()).unwrap();
+    for (bytes, code) in [
+        (String::new(), "MCPC8001"),
+        (whole.replace("\"format\":1", "\"format\":99"), "MCPC8002"),
+        (
+            whole.replace("\"format\":1", "\"format\":1,\"more\":1"),
+            "MCPC8003",
+        ),
+        (whole.replace("/one", "/two"), "MCPC8004"),
+    ] {
+        folder.replace(bytes.as_bytes());
+        let output = folder.mcpcd(&["--plan", "plan.json"]).output().unwrap();
+        let (exit, said) = refused(&output);
+        assert_eq!(exit, Some(1), "{said}");
+        assert!(said.contains(code), "{code} is not in {said}");
+    }
+    for (name, code) in [("missing.json", "MCPC0001"), (".", "MCPC0002")] {
+        let (exit, said) = refused(&folder.mcpcd(&["--plan", name]).output().unwrap());
+        assert!(exit == Some(2) && said.contains(code), "{said}");
+    }
+}
+
+#[test]
+fn a_flag_cannot_open_a_plan_to_other_machines() {
+    let folder = Folder::with(&plan("/one"));
+    for flag in ["--listen", "--admin"] {
+        let arguments = ["--plan", "plan.json", flag, "0.0.0.0:0"];
+        let (exit, said) = refused(&folder.mcpcd(&arguments).output().unwrap());
+        assert!(exit == Some(1) && said.contains("MCPC8007"), "{said}");
+    }
+    let daemon = Daemon::start(folder.mcpcd(&["--plan", "plan.json", "--listen", "127.0.0.2:0"]));
+    assert!(daemon.address.ip().is_loopback());
+    assert_ne!(daemon.status_of("/one"), 404);
+    daemon.stop();
+}
