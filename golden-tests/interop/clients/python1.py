@@ -31,12 +31,14 @@ class Driver:
     def __init__(self, session, heard):
         self.session = session
         self.heard = heard
+        self.resources = None
 
     async def do(self, step):
         return await getattr(self, step["do"])(step)
 
     async def connect(self, _step):
         opened = await self.session.initialize()
+        self.resources = opened.capabilities.resources
         return {"note": f"{opened.protocolVersion}, {opened.serverInfo.name}"}
 
     async def list_tools(self, _step):
@@ -87,7 +89,7 @@ class Driver:
         self.heard.logs.clear()
         await self.session.set_logging_level("debug")
         seen = wire(await self.session.call_tool(step["name"], step["arguments"]))
-        await anyio.sleep(0.3)
+        await play.until_heard(self.heard.logs, step["expect"]["logs"])
         return seen | {"logs": list(self.heard.logs)}
 
     async def changed(self, step):
@@ -100,6 +102,8 @@ class Driver:
         async def change():
             return wire(await self.session.call_tool(step["name"], step["arguments"]))
 
+        if not (self.resources and self.resources.subscribe):
+            return play.NO_SUBSCRIPTIONS
         await self.session.subscribe_resource(step["uri"])
         seen = await play.until_changed(change, self.heard.resource_updated)
         await self.session.unsubscribe_resource(step["uri"])

@@ -94,7 +94,7 @@ class Driver:
         else:
             meta = {"io.modelcontextprotocol/logLevel": "debug"}
         seen = wire(await self.client.call_tool(step["name"], step["arguments"], meta=meta))
-        await anyio.sleep(0.3)
+        await play.until_heard(self.heard.logs, step["expect"]["logs"])
         return seen | {"logs": list(self.heard.logs)}
 
     async def changed(self, step):
@@ -106,6 +106,10 @@ class Driver:
         return await self.listening(change, resources_list_changed=True)
 
     async def updated(self, step):
+        resources = self.client.server_capabilities.resources
+        if not (resources and resources.subscribe):
+            return play.NO_SUBSCRIPTIONS
+
         async def change():
             return wire(await self.client.call_tool(step["name"], step["arguments"]))
 

@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
-import { loadJob, perform, seenOfResult, untilChanged } from "./play.mjs";
+import { loadJob, perform, seenOfResult, untilChanged, untilHeard } from "./play.mjs";
 
 const installed = createRequire(join(process.argv[3], "package.json"));
 const load = (name) => import(pathToFileURL(installed.resolve(name)));
@@ -80,13 +80,15 @@ const verbs = {
     if (modern) call._meta = { "io.modelcontextprotocol/logLevel": "debug" };
     else await client.setLoggingLevel("debug");
     const seen = seenOfResult(await client.callTool(call));
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await untilHeard(logs, step.expect.logs);
     return { ...seen, logs: [...logs] };
   },
   async changed(step) {
     return listening("notifications/resources/list_changed", { resourcesListChanged: true }, step);
   },
   async updated(step) {
+    if (!client.getServerCapabilities()?.resources?.subscribe)
+      return { notOffered: "the endpoint announces no resource subscriptions" };
     if (!modern) await client.subscribeResource({ uri: step.uri });
     const seen = await listening("notifications/resources/updated", { resourceSubscriptions: [step.uri] }, step);
     if (!modern) await client.unsubscribeResource({ uri: step.uri });
