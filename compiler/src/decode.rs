@@ -102,7 +102,8 @@ fn judge(tree: &Tree, leaf: &Leaf) -> Option<Diagnostic> {
             let span = tree.span(Some(leaf.node));
             let message = format!("`{path}` is not {}", noun(leaf.kind()));
             let diagnostic = Diagnostic::error(code, message, span, error.0);
-            Some(match examples(leaf) {
+            let says_how = diagnostic.primary.text.contains("for example");
+            Some(match examples(leaf).filter(|_| !says_how) {
                 Some(examples) => diagnostic.help(format!("for example {examples}")),
                 None => diagnostic,
             })

@@ -8,7 +8,6 @@ use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 
-use crate::source::Span;
 use crate::tree::{Content, NodeId, Tree};
 
 /// A scalar and what the schema says about it.
@@ -58,15 +57,6 @@ pub(crate) fn leaves(tree: &Tree) -> Vec<Leaf> {
         walk(tree, root, schema, &mut found);
     }
     found
-}
-
-/// Where the text may hold a secret, in source order and without overlaps.
-pub(crate) fn secrets(tree: &Tree, leaves: &[Leaf]) -> Vec<Span> {
-    let secrets = leaves.iter().filter(|leaf| leaf.is_secret());
-    let mut spans: Vec<Span> = secrets.map(|leaf| tree.node_span(leaf.node)).collect();
-    spans.sort_unstable();
-    spans.dedup();
-    spans
 }
 
 /// The recursion is as deep as the tree, which `parse` bounds.

@@ -24,6 +24,7 @@ mod references;
 mod render;
 mod resolve;
 mod scalar;
+mod secrets;
 mod shape;
 mod source;
 mod suggest;
@@ -102,20 +103,22 @@ pub struct Outcome {
 /// Compiles one configuration.
 pub fn compile(input: &Input<'_>) -> Outcome {
     let mut sink = Sink::default();
-    let mut secrets = Vec::new();
+    let mut secrets = None;
     let plan = run(input, &mut secrets, &mut sink);
+    let diagnostics = sink.into_sorted();
+    let secrets = secrets.unwrap_or_else(|| secrets::of_lines(input.source, &diagnostics));
     Outcome {
         plan,
-        diagnostics: sink.into_sorted(),
+        diagnostics,
         secrets,
     }
 }
 
 /// The passes in their order.
-fn run(input: &Input<'_>, secrets: &mut Vec<Span>, sink: &mut Sink) -> Option<Plan> {
+fn run(input: &Input<'_>, secrets: &mut Option<Vec<Span>>, sink: &mut Sink) -> Option<Plan> {
     let mut tree = parse::parse(input.source, sink)?;
     let leaves = leaves::leaves(&tree);
-    *secrets = leaves::secrets(&tree, &leaves);
+    *secrets = Some(secrets::of_tree(&tree, &leaves));
     let misplaced = check::misplaced_secrets(&tree, &leaves, sink);
     let expandable: Vec<_> = leaves
         .iter()

@@ -262,6 +262,14 @@ impl Tree {
         }
     }
 
+    /// Every text that is a value, with its place.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (Span, &str)> {
+        self.nodes.iter().filter_map(|node| match &node.content {
+            Content::Text(text) => Some((node.span.wide(), &**text)),
+            _ => None,
+        })
+    }
+
     fn node(&self, id: NodeId) -> Option<&Node> {
         self.nodes.get(id.0 as usize)
     }

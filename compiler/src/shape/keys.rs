@@ -213,21 +213,21 @@ pub(super) fn bad_name(pass: &mut Pass<'_>, node: NodeId, name: &str) {
     pass.broken.insert(entry.value);
     let of = tree.entry_of(node).map_or("", |entry| &*entry.key);
     let (what, rule) = match of {
-        "servers" => ("server", NAME_RULE),
-        "endpoints" => ("endpoint", NAME_RULE),
+        "servers" => ("a server", NAME_RULE),
+        "endpoints" => ("an endpoint", NAME_RULE),
         "env" => (
-            "variable",
+            "a variable",
             "a variable's name has letters, digits and `_`, and does not start with a digit",
         ),
         "headers" => (
-            "header",
-            "a header's name has letters, digits and ``!#$%&'*+.^_`|~-``",
+            "a header",
+            "a header's name has letters, digits and `! # $ % & ' * + . ^ _ | ~ -`",
         ),
-        _ => ("key", "the name does not have the allowed form"),
+        _ => ("a key", "the name does not have the allowed form"),
     };
     let diagnostic = Diagnostic::error(
         codes::BAD_NAME,
-        format!("`{}` cannot be the name of a {what}", plain_text(name)),
+        format!("`{}` cannot be the name of {what}", plain_text(name)),
         entry.key_span.wide(),
         "not an allowed name",
     )

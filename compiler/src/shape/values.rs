@@ -101,15 +101,27 @@ fn wrong_type(pass: &Pass<'_>, node: NodeId, name: &str, schema: Schema<'_>) -> 
         )
         .help("give it a value, or remove the key");
     }
-    if let (Content::Integer(_), Some(code), "duration" | "size") = (content, kind_code(kind), kind)
+    let unit = match kind {
+        "duration" => "s",
+        "size" => "MiB",
+        "rate" => "/m",
+        "percent" => "%",
+        _ => "",
+    };
+    if let (Content::Integer(_), Some(code)) = (content, kind_code(kind))
+        && !unit.is_empty()
     {
-        return unit_missing(
-            pass,
-            node,
-            name,
-            kind,
-            Diagnostic::error(code, "", span, ""),
-        );
+        let example = match content {
+            Content::Integer(number) if pass.may_tell(node) => format!("{number}{unit}"),
+            _ => format!("20{unit}"),
+        };
+        return Diagnostic::error(
+            code,
+            format!("{name} needs a unit"),
+            span,
+            format!("needs {}", wanted_words(kind, wanted)),
+        )
+        .help(format!("add the unit, for example `{example}`"));
     }
     let diagnostic = Diagnostic::error(
         codes::WRONG_TYPE,
@@ -118,25 +130,6 @@ fn wrong_type(pass: &Pass<'_>, node: NodeId, name: &str, schema: Schema<'_>) -> 
         format!("this is {}", content_words(content)),
     );
     repair_type(pass, node, wanted, diagnostic)
-}
-
-/// A number where a number with a unit is wanted.
-fn unit_missing(
-    pass: &Pass<'_>,
-    node: NodeId,
-    name: &str,
-    kind: &str,
-    diagnostic: Diagnostic,
-) -> Diagnostic {
-    let mut diagnostic = diagnostic;
-    let unit = if kind == "duration" { "s" } else { "MiB" };
-    diagnostic.message = format!("{name} needs a unit");
-    diagnostic.primary.text = format!("a {kind} is a number and its unit");
-    let example = match pass.tree.content(node) {
-        Content::Integer(number) if pass.may_tell(node) => format!("{number}{unit}"),
-        _ => format!("30{unit}"),
-    };
-    diagnostic.help(format!("add the unit, for example `{example}`"))
 }
 
 /// What turns the value into one of the wanted type, where that is certain.

@@ -1,0 +1,117 @@
+//! Where a text may hold a secret, so that no shown line repeats it.
+//!
+//! Owns the judgement: the values of secret fields, URLs with a password in them, and longer texts
+//! under keys that do not exist, which may be a secret field misspelt. Of a text that cannot be
+//! read, whatever follows a telling word. Does not mask anything: the renderers do.
+
+use std::collections::HashSet;
+
+use crate::diagnostic::Diagnostic;
+use crate::leaves::Leaf;
+use crate::source::{Source, Span};
+use crate::tree::{Content, Tree};
+
+/// Under a key that does not exist, a text of up to this many bytes is not taken for a secret.
+const HARMLESS_BYTES_MAX: usize = 5;
+
+/// The places of a text that was read, in source order and without overlaps.
+pub(crate) fn of_tree(tree: &Tree, leaves: &[Leaf]) -> Vec<Span> {
+    let mut hidden: Vec<Span> = Vec::new();
+    let mut visible: HashSet<Span> = HashSet::with_capacity(leaves.len());
+    for leaf in leaves {
+        let span = tree.node_span(leaf.node);
+        let has_password = leaf.kind() == "url"
+            && matches!(tree.content(leaf.node), Content::Text(text) if text.contains('@'));
+        if leaf.is_secret() || has_password {
+            hidden.push(span);
+        } else {
+            visible.insert(span);
+        }
+    }
+    let strangers = tree
+        .texts()
+        .filter(|(span, text)| text.len() > HARMLESS_BYTES_MAX && !visible.contains(span));
+    hidden.extend(strangers.map(|(span, _)| span));
+    hidden.sort_unstable();
+    hidden.dedup();
+    hidden
+}
+
+/// The places on the labelled lines of a text that could not be read.
+pub(crate) fn of_lines(source: &Source, found: &[Diagnostic]) -> Vec<Span> {
+    let labels = found
+        .iter()
+        .flat_map(|diagnostic| std::iter::once(&diagnostic.primary).chain(&diagnostic.secondary));
+    let lines: HashSet<usize> = labels
+        .map(|label| source.place(label.span.start).line)
+        .collect();
+    let mut hidden: Vec<Span> = lines
+        .into_iter()
+        .filter_map(|line| after_telling_word(source, source.line(line)))
+        .collect();
+    hidden.sort_unstable();
+    hidden
+}
+
+/// What follows the `:` or `=` after a word that announces a secret, to the end of the line.
+fn after_telling_word(source: &Source, line: Span) -> Option<Span> {
+    const WORDS: [&str; 8] = [
+        "authorization",
+        "token",
+        "secret",
+        "password",
+        "passwd",
+        "api_key",
+        "api-key",
+        "apikey",
+    ];
+    let text = source.slice(line);
+    let lower = text.to_ascii_lowercase();
+    let word = WORDS.iter().filter_map(|word| lower.find(word)).min()?;
+    let after = lower.get(word..)?.find([':', '='])? + word + 1;
+    let blank = text.get(after..)?;
+    let start = after + blank.len() - blank.trim_start().len();
+    Some(Span::new(line.start + start, line.end))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failing test may panic")]
+
+    use super::*;
+    use crate::{Color, Format, Input, NoVariables, Overrides, Report, Tier, compile, render};
+
+    #[test]
+    fn no_finding_shows_a_secret_whatever_is_wrong() {
+        for text in [
+            "version: 1\nservers: { a: { url: http://h, headers: { A: hunter2 }, x: 1 } }\n",
+            "version: 1\nservers: { a: { url: http://h, headrs: { A: hunter2 } } }\n",
+            "version: 1\nservers: { a: { url: http://h, headers: [hunter2, { b: hunter2 }] } }\n",
+            "version: 1\nservers: { a: { command: x, url: y, headers: { A: hunter2 } } }\n",
+            "version: 1\nservers: { a: { url: \"http://u:hunter2@h/\" } }\n",
+            "version: 1\nx-h: &h { A: hunter2, B: 1 }\nservers: { a: { url: http://h, headers: *h } }\n",
+            "version: 1\nservers: { a: { url: http://h, headers: { Authorization: \"Bearer hunter2 } } }\n",
+            "version: 1\nservers: { a: { command: x, env: { API_TOKEN: hunter2 }, , } }\n",
+            "identity: { api_keys: [{ name: ci, sha256: hunter2, key: hunter2 }] }\n",
+        ] {
+            let source = Source::from_bytes("t", text.into()).unwrap();
+            let input = Input {
+                source: &source,
+                variables: &NoVariables,
+                tier: Tier::Check,
+                overrides: Overrides::default(),
+            };
+            let outcome = compile(&input);
+            assert!(!outcome.diagnostics.is_empty(), "{text}");
+            let report = Report {
+                source: &source,
+                diagnostics: &outcome.diagnostics,
+                secrets: &outcome.secrets,
+            };
+            for format in [Format::Human, Format::Json, Format::Sarif] {
+                let shown = render(&[report], format, Color::Off);
+                assert!(!shown.contains("hunter"), "{shown}");
+            }
+        }
+    }
+}
