@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// A text file and its path from the root, with `/` between the parts.
 #[derive(Clone, Debug)]
@@ -39,8 +40,14 @@ impl Repository {
         here.parent().unwrap_or(here).to_path_buf()
     }
 
+    /// This repository, read once.
+    pub fn this() -> &'static Self {
+        static READ: OnceLock<Repository> = OnceLock::new();
+        READ.get_or_init(Self::read)
+    }
+
     /// Reads every text file. What is not UTF-8 is a corpus file on purpose, not text.
-    pub fn read() -> Self {
+    fn read() -> Self {
         let root = Self::root();
         let mut files = Vec::new();
         for path in walk(&root) {

@@ -61,7 +61,7 @@ fn error_pages_show_what_they_say() {
 
 #[test]
 fn examples_are_clean() {
-    assert_none(&wrong_examples(&Repository::read()));
+    assert_none(&wrong_examples(Repository::this()));
 }
 
 #[test]

@@ -8,27 +8,27 @@ use mcpc_golden_tests::{
 
 #[test]
 fn every_rust_file_says_what_it_owns() {
-    assert_none(&rules::missing_headers(&Repository::read()));
+    assert_none(&rules::missing_headers(Repository::this()));
 }
 
 #[test]
 fn functions_fit_on_a_screen_and_files_hold_one_concept() {
-    assert_none(&rules::too_long(&Repository::read()));
+    assert_none(&rules::too_long(Repository::this()));
 }
 
 #[test]
 fn no_text_names_private_paths_or_leaves_loose_ends() {
-    assert_none(&rules::banned_words(&Repository::read()));
+    assert_none(&rules::banned_words(Repository::this()));
 }
 
 #[test]
 fn no_code_hides_a_failure_or_a_test() {
-    assert_none(&rules::banned_calls(&Repository::read()));
+    assert_none(&rules::banned_calls(Repository::this()));
 }
 
 #[test]
 fn names_say_what_a_thing_is() {
-    assert_none(&rules::vague_names(&Repository::read()));
+    assert_none(&rules::vague_names(Repository::this()));
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn crates_depend_in_one_direction() {
 
 #[test]
 fn what_has_one_place_stays_in_it() {
-    assert_none(&rules::border_crossings(&Repository::read()));
+    assert_none(&rules::border_crossings(Repository::this()));
 }
 
 #[test]
@@ -48,14 +48,14 @@ fn data_plane_stays_within_its_package_budget() {
 
 #[test]
 fn every_package_is_under_a_licence_that_is_allowed() {
-    let repository = Repository::read();
+    let repository = Repository::this();
     let deny = repository.file("deny.toml").map_or("", |file| &file.text);
     assert_none(&rules::unwelcome_licences(&rules::licence_tree(), deny));
 }
 
 #[test]
 fn every_dependency_has_a_decision() {
-    let repository = Repository::read();
+    let repository = Repository::this();
     assert_none(&rules::undecided_dependencies(
         &rules::metadata(),
         &repository,
@@ -64,7 +64,7 @@ fn every_dependency_has_a_decision() {
 
 #[test]
 fn every_code_has_a_page_a_case_and_a_use() {
-    assert_none(&rules::incomplete_codes(CODES, &Repository::read()));
+    assert_none(&rules::incomplete_codes(CODES, Repository::this()));
 }
 
 #[test]
