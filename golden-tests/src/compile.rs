@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! mcpc.yaml        the configuration; `#~ CODE` on the line of each finding's primary place
+//! repeat           optional: a count, a line break, and text that is added to the configuration so often
 //! env              optional: `NAME=value` lines; a plan is wanted, so unset variables are errors
 //! expected.stderr  what people see, if there is a finding   (BLESS=1 rewrites)
 //! plan.json        the plan, if there is one                (BLESS=1 rewrites)
@@ -18,7 +19,7 @@ use crate::finding::Finding;
 use crate::markers::{Marker, markers};
 use crate::repository::{Repository, relative, walk};
 
-const FILES: [&str; 4] = ["mcpc.yaml", "env", "expected.stderr", "plan.json"];
+const FILES: [&str; 5] = ["mcpc.yaml", "repeat", "env", "expected.stderr", "plan.json"];
 
 /// One case.
 #[derive(Clone, Debug)]
@@ -47,8 +48,19 @@ impl Case {
         Repository::root().join("golden-tests/compile")
     }
 
-    /// The bytes of the configuration.
+    /// The bytes of the configuration, with what is to be repeated.
     pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = self.written();
+        if let Ok(repeat) = fs::read_to_string(self.directory.join("repeat")) {
+            let (count, text) = repeat.split_once('\n').unwrap_or_default();
+            let count = count.parse().expect("`repeat` starts with a count");
+            bytes.extend(text.repeat(count).into_bytes());
+        }
+        bytes
+    }
+
+    /// The bytes of the file.
+    fn written(&self) -> Vec<u8> {
         let path = self.directory.join("mcpc.yaml");
         fs::read(&path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
     }
@@ -87,7 +99,7 @@ impl Case {
     }
 
     fn check_markers(&self, compiled: &Compiled) -> Vec<Finding> {
-        let text = String::from_utf8_lossy(&self.bytes()).into_owned();
+        let text = String::from_utf8_lossy(&self.written()).into_owned();
         let mut missing = markers(&text);
         let mut unexpected = Vec::new();
         for found in compiled.found() {

@@ -12,6 +12,9 @@ use mcpc_plan::Plan;
 
 use crate::markers::Marker;
 
+/// What the compiler reports when the schema and the types disagree, which nothing may bring about.
+const NOT_DECODED: &str = "MCPC4009";
+
 /// Variables by name. Their presence, even if there are none, means that a plan is wanted.
 #[derive(Clone, Debug, Default)]
 pub struct Values(BTreeMap<String, String>);
@@ -152,6 +155,11 @@ impl Compiled {
         }
         if self.plan.is_none() && !self.has_errors() && !self.waits_for_variables() {
             facts.push("there is no plan and no error".to_owned());
+        }
+        if self.found().iter().any(|marker| marker.code == NOT_DECODED) {
+            facts.push(format!(
+                "the schema takes what the types refuse ({NOT_DECODED})"
+            ));
         }
         if let Some(error) = self.plan.as_ref().and_then(|plan| plan.verify().err()) {
             facts.push(format!("the plan does not verify: {error}"));

@@ -46,13 +46,22 @@ impl Repository {
         READ.get_or_init(Self::read)
     }
 
-    /// Reads every text file. What is not UTF-8 is a corpus file on purpose, not text.
+    /// Reads every text file. What is not UTF-8 is no text, or a case on purpose: then it is shown
+    /// as far as it can be.
     fn read() -> Self {
         let root = Self::root();
         let mut files = Vec::new();
         for path in walk(&root) {
-            if let Ok(text) = fs::read_to_string(&path) {
-                files.push(TextFile::new(relative(&root, &path), text));
+            let bytes = fs::read(&path)
+                .unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
+            let path = relative(&root, &path);
+            match String::from_utf8(bytes) {
+                Ok(text) => files.push(TextFile::new(path, text)),
+                Err(error) if path.ends_with("/mcpc.yaml") => {
+                    let text = String::from_utf8_lossy(error.as_bytes());
+                    files.push(TextFile::new(path, text));
+                }
+                Err(_) => {}
             }
         }
         Self { files }
@@ -101,11 +110,12 @@ impl Repository {
     }
 }
 
-/// The names in `#[cfg(test)] mod name;`, with or without a visibility.
+/// The names in `#[cfg(test)] mod name;` and `#[cfg(all(test, ..))] mod name;`.
 fn test_modules(text: &str) -> impl Iterator<Item = &str> {
-    let items = text.split("#[cfg(test)]").skip(1).map(str::trim_start);
-    items.filter_map(|item| {
-        let (declaration, _) = item.split_once(';')?;
+    text.split("#[cfg(").skip(1).filter_map(|item| {
+        let (condition, item) = item.split_once(")]")?;
+        let is_for_tests = condition == "test" || condition.starts_with("all(test,");
+        let (declaration, _) = item.trim_start().split_once(';').filter(|_| is_for_tests)?;
         let name = declaration
             .strip_prefix("pub(crate) ")
             .unwrap_or(declaration);
@@ -173,7 +183,7 @@ mod tests {
         let repository = Repository::of(vec![
             TextFile::new(
                 "a/src/lib.rs",
-                "mod b;\n#[cfg(test)]\nmod fake;\n#[cfg(test)]\nmod tests {}\n",
+                "mod b;\n#[cfg(all(test, unix))]\nmod fake;\n#[cfg(test)]\nmod tests {}\n",
             ),
             TextFile::new("a/src/b.rs", "#[cfg(test)]\npub(crate) mod proof;\n"),
             TextFile::new("a/src/fake.rs", ""),

@@ -186,13 +186,17 @@ pub(crate) fn production_code(text: &str) -> String {
 /// The byte ranges of items under `#[cfg(test)]`, from the attribute to the end of the item.
 fn test_items(code: &str) -> Vec<(usize, usize)> {
     let mut found: Vec<(usize, usize)> = Vec::new();
-    for (start, mark) in code.match_indices("#[cfg(test)]") {
-        if found.last().is_some_and(|(_, end)| start < *end) {
-            continue;
+    for (start, mark) in code.match_indices("#[cfg(") {
+        let condition = code.get(start + mark.len()..).unwrap_or_default();
+        let is_for_tests = ["test)]", "all(test,"]
+            .iter()
+            .any(|test| condition.starts_with(test));
+        let is_inside = found.last().is_some_and(|(_, end)| start < *end);
+        if let Some(closing) = condition.find(")]").filter(|_| is_for_tests && !is_inside) {
+            let item = start + mark.len() + closing + 2;
+            let length = item_end(code.get(item..).unwrap_or_default());
+            found.push((start, item + length));
         }
-        let after = code.get(start + mark.len()..).unwrap_or_default();
-        let length = item_end(after);
-        found.push((start, start + mark.len() + length));
     }
     found
 }
@@ -244,7 +248,7 @@ mod tests {
 
     #[test]
     fn items_for_tests_do_not_count() {
-        let text = "fn a() {}\n#[cfg(test)]\nmod tests {\n    fn b() { c.unwrap() }\n}\nfn d() {}\n#[cfg(test)]\nuse x::{y, z};\n";
+        let text = "fn a() {}\n#[cfg(test)]\nmod tests {\n    fn b() { c.unwrap() }\n}\nfn d() {}\n#[cfg(all(test, unix))]\nuse x::{y, z};\n";
         assert_eq!(production_lines(text), 2);
         let code = production_code(text);
         assert!(!code.contains("unwrap") && code.contains("fn d"));

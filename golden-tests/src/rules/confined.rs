@@ -56,9 +56,9 @@ const BORDERS: [Border; 10] = [
         why: "workers bind and listeners accept; the rest can be tested without a port",
     },
     Border {
-        what: "TcpStream",
+        what: "TcpSocket",
         within: "dataplane/src",
-        only: &["dataplane/src/reach/"],
+        only: &["dataplane/src/reach/", "dataplane/src/listener.rs"],
         why: "tests put pipes in place of sockets",
     },
     Border {
