@@ -16,6 +16,10 @@ use tokio::sync::{Semaphore, oneshot};
 /// How many upstreams may be starting at the same time (requirements S6).
 const STARTS_AT_ONCE: usize = 4;
 
+/// How many HTTP upstreams may be negotiated with at the same time: a plan can hold thousands, the
+/// system's descriptors cannot.
+const HANDSHAKES_AT_ONCE: usize = 128;
+
 /// How many short farewells (cancellations, session ends) may be under way at the same time.
 const ERRANDS_AT_ONCE: usize = 1024;
 
@@ -24,6 +28,7 @@ const ERRANDS_AT_ONCE: usize = 1024;
 pub(crate) struct Keeper {
     handle: Handle,
     starts: Arc<Semaphore>,
+    handshakes: Arc<Semaphore>,
     errands: Arc<Semaphore>,
 }
 
@@ -86,6 +91,7 @@ impl Keeper {
         Self {
             handle,
             starts: Arc::new(Semaphore::new(STARTS_AT_ONCE)),
+            handshakes: Arc::new(Semaphore::new(HANDSHAKES_AT_ONCE)),
             errands: Arc::new(Semaphore::new(ERRANDS_AT_ONCE)),
         }
     }
@@ -112,8 +118,13 @@ impl Keeper {
         }
     }
 
-    /// The right to start something; held until it has started or failed.
-    pub(crate) fn starts(&self) -> &Arc<Semaphore> {
+    /// The right to start a process; held until it has started or failed.
+    pub(crate) fn starts(&self) -> &Semaphore {
         &self.starts
+    }
+
+    /// The right to negotiate with an HTTP upstream; held until it has succeeded or failed.
+    pub(crate) fn handshakes(&self) -> &Semaphore {
+        &self.handshakes
     }
 }

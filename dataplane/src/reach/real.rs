@@ -113,24 +113,20 @@ impl Real {
     fn command(&self, launch: &Launch<'_>) -> Command {
         let definition = launch.definition;
         let arguments = definition.args.iter().map(AsRef::as_ref);
-        match &self.shim {
-            Some(executable) => {
-                // The shim makes its own session, and with it its own group.
-                let mut command = Command::new(executable);
-                command
-                    .args(shim::arguments(std::process::id()))
-                    .arg(definition.command.as_ref())
-                    .args(arguments);
-                command
-            }
-            None => {
-                let mut command = Command::new(definition.command.as_ref());
-                command.args(arguments);
-                #[cfg(unix)]
-                command.process_group(0);
-                command
-            }
+        if let Some(executable) = &self.shim {
+            // The shim makes its own session, and with it its own group.
+            let mut command = Command::new(executable);
+            command
+                .args(shim::arguments(std::process::id()))
+                .arg(definition.command.as_ref())
+                .args(arguments);
+            return command;
         }
+        let mut command = Command::new(definition.command.as_ref());
+        command.args(arguments);
+        #[cfg(unix)]
+        command.process_group(0);
+        command
     }
 }
 

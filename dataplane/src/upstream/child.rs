@@ -136,11 +136,11 @@ impl Child {
 
     /// Sends one of the gateway's own requests and waits for its reply. The end of the process is
     /// an answer of a kind.
-    async fn ask(&mut self, line: Vec<u8>, by: Instant) -> Result<Reply, Failure> {
+    async fn ask(&mut self, message: Vec<u8>, by: Instant) -> Result<Reply, Failure> {
         let link = Arc::clone(&self.link);
         let asking = async move {
             let wait = by.saturating_duration_since(Instant::now());
-            let mut events = link.ask(line, HANDSHAKE_ID, by, wait, by).await?;
+            let mut events = link.ask(message, HANDSHAKE_ID, by, wait, by).await?;
             loop {
                 if let Event::Done(reply) = events.next().await? {
                     return Ok(reply);

@@ -7,16 +7,24 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use hyper::Method;
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Bounds;
-use super::http::{is_id, number_of};
+use super::http::{HttpSession, is_id, number_of};
 use super::pool::{self, Lease};
 use super::sse::Decoder;
-use super::wire::{Exchange, next_chunk};
+use super::wire::{Exchange, Kind, next_chunk};
 use crate::call::{Call, Event, Notification, Reply};
 use crate::failure::Failure;
 use crate::message::{self, Message};
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// How often one answer may be taken up again, and how long to wait before if nobody said.
+const RESUMPTIONS_MAX: u32 = 100;
+const RETRY: Duration = Duration::from_secs(1);
 
 /// An open answer. Dropping it closes its connection.
 pub(super) struct HttpEvents {
@@ -27,6 +35,7 @@ pub(super) struct HttpEvents {
     nesting: u32,
     idle: Duration,
     deadline: Instant,
+    resumptions: u32,
 }
 
 /// One step of a stream, for those who also serve what is not the caller's.
@@ -60,6 +69,7 @@ impl HttpEvents {
             nesting: bounds.nesting,
             idle,
             deadline,
+            resumptions: RESUMPTIONS_MAX,
         }
     }
 
@@ -96,6 +106,43 @@ impl HttpEvents {
                 sort_notification(method, params, |token| token == Some(self.id))
             }
         })
+    }
+
+    /// Opens the stream again where it broke off, if the upstream said how (2025-11-25 §Resumability
+    /// and Redelivery). False if it did not, or if the stream broke off too often.
+    pub(super) async fn resume(&mut self, http: &HttpSession) -> Result<bool, Failure> {
+        let Some(last) = self.decoder.last_id() else {
+            return Ok(false);
+        };
+        let (Ok(last), Some(left)) = (
+            HeaderValue::from_maybe_shared(last.clone()),
+            self.resumptions.checked_sub(1),
+        ) else {
+            return Ok(false);
+        };
+        self.resumptions = left;
+        let pause = self.decoder.retry_ms().map_or(RETRY, Duration::from_millis);
+        let mut headers = http.headers.clone();
+        headers.remove(CONTENT_TYPE);
+        headers.insert(LAST_EVENT_ID, last);
+        let reopening = async {
+            sleep(pause).await;
+            let method = Method::GET;
+            let sent = http
+                .site
+                .exchange(method, headers, Bytes::new(), self.deadline);
+            sent.await
+        };
+        let exchange = timeout_at(self.deadline, reopening)
+            .await
+            .map_err(|_| Failure::TotalTimeout)??;
+        if !exchange.status.is_success() || exchange.kind() != Kind::Events {
+            return Ok(false);
+        }
+        self.decoder.reopen();
+        self.body = exchange.body;
+        self.lease = exchange.lease;
+        Ok(true)
     }
 
     /// Ends a stream whose answer is complete, so that its connection can serve the next call.

@@ -1,5 +1,10 @@
 //! An outside for tests: upstream servers behind in-memory pipes, with a record of what they saw.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "test code"
+)]
 
 use std::convert::Infallible;
 use std::io;
@@ -27,6 +32,9 @@ use crate::keeper::Keeper;
 use crate::params::Params;
 use crate::reach::{Dialed, Ended, Launch, Process, Reach, ReachFuture, Signals, Target};
 use crate::{Secret, policy};
+
+/// The most messages that a record holds; what comes later is not recorded.
+const RECORD_MAX: usize = 4096;
 
 /// A request as the server saw it.
 #[derive(Clone, Debug)]
@@ -106,7 +114,7 @@ type Script = dyn Fn(&Seen) -> Option<Scripted> + Send + Sync;
 /// An HTTP server behind pipes. A script that gives no response leaves its caller waiting.
 pub(super) struct Server {
     script: Arc<Script>,
-    seen: mpsc::UnboundedSender<Seen>,
+    seen: mpsc::Sender<Seen>,
     pub(super) connections: Arc<AtomicUsize>,
     pub(super) open_connections: Arc<AtomicUsize>,
     pub(super) refuses: Arc<AtomicBool>,
@@ -115,8 +123,8 @@ pub(super) struct Server {
 impl Server {
     pub(super) fn new(
         script: impl Fn(&Seen) -> Option<Scripted> + Send + Sync + 'static,
-    ) -> (Arc<Self>, mpsc::UnboundedReceiver<Seen>) {
-        let (seen, record) = mpsc::unbounded_channel();
+    ) -> (Arc<Self>, mpsc::Receiver<Seen>) {
+        let (seen, record) = mpsc::channel(RECORD_MAX);
         let server = Arc::new(Self {
             script: Arc::new(script),
             seen,
@@ -204,21 +212,19 @@ impl http_body::Body for Pieces {
 
 async fn respond(
     script: Arc<Script>,
-    record: mpsc::UnboundedSender<Seen>,
+    record: mpsc::Sender<Seen>,
     request: Request<Incoming>,
 ) -> Result<Response<Pieces>, Infallible> {
     let (head, body) = request.into_parts();
-    let bytes = body
-        .collect()
-        .await
-        .map(http_body_util::Collected::to_bytes);
+    let bytes = http_body_util::Limited::new(body, 1 << 20).collect().await;
+    let bytes = bytes.map(http_body_util::Collected::to_bytes);
     let seen = Seen {
         http_method: head.method.to_string(),
         headers: head.headers,
         body: serde_json::from_slice(&bytes.unwrap_or_default()).unwrap_or(Value::Null),
     };
     let scripted = script(&seen);
-    let _told = record.send(seen);
+    let _told = record.try_send(seen);
     let Some(scripted) = scripted else {
         return std::future::pending().await;
     };
@@ -351,14 +357,14 @@ type Program = dyn Fn(u32, &Value) -> Act + Send + Sync;
 pub(super) struct Programs {
     script: Arc<Program>,
     launched: AtomicU32,
-    seen: mpsc::UnboundedSender<(u32, Value)>,
+    seen: mpsc::Sender<(u32, Value)>,
 }
 
 impl Programs {
     pub(super) fn new(
         script: impl Fn(u32, &Value) -> Act + Send + Sync + 'static,
-    ) -> (Arc<Self>, mpsc::UnboundedReceiver<(u32, Value)>) {
-        let (seen, record) = mpsc::unbounded_channel();
+    ) -> (Arc<Self>, mpsc::Receiver<(u32, Value)>) {
+        let (seen, record) = mpsc::channel(RECORD_MAX);
         let programs = Arc::new(Self {
             script: Arc::new(script),
             launched: AtomicU32::new(0),
@@ -390,7 +396,7 @@ impl Reach for Programs {
             while let Ok(Some(line)) = lines.next_line().await {
                 let message = serde_json::from_str(&line).unwrap_or(Value::Null);
                 let act = script(number, &message);
-                let _told = seen.send((number, message));
+                let _told = seen.try_send((number, message));
                 for line in act.lines {
                     let _heard = output.write_all(format!("{line}\n").as_bytes()).await;
                 }

@@ -164,9 +164,10 @@ impl HttpHandshake<'_> {
                 Proof::NotModern => {}
             }
         }
-        let opened = self.initialize().await?;
-        *verdict = Some(Verdict::of(Era::Legacy));
-        Ok(opened)
+        let opened = self.initialize().await;
+        // A server that refuses the old handshake is asked the modern question next time.
+        *verdict = opened.is_ok().then(|| Verdict::of(Era::Legacy));
+        opened
     }
 
     async fn discover(&self) -> Result<Proof, Failure> {

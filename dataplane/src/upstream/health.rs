@@ -10,8 +10,8 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::Upstream;
 use super::presence::Stage;
-use super::{Carrier, Upstream};
 use crate::call::Era;
 use crate::failure::Failure;
 use crate::status::UpstreamState;
@@ -41,10 +41,8 @@ pub(crate) struct State {
     pub(crate) condition: UpstreamState,
     /// Since when the condition holds.
     pub(crate) since: SystemTime,
-    /// The era and revision that were found, while it is ready.
+    /// The era that was found, while it is ready.
     pub(crate) era: Option<Era>,
-    /// See `era`.
-    pub(crate) revision: Option<Box<str>>,
     /// The last failure since the last success.
     pub(crate) last_failure: Option<Failure>,
     /// The process id of a child.
@@ -55,10 +53,6 @@ pub(crate) struct State {
     pub(crate) latency: Option<Duration>,
     /// Calls under way.
     pub(crate) in_flight: u64,
-    /// Connections opened so far.
-    pub(crate) connections_opened: u64,
-    /// Lines of a child's output that were not messages, or belonged to no call.
-    pub(crate) ignored_lines: u64,
 }
 
 impl Health {
@@ -120,10 +114,6 @@ impl InFlight {
             began: Instant::now(),
         }
     }
-
-    pub(super) fn upstream(&self) -> &Arc<Upstream> {
-        &self.upstream
-    }
 }
 
 impl Drop for InFlight {
@@ -140,8 +130,8 @@ impl State {
         let health = &upstream.health;
         let last_failure = health.last_failure.load_full().map(|failure| *failure);
         let phase = upstream.presence.phase();
-        let profile = match &phase.stage {
-            Stage::Ready(session) => Some(Arc::clone(&session.profile)),
+        let era = match &phase.stage {
+            Stage::Ready(session) => Some(session.profile.era),
             _ => None,
         };
         let (condition, last_failure) = match phase.stage {
@@ -164,18 +154,12 @@ impl State {
                 .since
                 .load_full()
                 .map_or(SystemTime::UNIX_EPOCH, |since| *since),
-            era: profile.as_ref().map(|profile| profile.era),
-            revision: profile.map(|profile| profile.revision.clone()),
+            era,
             last_failure,
             pid: (pid != 0).then_some(pid),
             restarts: health.restarts.load(Ordering::Relaxed),
             latency: (micros != 0).then(|| Duration::from_micros(micros)),
             in_flight: health.in_flight.load(Ordering::Relaxed),
-            connections_opened: match &upstream.carrier {
-                Carrier::Http(site) => site.opened(),
-                Carrier::Stdio(_) => 0,
-            },
-            ignored_lines: health.ignored_lines.load(Ordering::Relaxed),
         }
     }
 }

@@ -113,10 +113,7 @@ impl HttpSession {
                     .collect(bounds.reply_bytes, idle, call.deadline)
                     .await?;
                 let reply = reply_of(&body, status, id, bounds)?;
-                let is_suspect = has_session
-                    && status == StatusCode::BAD_REQUEST
-                    && matches!(&reply, Reply::Error(error) if code_of(error) == Some(-32000));
-                Ok(if is_suspect {
+                Ok(if is_suspect(&reply, status, era, has_session) {
                     Outcome::Suspect(reply)
                 } else {
                     Outcome::Done(reply)
@@ -128,6 +125,23 @@ impl HttpSession {
             }
             Kind::Events | Kind::Other => Err(Failure::Status(status.as_u16())),
         }
+    }
+}
+
+/// Whether a refusal may mean that the session is gone or that the server was replaced by one of
+/// the other era. Every call says this of itself, so only codes that no call of the right era gets
+/// are believed.
+fn is_suspect(reply: &Reply, status: StatusCode, era: Era, has_session: bool) -> bool {
+    let Reply::Error(error) = reply else {
+        return false;
+    };
+    if status != StatusCode::BAD_REQUEST {
+        return false;
+    }
+    match (era, code_of(error)) {
+        (Era::Legacy, Some(-32022..=-32020)) | (Era::Modern, Some(-32000 | -32600)) => true,
+        (Era::Legacy, Some(-32000)) => has_session,
+        _ => false,
     }
 }
 

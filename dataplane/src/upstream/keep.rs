@@ -82,8 +82,13 @@ async fn keep_http(upstream: &Arc<Upstream>, site: &Arc<Site>, definition: &mcpc
     let mut has_opened = false;
     loop {
         upstream.publish(Stage::Starting);
+        let opening = async {
+            // A closed semaphore would mean that the keeper is gone, and this task with it.
+            let _turn = upstream.keeper.handshakes().acquire().await;
+            handshake.open(&mut verdict).await
+        };
         let opened = tokio::select! {
-            opened = handshake.open(&mut verdict) => opened,
+            opened = opening => opened,
             () = upstream.drained() => return,
         };
         match opened {
@@ -161,7 +166,6 @@ async fn keep_stdio(upstream: &Arc<Upstream>, program: &Program, era: mcpc_plan:
     loop {
         upstream.publish(Stage::Starting);
         let opening = async {
-            // A closed semaphore would mean that the keeper is gone, and this task with it.
             let _turn = upstream.keeper.starts().acquire().await;
             child::open(program, upstream, era, &mut verdict).await
         };

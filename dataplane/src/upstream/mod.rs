@@ -26,6 +26,8 @@ mod presence;
 mod process_tests;
 mod restarts;
 mod revision;
+#[cfg(test)]
+mod session_tests;
 mod sse;
 mod stderr;
 mod stdio;
@@ -267,6 +269,7 @@ impl Upstream {
     ) -> Result<Answer, Failure> {
         let mut has_repeated = false;
         loop {
+            let is_safe = !has_repeated && is_safe(&call.method);
             match self.try_once(&call, &session).await {
                 Ok(Tried::Done(reply)) => {
                     self.health.note_success(&flight);
@@ -276,30 +279,24 @@ impl Upstream {
                     stream.attach(flight);
                     return stream.into_answer().await;
                 }
-                Ok(Tried::Lost) if has_repeated => return Err(Failure::SessionLost),
-                Ok(Tried::Lost) => {}
-                Ok(Tried::Suspect(reply)) if has_repeated || !is_safe(&call.method) => {
+                Ok(Tried::Suspect(reply)) if !is_safe => {
                     self.lose(&session);
                     return Ok(Answer::Done(reply));
                 }
-                Ok(Tried::Suspect(_)) => {}
+                Ok(Tried::Lost) if has_repeated => return Err(Failure::SessionLost),
+                Ok(Tried::Lost | Tried::Suspect(_)) => {
+                    self.lose(&session);
+                    session = self.presence.session_after(&session, call.deadline).await?;
+                }
                 // A connection can die under a request that was written already. Only what changes
                 // nothing is sent again.
-                Err(Failure::Closed) if !has_repeated && is_safe(&call.method) => {
-                    has_repeated = true;
-                    if !session.is_http() {
-                        session = self.presence.session_after(&session, call.deadline).await?;
-                    }
-                    continue;
-                }
+                Err(Failure::Closed) if is_safe && session.is_http() => {}
                 Err(failure) => {
                     self.health.note_failure(failure);
                     return Err(failure);
                 }
             }
             has_repeated = true;
-            self.lose(&session);
-            session = self.presence.session_after(&session, call.deadline).await?;
         }
     }
 

@@ -82,12 +82,12 @@ impl Lease {
                     shelf.iter().any(|idle| idle.lease.alive.strong_count() > 0)
                 });
             }
-            let shelf = pool.entry(self.site).or_default();
-            if shelf.first().is_some_and(|idle| idle.is_stale(now)) {
-                shelf.retain(|idle| !idle.is_stale(now));
+            let idle = pool.entry(self.site).or_default();
+            if idle.first().is_some_and(|idle| idle.is_stale(now)) {
+                idle.retain(|idle| !idle.is_stale(now));
             }
-            if shelf.len() < IDLE_MAX {
-                shelf.push(Idle {
+            if idle.len() < IDLE_MAX {
+                idle.push(Idle {
                     lease: self,
                     tail,
                     since: now,

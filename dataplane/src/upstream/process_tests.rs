@@ -1,5 +1,10 @@
 //! What happens to real processes: the shell plays every bad server there is.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "test code")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "test code, which may block"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,7 +139,13 @@ async fn a_flood_of_talk_and_garbage_does_not_block_a_server() {
     let before = "head -c 4000000 /dev/zero >&2; echo hello; head -c 3000000 /dev/zero; echo";
     let upstream = shell(before, ANSWER, "");
     assert!(call(&upstream).await.is_ok());
-    assert_eq!(upstream.state().ignored_lines, 2);
+    assert_eq!(
+        upstream
+            .health
+            .ignored_lines
+            .load(std::sync::atomic::Ordering::Relaxed),
+        2
+    );
     upstream.stop(Duration::ZERO).await;
 }
 

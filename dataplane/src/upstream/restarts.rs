@@ -78,7 +78,7 @@ fn jittered(pause: Duration) -> Duration {
     let quarter = u64::try_from(pause.as_micros() / 4)
         .unwrap_or(u64::MAX)
         .max(1);
-    pause - Duration::from_micros(random % quarter).min(pause)
+    pause.saturating_sub(Duration::from_micros(random % quarter))
 }
 
 #[cfg(test)]

@@ -77,6 +77,15 @@ impl Decoder {
         }
     }
 
+    /// Begins with a new stream. What was not dispatched of the old one is sent again.
+    pub(super) fn reopen(&mut self) {
+        let last_id = self.last_id.take();
+        let retry_ms = self.retry_ms;
+        *self = Self::new(self.bytes_max);
+        self.last_id = last_id;
+        self.retry_ms = retry_ms;
+    }
+
     /// The id of the last event that had one, for resuming.
     pub(super) fn last_id(&self) -> Option<&Bytes> {
         self.last_id.as_ref()

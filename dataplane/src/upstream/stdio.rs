@@ -216,12 +216,12 @@ impl Link {
     }
 
     fn answer(self: &Arc<Self>, id: &Bytes, method: &Bytes, upstream: &Upstream) {
-        let line = answer_to(id, method);
+        let message = answer_to(id, method);
         let link = Arc::clone(self);
         upstream.keeper.errand(async move {
             let deadline = Instant::now() + ROOM_PATIENCE;
             // A child that asks and does not read gets no answer.
-            let _written = link.write(line, deadline).await;
+            let _written = link.write(message, deadline).await;
         });
     }
 }

@@ -11,7 +11,8 @@ use super::events::{HttpEvents, Step};
 use super::farewell::Farewell;
 use super::health::InFlight;
 use super::stdio::StdioEvents;
-use crate::call::{Answer, Event, NextEvent};
+use super::{Line, Session};
+use crate::call::{Answer, Era, Event, NextEvent};
 use crate::failure::Failure;
 
 /// The events of one call. Dropping it before `Done` ends the call as `Call::leave` says.
@@ -100,7 +101,12 @@ impl EventStream {
     async fn read(&mut self) -> NextEvent {
         loop {
             let step = match &mut self.source {
-                Some(Source::Http(events)) => events.next().await?,
+                Some(Source::Http(events)) => match events.next().await {
+                    Err(Failure::Closed) if resume(events, self.farewell.session()).await? => {
+                        continue;
+                    }
+                    step => step?,
+                },
                 Some(Source::Stdio(events)) => return events.next().await,
                 None => return Err(Failure::Closed),
             };
@@ -115,11 +121,13 @@ impl EventStream {
             }
         }
     }
+}
 
-    /// Tells the upstream to stop, whatever `leave` says (a legacy client sent `notifications/cancelled`).
-    pub(crate) fn cancel(mut self) {
-        self.farewell.cancel();
-        self.source = None;
+/// Takes a broken stream up again where that is possible.
+async fn resume(events: &mut HttpEvents, session: &Session) -> Result<bool, Failure> {
+    match &session.line {
+        Line::Http(http) if session.profile.era == Era::Legacy => events.resume(http).await,
+        _ => Ok(false),
     }
 }
 

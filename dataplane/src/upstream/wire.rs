@@ -39,7 +39,6 @@ pub(super) struct Site {
     path: Uri,
     base: HeaderMap,
     reach: Arc<dyn Reach>,
-    opened: AtomicU64,
     closing: watch::Sender<bool>,
 }
 
@@ -89,7 +88,6 @@ impl Site {
             path: Uri::try_from(transport.path.as_ref()).ok()?,
             base,
             reach,
-            opened: AtomicU64::new(0),
             closing: watch::Sender::new(false),
         })
     }
@@ -97,11 +95,6 @@ impl Site {
     /// The headers that every request carries.
     pub(super) fn base(&self) -> &HeaderMap {
         &self.base
-    }
-
-    /// How many connections were opened so far: a lost keep-alive shows here and nowhere else.
-    pub(super) fn opened(&self) -> u64 {
-        self.opened.load(Ordering::Relaxed)
     }
 
     /// Closes all connections, also those in the pools of other threads.
@@ -146,7 +139,6 @@ impl Site {
             .await
             .map_err(|_| Failure::ConnectTimeout)?
             .map_err(|_| Failure::Unreachable)?;
-        self.opened.fetch_add(1, Ordering::Relaxed);
         let (sender, connection) = hyper::client::conn::http1::Builder::new()
             .max_header_size(HEAD_BYTES_MAX)
             .handshake(TokioIo::new(stream))
