@@ -5,7 +5,6 @@ import { readFileSync } from "node:fs";
 export const STEP_SECONDS = 15;
 const CHANGE_ATTEMPTS = 4;
 const CHANGE_MILLISECONDS = 1500;
-const HEARING_MILLISECONDS = 3000;
 
 export const loadJob = () => JSON.parse(readFileSync(process.argv[2], "utf8"));
 
@@ -99,11 +98,19 @@ const after = (seconds) =>
     setTimeout(() => reject(new Error("no answer in time")), seconds * 1000).unref();
   });
 
-/** Log messages arrive beside the answer and may be delivered a moment after it. */
-export async function untilHeard(logs, wanted) {
-  const deadline = performance.now() + HEARING_MILLISECONDS;
-  while (performance.now() < deadline && !wanted.every((text) => logs.some((log) => log.includes(text))))
-    await new Promise((resolve) => setTimeout(resolve, 20));
+/** Calls until the log messages are heard, which may be a moment after the answer. A message on a pipe does not say
+ * which call it belongs to, so a gateway may have to drop it while other clients' calls are in flight. */
+export async function untilLogged(call, logs, wanted) {
+  const heard = () => wanted.every((text) => logs.some((log) => log.includes(text)));
+  let seen;
+  for (let attempt = 0; attempt < CHANGE_ATTEMPTS; attempt += 1) {
+    seen = await call();
+    const deadline = performance.now() + CHANGE_MILLISECONDS;
+    while (!seen.error && !heard() && performance.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    if (seen.error || heard()) break;
+  }
+  return { ...seen, logs: [...logs] };
 }
 
 /** Runs the steps one after another; a failed step does not stop the next one. What a server does not announce

@@ -88,9 +88,11 @@ class Driver:
     async def logs(self, step):
         self.heard.logs.clear()
         await self.session.set_logging_level("debug")
-        seen = wire(await self.session.call_tool(step["name"], step["arguments"]))
-        await play.until_heard(self.heard.logs, step["expect"]["logs"])
-        return seen | {"logs": list(self.heard.logs)}
+
+        async def call():
+            return wire(await self.session.call_tool(step["name"], step["arguments"]))
+
+        return await play.until_logged(call, self.heard.logs, step["expect"]["logs"])
 
     async def changed(self, step):
         async def change():

@@ -93,9 +93,11 @@ class Driver:
             await self.client.set_logging_level("debug")
         else:
             meta = {"io.modelcontextprotocol/logLevel": "debug"}
-        seen = wire(await self.client.call_tool(step["name"], step["arguments"], meta=meta))
-        await play.until_heard(self.heard.logs, step["expect"]["logs"])
-        return seen | {"logs": list(self.heard.logs)}
+
+        async def call():
+            return wire(await self.client.call_tool(step["name"], step["arguments"], meta=meta))
+
+        return await play.until_logged(call, self.heard.logs, step["expect"]["logs"])
 
     async def changed(self, step):
         async def change():

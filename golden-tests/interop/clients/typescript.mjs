@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
-import { loadJob, perform, seenOfResult, untilChanged, untilHeard } from "./play.mjs";
+import { loadJob, perform, seenOfResult, untilChanged, untilLogged } from "./play.mjs";
 
 const installed = createRequire(join(process.argv[3], "package.json"));
 const load = (name) => import(pathToFileURL(installed.resolve(name)));
@@ -79,9 +79,7 @@ const verbs = {
     const call = { name: step.name, arguments: step.arguments };
     if (modern) call._meta = { "io.modelcontextprotocol/logLevel": "debug" };
     else await client.setLoggingLevel("debug");
-    const seen = seenOfResult(await client.callTool(call));
-    await untilHeard(logs, step.expect.logs);
-    return { ...seen, logs: [...logs] };
+    return untilLogged(async () => seenOfResult(await client.callTool(call)), logs, step.expect.logs);
   },
   async changed(step) {
     return listening("notifications/resources/list_changed", { resourcesListChanged: true }, step);
