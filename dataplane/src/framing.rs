@@ -175,7 +175,7 @@ impl Framing {
             }
             let step = match self.state {
                 State::Head(head) => self.read_head(head, rest),
-                State::Sized(left) => Ok(self.skip(left, rest)),
+                State::Sized(left) => Ok(Some(self.skip(left, rest))),
                 State::Chunked(mut chunked) => {
                     let (count, step) = chunked.read(rest, self.bounds);
                     passed += count;
@@ -235,7 +235,7 @@ impl Framing {
         }
     }
 
-    fn skip(&mut self, left: u64, bytes: &[u8]) -> Option<usize> {
+    fn skip(&mut self, left: u64, bytes: &[u8]) -> usize {
         let count = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
         let left = left - count as u64;
         self.state = if left == 0 {
@@ -243,7 +243,7 @@ impl Framing {
         } else {
             State::Sized(left)
         };
-        Some(count)
+        count
     }
 
     /// Reads on in a head. Gives how many bytes pass, or nothing if the head is incomplete.
@@ -324,11 +324,9 @@ impl Head {
                     return Err(Fault::HostTwice);
                 }
             }
-            7 if name.eq_ignore_ascii_case(b"upgrade") => {
-                // A server may ignore an offer (RFC 9110 §7.8), and common clients make this one.
-                if trim(rest) != b"h2c" {
-                    return Err(Fault::Upgrade);
-                }
+            // A server may ignore an offer (RFC 9110 §7.8), and common clients make this one.
+            7 if name.eq_ignore_ascii_case(b"upgrade") && trim(rest) != b"h2c" => {
+                return Err(Fault::Upgrade);
             }
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 let length = plain_number(trim(rest)).ok_or(Fault::ContentLength)?;
@@ -465,10 +463,11 @@ impl Chunked {
                 }
                 Ok(At::TrailerName)
             }
-            (At::TrailerName, b':') => Ok(At::TrailerValue),
+            (At::TrailerName, b':') | (At::TrailerValue, b'\t' | b' '..=b'~' | 0x80..) => {
+                Ok(At::TrailerValue)
+            }
             (At::TrailerName, _) if is_token(byte) => Ok(At::TrailerName),
             (At::TrailerValue, b'\r') => Ok(At::TrailerLf),
-            (At::TrailerValue, b'\t' | b' '..=b'~' | 0x80..) => Ok(At::TrailerValue),
             (At::TrailerLf, b'\n') => Ok(At::Trailer),
             (At::TrailerValue | At::TrailerLf, _) => Err(Fault::LineEnd),
             _ => Err(Fault::Field),

@@ -21,6 +21,7 @@ use crate::message::{write_notification, write_response_head};
 use crate::pipeline::Plane;
 use crate::reply::LocalReply;
 use crate::respond::{event, stream_response};
+use crate::session::Hold;
 use crate::snapshot::Served;
 use crate::upstream::Changes;
 
@@ -84,16 +85,18 @@ pub(crate) fn legacy(
         return Err(LocalReply::NotAcceptable);
     }
     // Without a session there is nobody to keep a stream for (2025-11-25 Transports: 405).
-    if legacy_client::session(headers, served, plane)?.is_none() {
+    let Some(session) = legacy_client::session(headers, served, plane)? else {
         return Err(LocalReply::MethodNotAllowed);
-    }
+    };
+    let hold = plane.sessions.hold(&session.live);
     let wish = Wish {
         tools: true,
         prompts: true,
         resources: true,
         subscription: None,
     };
-    start(served, plane, wish, Bytes::from_static(b": open\n\n"))
+    let first = Bytes::from_static(b": open\n\n");
+    start(served, plane, wish, first, Some(hold))
 }
 
 /// The stream of `subscriptions/listen` (2026-07-28 Subscriptions). Updates of single resources are
@@ -120,7 +123,7 @@ pub(crate) fn modern(asked: Asked, plane: &Plane) -> Result<Response<Body>, Loca
     })
     .map_err(|_| LocalReply::BadParams)?;
     let acknowledged = wish.acknowledged();
-    start(&asked.served, plane, wish, acknowledged.into())
+    start(&asked.served, plane, wish, acknowledged.into(), None)
 }
 
 fn start(
@@ -128,6 +131,7 @@ fn start(
     plane: &Plane,
     wish: Wish,
     first: Bytes,
+    session: Option<Hold>,
 ) -> Result<Response<Body>, LocalReply> {
     let open = plane.streams.open(served.limits.streams)?;
     let changes = served.hub.watch();
@@ -135,11 +139,22 @@ fn start(
     Ok(stream_response(Body::stream(|frames| async move {
         let _open = open;
         frames.send(first).await;
-        run(&wish, changes, closing, &frames).await;
+        tokio::select! {
+            () = run(&wish, changes, closing, &frames) => {}
+            () = session_ended(session.as_ref()) => {}
+        }
         if let Some(end) = wish.end() {
             frames.send(end).await;
         }
     })))
+}
+
+/// Resolves when the session of a stream has ended; never, if it has none.
+async fn session_ended(session: Option<&Hold>) {
+    match session {
+        Some(session) => session.ended().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Tells changes until the streams are closed.

@@ -253,10 +253,7 @@ impl Door for Arc<Plane> {
         let limits = &self.live.load().limits;
         Bounds {
             connections: limits.connections,
-            head: HeadBounds {
-                bytes: usize::try_from(limits.head_bytes).unwrap_or(usize::MAX),
-                fields: usize::try_from(limits.headers).unwrap_or(usize::MAX),
-            },
+            head: HeadBounds::of(limits),
         }
     }
 

@@ -27,6 +27,8 @@ pub struct Status {
     pub address: SocketAddr,
     /// How many clients are connected.
     pub connections: u32,
+    /// How many legacy sessions have state.
+    pub sessions: u32,
     /// The plan that is executed.
     pub live: Option<Live>,
     /// The last plan that was refused since the live one was committed.
@@ -300,6 +302,7 @@ pub(crate) fn serving(upstreams: &[(&str, UpstreamState)]) -> Status {
         phase: Phase::Serving,
         address: SocketAddr::from(([127, 0, 0, 1], 8080)),
         connections: 0,
+        sessions: 0,
         live: Some(Live {
             digest: Digest::of(b"live"),
             since,

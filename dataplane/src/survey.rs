@@ -96,6 +96,7 @@ impl Scene {
                 .copied()
                 .unwrap_or(snapshot.listener.address),
             connections: plane.connections.load(Ordering::Relaxed),
+            sessions: plane.sessions.count(),
             live: Some(Live::clone(&self.live.load())),
             refused: self.refused.load().as_deref().cloned(),
             endpoints: endpoints.collect(),

@@ -218,17 +218,20 @@ async fn a_refused_client_that_does_not_leave_is_cut() {
     });
 }
 
+/// Remembers that it was dropped.
+struct Flag(Rc<Cell<bool>>);
+
+impl Drop for Flag {
+    fn drop(&mut self) {
+        self.0.set(true);
+    }
+}
+
 #[tokio::test]
 async fn a_call_is_cancelled_when_its_client_leaves() {
     let connections = Rc::new(Connections::new());
     let (mut client, far) = duplex(1024);
     let dropped = Rc::new(Cell::new(false));
-    struct Flag(Rc<Cell<bool>>);
-    impl Drop for Flag {
-        fn drop(&mut self) {
-            self.0.set(true);
-        }
-    }
     let service = |_| {
         let flag = Flag(Rc::clone(&dropped));
         async move {

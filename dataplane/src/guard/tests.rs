@@ -15,7 +15,6 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::time::timeout;
 
-use super::*;
 use crate::body::Body;
 use crate::connection::{Connections, serve_connection};
 use crate::framing::tests::{BAD, BOUNDS, GOOD};

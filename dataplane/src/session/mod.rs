@@ -40,6 +40,13 @@ pub(crate) struct Sessions {
 /// A session that was found.
 pub(crate) struct Session {
     /// What its token says.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "read once calls cross eras: what can this client be asked?"
+        )
+    )]
     pub(crate) grant: Grant,
     /// Its state.
     pub(crate) live: Arc<Live>,
@@ -374,11 +381,6 @@ impl Live {
         }
     }
 
-    /// The session's number: stable for its life, never shown to anyone.
-    pub(crate) fn number(&self) -> u128 {
-        self.number
-    }
-
     /// From which level on the client wants log messages; nothing until it has said so.
     pub(crate) fn level(&self) -> Option<Level> {
         Level::from_rank(self.level.load(Ordering::Relaxed))
@@ -388,14 +390,16 @@ impl Live {
     pub(crate) fn set_level(&self, level: Level) {
         self.level.store(level.rank(), Ordering::Relaxed);
     }
+}
 
+impl Hold {
     /// Resolves when the session has ended or expired.
     pub(crate) async fn ended(&self) {
-        let end = self.end.notified();
+        let end = self.live.end.notified();
         tokio::pin!(end);
         // Registered before the flag is read: an end between the two is not missed.
         end.as_mut().enable();
-        if !self.ended.load(Ordering::Acquire) {
+        if !self.live.ended.load(Ordering::Acquire) {
             end.await;
         }
     }

@@ -96,6 +96,10 @@ impl Revision {
     }
 }
 
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "clients are asked once calls cross eras")
+)]
 impl Asks {
     /// The client shows forms.
     pub(crate) const ELICIT_FORM: Self = Self(1);
