@@ -38,7 +38,7 @@ pub use compile::{Case, strays};
 pub use compiled::{Compiled, Values};
 pub use determinism::Compared;
 pub use examples::{wrong_examples, wrong_pages};
-pub use exchange::Exchange;
+pub use exchange::{Exchange, Storm, storm};
 pub use expectation::{Expectation, blessing};
 pub use finding::{Finding, assert_none};
 pub use hostile::{Hostile, hostile_texts};

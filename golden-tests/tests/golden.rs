@@ -7,7 +7,7 @@ use std::thread;
 use mcpc_compiler::{CODES, Format};
 use mcpc_golden_tests::{
     Case, Compared, Compiled, Exchange, Finding, Hostile, Repository, assert_none, blessing,
-    hostile_texts, mutants, strays, wrong_examples, wrong_pages,
+    hostile_texts, mutants, storm, strays, wrong_examples, wrong_pages,
 };
 
 /// Enough to reach every branch of the passes, few enough for a debug build to finish in seconds.
@@ -47,6 +47,20 @@ fn every_exchange_is_the_same_in_all_its_corners() {
         .flat_map(|case| case.check(blessing()))
         .collect();
     assert_none(&findings);
+}
+
+#[test]
+fn swaps_under_traffic_lose_and_confuse_no_call() {
+    for seed in 1..=2 {
+        let storm = storm(200, seed);
+        assert_eq!(storm.unexplained, Vec::<String>::new(), "seed {seed}");
+        assert_eq!(storm.explained, 8 * 200, "seed {seed}");
+        // A storm without wind would prove nothing.
+        assert!(
+            storm.swapped > 30 && storm.refused > 5,
+            "seed {seed}: {storm:?}"
+        );
+    }
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod http;
 mod script;
 mod server;
 mod stage;
+mod storm;
 mod text;
 mod world;
 
@@ -25,6 +26,7 @@ use crate::diff::line_diff;
 use crate::finding::Finding;
 use crate::repository::{Repository, relative};
 use script::Script;
+pub use storm::{Storm, storm};
 
 /// Which foundation of the protocol a side of the rehearsal speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

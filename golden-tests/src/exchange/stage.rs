@@ -189,7 +189,10 @@ fn pending(was: bool) -> Result<(), String> {
 }
 
 /// Gives each connection of the gateway to the server of its name.
-async fn connect(mut opened: mpsc::UnboundedReceiver<Door>, servers: HashMap<String, Rc<Server>>) {
+pub(crate) async fn connect(
+    mut opened: mpsc::UnboundedReceiver<Door>,
+    servers: HashMap<String, Rc<Server>>,
+) {
     while let Some(door) = opened.recv().await {
         match door {
             Door::Http { server, stream } => {
