@@ -144,6 +144,7 @@ codes! {
     PLAN_INCONSISTENT 8005 "a plan contradicts itself"
     PLAN_NOT_CANONICAL 8006 "a plan holds a number that is not an integer"
     PLAN_OPENED 8007 "a flag opens a plan to other machines"
+    NOT_WHOLE 8008 "the compiler made a plan that is not whole"
 
     NO_SUCH_PATH 9001 "no endpoint has this path"
     METHOD_NOT_ALLOWED 9002 "an endpoint does not answer this HTTP method"

@@ -134,5 +134,5 @@ fn run(input: &Input<'_>, secrets: &mut Option<Vec<Span>>, sink: &mut Sink) -> O
     if sink.has_errors() || !decoded.is_complete {
         return None;
     }
-    emit::emit(lower::lower(&resolved, input.source)).ok()
+    emit::emit(lower::lower(&resolved, input.source), sink)
 }

@@ -5,7 +5,7 @@
 //! servers sorted by name, endpoints sorted by path. Does not judge whether the whole makes sense:
 //! `check` does. A name whose definition is already in error is passed over in silence.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use mcpc_config::{Config, Endpoint, Server};
@@ -247,7 +247,7 @@ fn resolve_endpoints<'a>(
     references: &mut References<'a>,
     sink: &mut Sink,
 ) -> Vec<ResolvedEndpoint<'a>> {
-    let ids: HashMap<&str, ServerId> = (decoded.config.servers.keys().enumerate())
+    let ids: BTreeMap<&str, ServerId> = (decoded.config.servers.keys().enumerate())
         .map(|(index, name)| (name.as_str(), ServerId(index)))
         .collect();
     let endpoint = |(name, endpoint): (&'a String, &'a Endpoint)| {
@@ -271,13 +271,13 @@ fn resolve_endpoints<'a>(
 fn listed_members<'a>(
     listed: &'a [String],
     endpoint: &Endpoint,
-    ids: &HashMap<&str, ServerId>,
+    ids: &BTreeMap<&str, ServerId>,
     (decoded, site): (&'a Decoded, &Path),
     references: &mut References<'a>,
     sink: &mut Sink,
 ) -> Vec<ResolvedMember> {
     let mut members = Vec::with_capacity(listed.len());
-    let mut first: HashMap<&str, usize> = HashMap::new();
+    let mut first: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, name) in listed.iter().enumerate() {
         let place = |index| decoded.tree.value_span(&site.index(index));
         if let Some(before) = first.get(name.as_str()) {
@@ -306,9 +306,10 @@ fn listed_members<'a>(
     members
 }
 
-/// A path belongs to one endpoint; a final `/` makes no difference to what people mean.
+/// A path belongs to one endpoint. Two that differ in a final `/` only are refused as well: people
+/// and clients add and drop it freely, and would reach the other endpoint.
 fn refuse_shared_paths(endpoints: &[ResolvedEndpoint<'_>], decoded: &Decoded, sink: &mut Sink) {
-    let mut first: HashMap<&str, &ResolvedEndpoint<'_>> = HashMap::new();
+    let mut first: BTreeMap<&str, &ResolvedEndpoint<'_>> = BTreeMap::new();
     for endpoint in endpoints {
         let path = endpoint.path.trim_end_matches('/');
         let Some(before) = first.get(path) else {

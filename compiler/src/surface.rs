@@ -5,7 +5,7 @@
 //! and one for the prompts of every server, the checks and `lower` only read them. Does not know
 //! prefixes: those belong to endpoints.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use mcpc_config::{Glob, NameFilter};
 use mcpc_plan::Pattern;
@@ -45,10 +45,10 @@ pub(crate) enum Origin {
     Rename,
 }
 
-/// A list of patterns that answers in constant time for exact names.
+/// A list of patterns that looks up exact names.
 #[derive(Debug, Default)]
 pub(crate) struct PatternSet<'a> {
-    exact: HashMap<&'a str, usize>,
+    exact: BTreeMap<&'a str, usize>,
     stars: Vec<(usize, Pattern)>,
 }
 

@@ -4,7 +4,7 @@
 //! Looks at the tree as it was written, before `expand`: afterwards the name is gone. What is
 //! reported here is not expanded at all.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
@@ -15,8 +15,8 @@ use crate::tree::{Content, NodeId, Tree};
 use super::credentials::looks_secret;
 
 /// The scalars that would take a secret where none may be.
-pub(crate) fn misplaced_secrets(tree: &Tree, leaves: &[Leaf], sink: &mut Sink) -> HashSet<NodeId> {
-    let mut misplaced = HashSet::new();
+pub(crate) fn misplaced_secrets(tree: &Tree, leaves: &[Leaf], sink: &mut Sink) -> BTreeSet<NodeId> {
+    let mut misplaced = BTreeSet::new();
     for leaf in leaves.iter().filter(|leaf| !leaf.is_secret()) {
         let Content::Text(text) = tree.content(leaf.node) else {
             continue;

@@ -45,20 +45,19 @@ fn hidden(
         let one = kind.one();
         let message = format!("{one} `{name}` has a new name and is not exposed");
         let span = resolved.key_span(&site.key("rename").key(from));
-        let diagnostic = match surface.deny.matching(from) {
-            Some(index) => {
-                let deny = resolved.span(&site.key("deny").index(index));
-                Diagnostic::error(codes::RENAME_OF_HIDDEN, message, span, "renamed here")
-                    .and(deny, "denied here")
-                    .help("remove the new name, or the deny")
-            }
-            None => {
-                let allow = resolved.key_span(&site.key("allow"));
-                Diagnostic::error(codes::RENAME_OF_HIDDEN, message, span, "renamed here")
-                    .and(allow, "this list does not allow it")
-                    .help(format!("add `{name}` to `allow`, or remove the new name"))
-                    .note("`allow` takes the server's own names, not the new ones")
-            }
+        let diagnostic = Diagnostic::error(codes::RENAME_OF_HIDDEN, message, span, "renamed here");
+        let denied = surface.deny.matching(from);
+        let diagnostic = if let Some(index) = denied {
+            let deny = resolved.span(&site.key("deny").index(index));
+            diagnostic
+                .and(deny, "denied here")
+                .help("remove the new name, or the deny")
+        } else {
+            let allow = resolved.key_span(&site.key("allow"));
+            diagnostic
+                .and(allow, "this list does not allow it")
+                .help(format!("add `{name}` to `allow`, or remove the new name"))
+                .note("`allow` takes the server's own names, not the new ones")
         };
         sink.report(diagnostic);
     }

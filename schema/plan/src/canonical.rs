@@ -106,7 +106,7 @@ fn write(value: &Value, out: &mut Vec<u8>) -> Result<(), PlanError> {
     Ok(())
 }
 
-/// serde_json escapes exactly what RFC 8785 §3.2.2.2 asks for, in the same spelling.
+/// `serde_json` escapes exactly what RFC 8785 §3.2.2.2 asks for, in the same spelling.
 fn write_text(text: &str, out: &mut Vec<u8>) -> Result<(), PlanError> {
     serde_json::to_writer(out, text).map_err(|_| PlanError::NotCanonical)
 }
