@@ -86,7 +86,10 @@ pub(crate) fn decode(
             is_complete: unknown.is_empty(),
         }),
         Err(_) => {
-            sink.report(not_decoded());
+            // A bound on findings can leave something wrong behind. Then enough was said already.
+            if !sink.has_errors() {
+                sink.report(not_decoded());
+            }
             None
         }
     }
