@@ -1,18 +1,21 @@
 //! Where a text may hold a secret, so that no shown line repeats it.
 //!
-//! Owns the judgement: the values of secret fields, URLs with a password in them, and longer texts
-//! under keys that do not exist, which may be a secret field misspelt. Of a text that cannot be
-//! read, whatever follows a telling word. Does not mask anything: the renderers do.
+//! Owns the judgement: the values of secret fields, URLs with a password in them, and texts under
+//! unknown keys whose names sound like secrets, such as a misspelt `headers`. Of a text that cannot
+//! be read, whatever follows a telling word. Does not mask anything: the renderers do.
 
 use std::collections::HashSet;
 
 use crate::diagnostic::Diagnostic;
 use crate::leaves::Leaf;
 use crate::source::{Source, Span};
-use crate::tree::{Content, Tree};
+use crate::suggest::nearest;
+use crate::tree::{Content, NodeId, Tree};
 
-/// Under a key that does not exist, a text of up to this many bytes is not taken for a secret.
-const HARMLESS_BYTES_MAX: usize = 5;
+/// Parts of keys that announce a secret.
+const TELLING: [&str; 9] = [
+    "auth", "token", "secret", "passw", "key", "cred", "cookie", "header", "env",
+];
 
 /// The places of a text that was read, in source order and without overlaps.
 pub(crate) fn of_tree(tree: &Tree, leaves: &[Leaf]) -> Vec<Span> {
@@ -28,13 +31,35 @@ pub(crate) fn of_tree(tree: &Tree, leaves: &[Leaf]) -> Vec<Span> {
             visible.insert(span);
         }
     }
-    let strangers = tree
-        .texts()
-        .filter(|(span, text)| text.len() > HARMLESS_BYTES_MAX && !visible.contains(span));
-    hidden.extend(strangers.map(|(span, _)| span));
+    if let Some(root) = tree.root() {
+        show(tree, root, &mut visible);
+    }
+    hidden.extend(tree.texts().filter(|span| !visible.contains(span)));
     hidden.sort_unstable();
     hidden.dedup();
     hidden
+}
+
+/// Takes every scalar as visible that is not below a key that announces a secret. The depth is
+/// bounded by `parse`.
+fn show(tree: &Tree, node: NodeId, visible: &mut HashSet<Span>) {
+    match tree.content(node) {
+        Content::Map(map) => {
+            let entries = map.entries().iter();
+            for entry in entries.filter(|entry| !is_telling(&entry.key)) {
+                show(tree, entry.value, visible);
+            }
+        }
+        Content::List(items) => items.iter().for_each(|item| show(tree, *item, visible)),
+        _ => {
+            visible.insert(tree.node_span(node));
+        }
+    }
+}
+
+fn is_telling(key: &str) -> bool {
+    let lower = key.to_ascii_lowercase();
+    TELLING.iter().any(|word| lower.contains(word)) || nearest(key, ["headers", "env"]).is_some()
 }
 
 /// The places on the labelled lines of a text that could not be read.
@@ -55,19 +80,9 @@ pub(crate) fn of_lines(source: &Source, found: &[Diagnostic]) -> Vec<Span> {
 
 /// What follows the `:` or `=` after a word that announces a secret, to the end of the line.
 fn after_telling_word(source: &Source, line: Span) -> Option<Span> {
-    const WORDS: [&str; 8] = [
-        "authorization",
-        "token",
-        "secret",
-        "password",
-        "passwd",
-        "api_key",
-        "api-key",
-        "apikey",
-    ];
     let text = source.slice(line);
     let lower = text.to_ascii_lowercase();
-    let word = WORDS.iter().filter_map(|word| lower.find(word)).min()?;
+    let word = TELLING.iter().filter_map(|word| lower.find(word)).min()?;
     let after = lower.get(word..)?.find([':', '='])? + word + 1;
     let blank = text.get(after..)?;
     let start = after + blank.len() - blank.trim_start().len();

@@ -262,12 +262,11 @@ impl Tree {
         }
     }
 
-    /// Every text that is a value, with its place.
-    pub(crate) fn texts(&self) -> impl Iterator<Item = (Span, &str)> {
-        self.nodes.iter().filter_map(|node| match &node.content {
-            Content::Text(text) => Some((node.span.wide(), &**text)),
-            _ => None,
-        })
+    /// The place of every text that is a value.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = Span> {
+        let texts = self.nodes.iter();
+        let texts = texts.filter(|node| matches!(node.content, Content::Text(_)));
+        texts.map(|node| node.span.wide())
     }
 
     fn node(&self, id: NodeId) -> Option<&Node> {
