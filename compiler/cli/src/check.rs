@@ -15,7 +15,7 @@ pub(crate) fn run(check: &args::Check, terminal: Terminal) -> Exit {
     let format = check.format.map_or_else(default_format, Format::from);
     let environment = match check.env.then(Environment::read).transpose() {
         Ok(environment) => environment,
-        Err(exit) => return exit,
+        Err(unusable) => return unusable.tell(),
     };
     let mut worst = Exit::Clean;
     let mut all = Vec::new();
@@ -31,13 +31,7 @@ pub(crate) fn run(check: &args::Check, terminal: Terminal) -> Exit {
         }
         all.push(checked);
     }
-    if let Err(error) = report::show(&all, format, terminal) {
-        say(&format!(
-            "error: standard output cannot be written: {}\n",
-            error.kind()
-        ));
-        return Exit::Failed;
-    }
+    worst = worst.max(report::show(&all, format, terminal));
     // For people the findings end with their number already.
     if format != Format::Human || worst == Exit::Clean {
         say(&report::summary(&all));

@@ -13,24 +13,18 @@ const NEAR: usize = 3;
 
 pub(crate) fn run(explain: &args::Explain) -> Exit {
     if explain.list {
-        return show(&list());
+        return print(list().as_bytes());
     }
     let asked = explain.code.as_deref().unwrap_or_default();
     let Some(number) = number_of(asked) else {
         say("error: a code is `MCPC` and four digits, such as MCPC1008\n");
         return Exit::Failed;
     };
-    match CODES.iter().find(|entry| entry.code.0 == number) {
-        Some(entry) => show(entry.page),
-        None => {
-            say(&unknown(number));
-            Exit::Failed
-        }
-    }
-}
-
-fn show(text: &str) -> Exit {
-    print(text.as_bytes()).map_or(Exit::Failed, |()| Exit::Clean)
+    let Some(entry) = CODES.iter().find(|entry| entry.code.0 == number) else {
+        say(&unknown(number));
+        return Exit::Failed;
+    };
+    print(entry.page.as_bytes())
 }
 
 fn list() -> String {

@@ -14,7 +14,7 @@ pub(crate) fn schema(out: Option<&Path>) -> Exit {
     let text = mcpc_config::schema_text();
     match out {
         Some(out) if !is_standard(out) => write_or_say(out, text.as_bytes()),
-        _ => print(text.as_bytes()).map_or(Exit::Failed, |()| Exit::Clean),
+        _ => print(text.as_bytes()),
     }
 }
 
@@ -22,7 +22,7 @@ pub(crate) fn schema(out: Option<&Path>) -> Exit {
 pub(crate) fn completions(shell: clap_complete::Shell, command: &mut clap::Command) -> Exit {
     let mut script = Vec::new();
     clap_complete::generate(shell, command, "mcpc", &mut script);
-    print(&script).map_or(Exit::Failed, |()| Exit::Clean)
+    print(&script)
 }
 
 /// Writes a file in one step, and says so if that fails.

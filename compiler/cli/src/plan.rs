@@ -19,7 +19,7 @@ const SUMMARY_FORMAT: u32 = 1;
 pub(crate) fn run(arguments: &args::Plan, terminal: Terminal) -> Exit {
     let environment = match Environment::read() {
         Ok(environment) => environment,
-        Err(exit) => return exit,
+        Err(unusable) => return unusable.tell(),
     };
     let (checked, compiled) = compile_file(&arguments.file, &environment, Overrides::default());
     say(&checked.for_people(terminal));
@@ -41,12 +41,11 @@ pub(crate) fn run(arguments: &args::Plan, terminal: Terminal) -> Exit {
         }
         say(&format!("  written to {}\n", out.display()));
     }
-    let printed = match (arguments.json, out) {
+    match (arguments.json, out) {
         (true, _) => print(format!("{:#}\n", summary_json(&plan)).as_bytes()),
         (false, None) => print(&bytes),
-        (false, Some(_)) => Ok(()),
-    };
-    printed.map_or(Exit::Failed, |()| Exit::Clean)
+        (false, Some(_)) => Exit::Clean,
+    }
 }
 
 /// Compiles one file with everything that the environment gives.

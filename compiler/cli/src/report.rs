@@ -1,13 +1,14 @@
 //! Sends findings where their format belongs: for people to standard error, for programs to
 //! standard output.
 
-use std::io;
+use std::fmt::Write;
 
 use mcpc_compiler::{
     Code, Diagnostic, Format, Outcome, Report, Severity, Source, Span, Tally, code_entry, render,
     tally,
 };
 
+use crate::Exit;
 use crate::input::Unread;
 use crate::terminal::{Terminal, print, say};
 
@@ -63,7 +64,7 @@ impl Checked {
             error.message
         );
         if others > 0 {
-            line.push_str(&format!(" (and {others} more)"));
+            let _infallible = write!(line, " (and {others} more)");
         }
         (code_text(error.code), line)
     }
@@ -89,15 +90,12 @@ impl From<&Unread> for Checked {
 }
 
 /// Prints the findings of all texts.
-///
-/// # Errors
-/// Whatever the system says about standard output.
-pub(crate) fn show(checked: &[Checked], format: Format, terminal: Terminal) -> io::Result<()> {
+pub(crate) fn show(checked: &[Checked], format: Format, terminal: Terminal) -> Exit {
     let reports: Vec<Report<'_>> = checked.iter().map(Checked::report).collect();
     let text = render(&reports, format, terminal.paint());
     if format == Format::Human {
         say(&text);
-        return Ok(());
+        return Exit::Clean;
     }
     print(text.as_bytes())
 }

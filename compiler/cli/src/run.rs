@@ -19,7 +19,6 @@ use crate::{Exit, args, greeting, input, plan};
 /// A configuration file that becomes a plan each time it is loaded.
 struct ConfigFile {
     path: PathBuf,
-    environment: Environment,
     overrides: Overrides,
     terminal: Terminal,
     log_format: LogFormat,
@@ -30,17 +29,12 @@ struct ConfigFile {
 pub(crate) fn run(arguments: &args::Run, terminal: Terminal) -> Exit {
     let flags = &arguments.gateway;
     start_log(flags, terminal.is_coloured());
-    let environment = match Environment::read() {
-        Ok(environment) => environment,
-        Err(exit) => return exit,
-    };
     let reach = match Environment::read() {
         Ok(environment) => open_reach(environment.into_reach()),
-        Err(exit) => return exit,
+        Err(unusable) => return unusable.tell(),
     };
     let mut config = ConfigFile {
         path: arguments.file.clone(),
-        environment,
         overrides: Overrides {
             listen: flags.listen,
             admin: flags.admin,
@@ -63,11 +57,11 @@ pub(crate) fn run(arguments: &args::Run, terminal: Terminal) -> Exit {
 }
 
 impl ConfigFile {
-    fn compile(&mut self) -> (Checked, Result<Plan, Exit>) {
+    fn compile(&mut self, environment: &Environment) -> (Checked, Result<Plan, Exit>) {
         if let Some(source) = &self.kept {
-            return plan::compile_text(source.clone(), &self.environment, self.overrides);
+            return plan::compile_text(source.clone(), environment, self.overrides);
         }
-        let compiled = plan::compile_file(&self.path, &self.environment, self.overrides);
+        let compiled = plan::compile_file(&self.path, environment, self.overrides);
         if input::is_standard(&self.path) {
             self.kept = Some(compiled.0.source().clone());
         }
@@ -86,7 +80,10 @@ impl ConfigFile {
 
 impl Plans for ConfigFile {
     fn load(&mut self) -> Result<Plan, Rejected> {
-        let (checked, compiled) = self.compile();
+        // Each time anew: the credentials file may have changed.
+        let environment = Environment::read()
+            .map_err(|unusable| Rejected::new(Stage::Unread, unusable.refusal()))?;
+        let (checked, compiled) = self.compile(&environment);
         match compiled {
             Ok(plan) => {
                 self.warn(&checked);

@@ -45,10 +45,7 @@ pub(crate) fn run(arguments: &args::Status) -> Exit {
     } else {
         for_people(&status).into_bytes()
     };
-    if print(&text).is_err() {
-        return Exit::Failed;
-    }
-    verdict(&status)
+    print(&text).max(verdict(&status))
 }
 
 /// Whether all is as it was configured: serving, nothing refused, no upstream down.
@@ -70,10 +67,10 @@ fn verdict(status: &Status) -> Exit {
 
 fn for_people(status: &Status) -> String {
     let mut text = String::new();
-    let mut line = |args: std::fmt::Arguments<'_>| {
+    let mut write = |args: std::fmt::Arguments<'_>| {
         let _infallible = text.write_fmt(args);
     };
-    line(format_args!(
+    write(format_args!(
         "mcpc {}, process {}, {} on {} for {} s, {} connections\n",
         status.version,
         status.pid,
@@ -83,55 +80,55 @@ fn for_people(status: &Status) -> String {
         status.connections,
     ));
     match &status.live {
-        Some(live) => line(format_args!(
+        Some(live) => write(format_args!(
             "live     {} since {} from {}\n",
             live.digest.short(),
             live.since,
             live.source
         )),
-        None => line(format_args!("live     no plan yet\n")),
+        None => write(format_args!("live     no plan yet\n")),
     }
     if let Some(refused) = &status.refused {
         let digest = refused
             .digest
             .as_ref()
             .map_or("no plan", |digest| digest.short());
-        line(format_args!(
+        write(format_args!(
             "refused  {digest} at {}: {} ({})\n",
             refused.at, refused.reason, refused.code
         ));
     }
     for endpoint in &status.endpoints {
-        line(format_args!(
+        write(format_args!(
             "endpoint {}: {}\n",
             endpoint.path,
             endpoint.servers.join(", ")
         ));
     }
     for upstream in &status.upstreams {
-        line(format_args!(
+        write(format_args!(
             "upstream {}: {}",
             upstream.name,
             state(upstream.state)
         ));
         match upstream.era {
-            Some(Era::Modern) => line(format_args!(", modern")),
-            Some(Era::Legacy) => line(format_args!(", legacy")),
+            Some(Era::Modern) => write(format_args!(", modern")),
+            Some(Era::Legacy) => write(format_args!(", legacy")),
             Some(Era::Auto) | None => {}
         }
         if let Some(pid) = upstream.pid {
-            line(format_args!(", process {pid}"));
+            write(format_args!(", process {pid}"));
         }
         if let Some(latency) = upstream.latency_ms {
-            line(format_args!(", last answer in {latency} ms"));
+            write(format_args!(", last answer in {latency} ms"));
         }
         if upstream.restarts > 0 {
-            line(format_args!(", restarted {} times", upstream.restarts));
+            write(format_args!(", restarted {} times", upstream.restarts));
         }
         if let Some(error) = &upstream.last_error {
-            line(format_args!(", last failure {error}"));
+            write(format_args!(", last failure {error}"));
         }
-        line(format_args!("\n"));
+        write(format_args!("\n"));
     }
     text
 }

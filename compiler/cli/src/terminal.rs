@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use mcpc_compiler::Color as Paint;
 
+use crate::Exit;
 use crate::args::Color;
 
 /// What is known about the terminal.
@@ -40,16 +41,19 @@ impl Terminal {
     }
 }
 
-/// Writes data to standard output. A reader that has gone away (`mcpc plan | head`) is no failure.
-///
-/// # Errors
-/// Whatever else the system says, such as a full disk.
-pub(crate) fn print(bytes: &[u8]) -> io::Result<()> {
+/// Writes data to standard output, and says so if that fails. A reader that has gone away
+/// (`mcpc plan | head`) is no failure.
+pub(crate) fn print(bytes: &[u8]) -> Exit {
     let mut out = io::stdout().lock();
-    let written = out.write_all(bytes).and_then(|()| out.flush());
-    match written {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let kind = error.kind();
+            say(&format!(
+                "error[MCPC0004]: standard output cannot be written: {kind}\n  = note: run `mcpc explain MCPC0004`\n"
+            ));
+            Exit::Failed
+        }
+        _ => Exit::Clean,
     }
 }
 

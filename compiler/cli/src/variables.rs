@@ -4,8 +4,10 @@
 //! Secret fields are not among what is read here: the plan keeps their templates, and the data
 //! plane resolves them.
 
+use std::io;
+
 use mcpc_compiler::Variables;
-use mcpc_dataplane::{Reach, Real};
+use mcpc_dataplane::{Reach, Real, Refusal};
 
 use crate::Exit;
 use crate::terminal::say;
@@ -15,22 +17,41 @@ pub(crate) struct Environment {
     reach: Real,
 }
 
+/// The credentials file is there and cannot be used.
+pub(crate) struct Unusable {
+    kind: io::ErrorKind,
+}
+
 impl Environment {
-    /// Reads the credentials file, if there is one, and says so if it cannot be used.
-    pub(crate) fn read() -> Result<Self, Exit> {
-        Real::new().map(|reach| Self { reach }).map_err(|error| {
-            // Never the error's own text: it could quote what is in the file.
-            let kind = error.kind();
-            say(&format!(
-                "error[MCPC0005]: the credentials file cannot be used: {kind}\n  = note: run `mcpc explain MCPC0005`\n"
-            ));
-            Exit::Failed
-        })
+    /// Reads the credentials file, if there is one.
+    pub(crate) fn read() -> Result<Self, Unusable> {
+        // Never the error's own text: it could quote what is in the file.
+        let unusable = |error: io::Error| Unusable { kind: error.kind() };
+        Real::new().map(|reach| Self { reach }).map_err(unusable)
     }
 
     /// What was read, for a data plane that resolves secrets from the same place.
     pub(crate) fn into_reach(self) -> Real {
         self.reach
+    }
+}
+
+impl Unusable {
+    /// Says so on standard error.
+    pub(crate) fn tell(&self) -> Exit {
+        let Refusal { code, reason } = self.refusal();
+        say(&format!(
+            "error[{code}]: {reason}\n  = note: run `mcpc explain {code}`\n"
+        ));
+        Exit::Failed
+    }
+
+    /// The code and the reason.
+    pub(crate) fn refusal(&self) -> Refusal {
+        Refusal {
+            code: "MCPC0005",
+            reason: format!("the credentials file cannot be used: {}", self.kind),
+        }
     }
 }
 

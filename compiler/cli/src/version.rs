@@ -25,5 +25,5 @@ pub(crate) fn run(as_json: bool) -> Exit {
             REVISIONS.join(", ")
         )
     };
-    print(text.as_bytes()).map_or(Exit::Failed, |()| Exit::Clean)
+    print(text.as_bytes())
 }

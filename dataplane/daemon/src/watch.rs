@@ -1,7 +1,7 @@
 //! Notices that a file has another content.
 //!
 //! Watches the file's directory, not the file: editors write a new file and rename it over the old
-//! one, and a mounted ConfigMap swaps a link (`..data`) that the file's own link goes through. A
+//! one, and a mounted `ConfigMap` swaps a link (`..data`) that the file's own link goes through. A
 //! watch on the file itself would go with the old one. Which event it was does not matter: after a
 //! short pause the content decides.
 

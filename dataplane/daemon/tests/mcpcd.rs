@@ -3,7 +3,11 @@
 //! The one upstream is never reached: nothing listens there. What a gateway does with servers that
 //! answer is tested where `mcpc run` is.
 
-#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failed step fails the test"
+)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -216,7 +216,7 @@ fn tool_definitions() -> Vec<Value> {
             "name": "now",
             "title": "What time is it?",
             "description": "The time at an offset from UTC; in UTC if none is given.",
-            "inputSchema": object(json!({ "offset": offset }), &[]),
+            "inputSchema": object(&json!({ "offset": offset }), &[]),
             "outputSchema": time,
             "annotations": reads,
         }),
@@ -225,7 +225,7 @@ fn tool_definitions() -> Vec<Value> {
             "title": "Convert a time",
             "description": "Shows a time as a clock at another offset from UTC shows it.",
             "inputSchema": object(
-                json!({ "time": { "type": "string", "format": "date-time" }, "offset": offset }),
+                &json!({ "time": { "type": "string", "format": "date-time" }, "offset": offset }),
                 &["time", "offset"],
             ),
             "outputSchema": time,
@@ -235,13 +235,13 @@ fn tool_definitions() -> Vec<Value> {
             "name": "wait",
             "title": "Wait",
             "description": "Waits, and tells how far it is. Can be cancelled.",
-            "inputSchema": object(json!({ "seconds": seconds }), &["seconds"]),
-            "outputSchema": object(json!({ "seconds": { "type": "number" } }), &["seconds"]),
+            "inputSchema": object(&json!({ "seconds": seconds }), &["seconds"]),
+            "outputSchema": object(&json!({ "seconds": { "type": "number" } }), &["seconds"]),
             "annotations": reads,
         }),
     ]
 }
 
-fn object(properties: Value, required: &[&str]) -> Value {
+fn object(properties: &Value, required: &[&str]) -> Value {
     json!({ "type": "object", "properties": properties, "required": required })
 }

@@ -251,7 +251,7 @@ fn tool_definitions() -> Vec<Value> {
         "required": ["id", "title", "uri"],
     });
     let listing = object(
-        json!({ "notes": { "type": "array", "items": note } }),
+        &json!({ "notes": { "type": "array", "items": note } }),
         &["notes"],
     );
     let title = json!({ "type": "string", "minLength": 1, "maxLength": TITLE_CHARS_LIMIT });
@@ -261,15 +261,15 @@ fn tool_definitions() -> Vec<Value> {
             "name": "add_note",
             "title": "Add a note",
             "description": "Keeps a note with a title and a text.",
-            "inputSchema": object(json!({ "title": title, "text": { "type": "string" } }), &["title", "text"]),
-            "outputSchema": object(added, &["id", "uri"]),
+            "inputSchema": object(&json!({ "title": title, "text": { "type": "string" } }), &["title", "text"]),
+            "outputSchema": object(&added, &["id", "uri"]),
             "annotations": { "readOnlyHint": false, "destructiveHint": false, "idempotentHint": false, "openWorldHint": false },
         }),
         json!({
             "name": "list_notes",
             "title": "List the notes",
             "description": "Lists all notes by id and title.",
-            "inputSchema": object(json!({}), &[]),
+            "inputSchema": object(&json!({}), &[]),
             "outputSchema": listing,
             "annotations": { "readOnlyHint": true, "openWorldHint": false },
         }),
@@ -277,7 +277,7 @@ fn tool_definitions() -> Vec<Value> {
             "name": "search_notes",
             "title": "Search the notes",
             "description": "Lists the notes whose title or text contains the query, whatever its case.",
-            "inputSchema": object(json!({ "query": { "type": "string" } }), &["query"]),
+            "inputSchema": object(&json!({ "query": { "type": "string" } }), &["query"]),
             "outputSchema": listing,
             "annotations": { "readOnlyHint": true, "openWorldHint": false },
         }),
@@ -285,14 +285,14 @@ fn tool_definitions() -> Vec<Value> {
             "name": "delete_note",
             "title": "Delete a note",
             "description": "Deletes a note for good.",
-            "inputSchema": object(json!({ "id": id }), &["id"]),
-            "outputSchema": object(json!({ "id": { "type": "integer" } }), &["id"]),
+            "inputSchema": object(&json!({ "id": id }), &["id"]),
+            "outputSchema": object(&json!({ "id": { "type": "integer" } }), &["id"]),
             "annotations": { "readOnlyHint": false, "destructiveHint": true, "idempotentHint": false, "openWorldHint": false },
         }),
     ]
 }
 
-fn object(properties: Value, required: &[&str]) -> Value {
+fn object(properties: &Value, required: &[&str]) -> Value {
     json!({ "type": "object", "properties": properties, "required": required })
 }
 

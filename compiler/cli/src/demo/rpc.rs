@@ -64,41 +64,51 @@ impl RpcError {
     }
 }
 
-/// Reads one message. An error comes with the id, as far as it could be read.
-pub(super) fn read(line: &[u8]) -> Result<Incoming, (Option<Value>, RpcError)> {
-    let value: Value = serde_json::from_slice(line)
-        .map_err(|_| (None, RpcError::new(PARSE_ERROR, "the line is not JSON")))?;
+/// Reads one message. A line that is none is given back as the answer to it.
+pub(super) fn read(line: &[u8]) -> Result<Incoming, Value> {
+    let Ok(value) = serde_json::from_slice(line) else {
+        let error = RpcError::new(PARSE_ERROR, "the line is not JSON");
+        return Err(failure(None, error));
+    };
     let Value::Object(mut message) = value else {
-        return Err((None, invalid("a message is one JSON object")));
+        return Err(failure(None, invalid("a message is one JSON object")));
     };
     let id = message.remove("id");
     let readable_id = id.clone().filter(|id| id.is_string() || id.is_number());
     if message.get("jsonrpc") != Some(&json!("2.0")) {
-        return Err((readable_id, invalid("`jsonrpc` must be \"2.0\"")));
+        let error = invalid("`jsonrpc` must be \"2.0\"");
+        return Err(failure(readable_id.as_ref(), error));
     }
     let Some(method) = message.remove("method") else {
         let is_response = message.contains_key("result") || message.contains_key("error");
         return if is_response {
             Ok(Incoming::Response)
         } else {
-            Err((readable_id, invalid("`method` is missing")))
+            Err(failure(
+                readable_id.as_ref(),
+                invalid("`method` is missing"),
+            ))
         };
     };
     let Value::String(method) = method else {
-        return Err((readable_id, invalid("`method` must be a text")));
+        let error = invalid("`method` must be a text");
+        return Err(failure(readable_id.as_ref(), error));
     };
     let params = match message.remove("params") {
         None => Map::new(),
         Some(Value::Object(params)) => params,
         Some(_) => {
             let error = RpcError::invalid_params("`params` must be an object");
-            return Err((readable_id, error));
+            return Err(failure(readable_id.as_ref(), error));
         }
     };
     match (id, readable_id) {
         (None, _) => Ok(Incoming::Notification { method, params }),
         (Some(_), Some(id)) => Ok(Incoming::Request { id, method, params }),
-        (Some(_), None) => Err((None, invalid("`id` must be a text or a number"))),
+        (Some(_), None) => {
+            let error = invalid("`id` must be a text or a number");
+            Err(failure(None, error))
+        }
     }
 }
 

@@ -60,7 +60,7 @@ impl<D: Demo> Session<D> {
                 self.shared.notified(&method, &params);
             }
             Ok(Incoming::Response) => {}
-            Err((id, error)) => self.shared.outbox.send(&rpc::failure(id.as_ref(), error)),
+            Err(refusal) => self.shared.outbox.send(&refusal),
         }
     }
 

@@ -37,3 +37,23 @@ fn a_reader_that_leaves_early_is_no_failure() {
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn a_full_disk_is_a_failure() {
+    let folder = Folder::with_config(crate::invocation::SMALLEST);
+    for arguments in [
+        &["plan"][..],
+        &["schema"],
+        &["check", "--format", "json"],
+        &["version"],
+    ] {
+        let full = std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let output = folder.command(arguments).stdout(full).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("MCPC0004"), "{said}");
+    }
+}

@@ -2,7 +2,11 @@
 //!
 //! One test binary; each file is one command. `invocation.rs` starts the binary.
 
-#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failed step fails the test"
+)]
 
 mod check;
 mod demo;

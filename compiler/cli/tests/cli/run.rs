@@ -223,7 +223,7 @@ fn logs_are_json_when_asked_for() {
     command
         .env("MCPC_LOG_FORMAT", "json")
         .env("MCPC_LOG_LEVEL", "debug");
-    let mut served = Served::start(&mut command);
+    let served = Served::start(&mut command);
     served.call("clock__now", &json!({}));
     served.signal(Signal::TERM);
     let (code, said) = served.rest();
