@@ -1,7 +1,7 @@
 //! A fake MCP server: answers handshakes and lists by itself, and leaves every other request to the
 //! transcript. The same for HTTP and for a process; `http` and the pipes below carry it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
@@ -25,7 +25,9 @@ pub(crate) struct Server {
     offers: RefCell<BTreeMap<String, Value>>,
     pending: RefCell<VecDeque<Pending>>,
     watchers: RefCell<Vec<Watcher>>,
-    process: RefCell<Option<oneshot::Sender<Ended>>>,
+    /// Processes that run: the one that serves, and now and then one that was started to probe.
+    processes: RefCell<BTreeMap<usize, oneshot::Sender<Ended>>>,
+    started: Cell<usize>,
 }
 
 /// A request that the transcript has yet to answer.
@@ -75,7 +77,8 @@ impl Server {
             offers: RefCell::default(),
             pending: RefCell::default(),
             watchers: RefCell::default(),
-            process: RefCell::default(),
+            processes: RefCell::default(),
+            started: Cell::new(0),
         })
     }
 
@@ -232,7 +235,7 @@ impl Server {
             let _left = call.frames.send(Frame::Cut);
         }
         self.watchers.borrow_mut().clear();
-        if let Some(ended) = self.process.borrow_mut().take() {
+        for (_, ended) in std::mem::take(&mut *self.processes.borrow_mut()) {
             let _left = ended.send(Ended::Code(1));
         }
     }
@@ -266,7 +269,8 @@ impl Server {
         output: WriteHalf<SimplexStream>,
         ended: oneshot::Sender<Ended>,
     ) {
-        *self.process.borrow_mut() = Some(ended);
+        let number = self.started.replace(self.started.get() + 1);
+        self.processes.borrow_mut().insert(number, ended);
         let (lines, mut writing) = mpsc::unbounded_channel::<String>();
         tokio::task::spawn_local(async move {
             let mut output = output;
@@ -296,7 +300,7 @@ impl Server {
             tokio::task::spawn_local(async move { server.answer_on_pipe(taken, &lines).await });
         }
         // End of input: the gateway has stopped this process.
-        if let Some(ended) = self.process.borrow_mut().take() {
+        if let Some(ended) = self.processes.borrow_mut().remove(&number) {
             let _left = ended.send(Ended::Code(0));
         }
     }
