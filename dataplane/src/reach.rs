@@ -3,6 +3,8 @@
 //! A seam for tests, which put pipes and a virtual clock in place of sockets and processes. The
 //! real one is `reach/real.rs`. Nothing else in this crate opens a socket or starts a process.
 
+#[cfg(unix)]
+mod guard;
 mod real;
 mod shim;
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use mcpc_dataplane::{Launch, Process, Reach as _, Real, child_entry};
 use mcpc_plan::{Restart, Start, StartWhen, StdioTransport};
+use tokio::io::AsyncBufReadExt as _;
 
 /// The argument that makes this executable a gateway.
 const GATEWAY: &str = "gateway";
@@ -26,7 +27,7 @@ fn main() {
     #[cfg(target_os = "linux")]
     {
         a_child_leads_a_session_of_its_own();
-        a_child_dies_with_a_killed_gateway();
+        a_whole_tree_dies_with_a_killed_gateway();
         a_program_that_cannot_be_executed_ends_with_126();
     }
 }
@@ -66,11 +67,15 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-/// Starts a child that ignores the end of its input, tells its id, and waits for ever.
+/// Starts a child that has a child of its own, both deaf to everything; tells their ids and waits
+/// for ever.
 fn gateway() {
     runtime().block_on(async {
-        let child = launch("/bin/sh", &["-c", "while :; do sleep 100; done"]);
-        println!("{}", child.id);
+        let script = "trap '' TERM HUP; sleep 1000 & echo $!; wait";
+        let child = launch("/bin/sh", &["-c", script]);
+        let mut lines = tokio::io::BufReader::new(child.stdout).lines();
+        let grandchild = lines.next_line().await.unwrap().unwrap();
+        println!("{} {grandchild}", child.id);
         std::future::pending::<()>().await;
     });
 }
@@ -107,7 +112,7 @@ fn a_child_leads_a_session_of_its_own() {
     println!("a child leads a session of its own ... ok");
 }
 
-fn a_child_dies_with_a_killed_gateway() {
+fn a_whole_tree_dies_with_a_killed_gateway() {
     let mut gateway = Command::new(std::env::current_exe().unwrap())
         .arg(GATEWAY)
         .stdout(Stdio::piped())
@@ -117,17 +122,19 @@ fn a_child_dies_with_a_killed_gateway() {
     BufReader::new(gateway.stdout.take().unwrap())
         .read_line(&mut line)
         .unwrap();
-    let child: u32 = line.trim().parse().unwrap();
-    // Until the shim has become the shell it may still be on its way to ask for the signal; both
-    // ways lead to the same end, so there is nothing to wait for.
-    assert!(stat(child).is_some());
+    let ids = line.split_whitespace().map(|id| id.parse().unwrap());
+    let ids: Vec<u32> = ids.collect();
+    assert_eq!(ids.len(), 2);
+    assert!(ids.iter().all(|id| stat(*id).is_some()));
     gateway.kill().unwrap();
     gateway.wait().unwrap();
-    let is_gone = within(Duration::from_secs(1), || {
-        stat(child).is_none_or(|stat| stat.first().is_some_and(|state| state == "Z"))
-    });
-    assert!(is_gone, "{:?}", stat(child));
-    println!("a child dies with a killed gateway ... ok");
+    for id in ids {
+        let is_gone = within(Duration::from_secs(1), || {
+            stat(id).is_none_or(|stat| stat.first().is_some_and(|state| state == "Z"))
+        });
+        assert!(is_gone, "{id}: {:?}", stat(id));
+    }
+    println!("a whole tree dies with a killed gateway ... ok");
 }
 
 fn a_program_that_cannot_be_executed_ends_with_126() {

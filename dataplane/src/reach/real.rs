@@ -8,6 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
+#[cfg(unix)]
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mcpc_plan::Scheme;
@@ -17,6 +19,8 @@ use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 
+#[cfg(unix)]
+use super::guard::Guard;
 use super::shim;
 use super::{Dialed, Ended, Launch, Process, Reach, ReachFuture, Signals, Target};
 use crate::Secret;
@@ -31,6 +35,8 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub struct Real {
     credentials: HashMap<Box<str>, Secret>,
     shim: Option<PathBuf>,
+    #[cfg(unix)]
+    guard: OnceLock<Option<Arc<Guard>>>,
     tls: Arc<OnceCell<TlsConnector>>,
 }
 
@@ -47,6 +53,8 @@ impl Real {
                 None => HashMap::new(),
             },
             shim: None,
+            #[cfg(unix)]
+            guard: OnceLock::new(),
             tls: Arc::new(OnceCell::new()),
         })
     }
@@ -94,6 +102,9 @@ impl Reach for Real {
         if let Some(folder) = &launch.definition.cwd {
             command.current_dir(folder.as_ref());
         }
+        #[cfg(unix)]
+        return process(command.spawn()?, self.guard());
+        #[cfg(not(unix))]
         process(command.spawn()?)
     }
 
@@ -110,6 +121,14 @@ impl Reach for Real {
 }
 
 impl Real {
+    /// The guard, started with the first child.
+    #[cfg(unix)]
+    fn guard(&self) -> Option<Arc<Guard>> {
+        let executable = self.shim.as_deref()?;
+        let start = || Guard::start(executable).map(Arc::new);
+        self.guard.get_or_init(start).clone()
+    }
+
     fn command(&self, launch: &Launch<'_>) -> Command {
         let definition = launch.definition;
         let arguments = definition.args.iter().map(AsRef::as_ref);
@@ -170,14 +189,20 @@ async fn load_tls() -> io::Result<TlsConnector> {
 }
 
 /// Takes a started child apart.
-fn process(mut child: Child) -> io::Result<Process> {
+fn process(mut child: Child, #[cfg(unix)] guard: Option<Arc<Guard>>) -> io::Result<Process> {
     let missing = || io::Error::from(io::ErrorKind::BrokenPipe);
     let id = child.id().ok_or_else(missing)?;
     let stdin = child.stdin.take().ok_or_else(missing)?;
     let stdout = child.stdout.take().ok_or_else(missing)?;
     let stderr = child.stderr.take().ok_or_else(missing)?;
+    #[cfg(unix)]
+    if let Some(guard) = &guard {
+        guard.add(id);
+    }
     let signals = GroupSignals {
         id,
+        #[cfg(unix)]
+        guard,
         is_reaped: Arc::new(AtomicBool::new(false)),
     };
     let end = GroupEnd(signals.clone());
@@ -211,6 +236,10 @@ impl Drop for GroupEnd {
     fn drop(&mut self) {
         self.0.kill();
         self.0.is_reaped.store(true, Ordering::Release);
+        #[cfg(unix)]
+        if let Some(guard) = &self.0.guard {
+            guard.remove(self.0.id);
+        }
     }
 }
 
@@ -218,6 +247,8 @@ impl Drop for GroupEnd {
 #[derive(Clone)]
 struct GroupSignals {
     id: u32,
+    #[cfg(unix)]
+    guard: Option<Arc<Guard>>,
     is_reaped: Arc<AtomicBool>,
 }
 

@@ -7,6 +7,9 @@
 
 use std::ffi::OsString;
 
+#[cfg(unix)]
+use super::guard;
+
 /// The hidden first argument.
 const ENTRY: &str = "__child";
 
@@ -18,11 +21,20 @@ pub(super) fn arguments(gateway: u32) -> [String; 3] {
     [ENTRY.into(), gateway.to_string(), "--".into()]
 }
 
-/// Becomes a child of the gateway, if the arguments of this process say so; otherwise returns at
-/// once. Both binaries call it before anything else.
+/// Becomes a child of the gateway or its guard, if the arguments of this process say so; otherwise
+/// returns at once. Both binaries call it before anything else.
 pub fn child_entry(mut arguments: impl Iterator<Item = OsString>) {
     let _executable = arguments.next();
-    if arguments.next().is_none_or(|first| first != ENTRY) {
+    let Some(entry) = arguments.next() else {
+        return;
+    };
+    #[cfg(unix)]
+    if entry == guard::ENTRY {
+        std::process::exit(guard::detach());
+    } else if entry == guard::DETACHED {
+        std::process::exit(guard::stand());
+    }
+    if entry != ENTRY {
         return;
     }
     let gateway = arguments
