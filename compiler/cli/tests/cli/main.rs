@@ -14,5 +14,6 @@ mod export;
 mod invocation;
 mod plan;
 mod run;
+mod secrets;
 mod served;
 mod texts;
