@@ -117,9 +117,9 @@ fn summary_names_servers_and_secrets_for_people_and_programs() {
     );
     assert_eq!(
         summary.pointer("/secrets/0/consumers/0"),
-        Some(&json!("servers.web.headers.Authorization"))
+        Some(&json!("servers.web.headers.authorization"))
     );
-    ran.says("needs the variable TOKEN for servers.web.headers.Authorization");
+    ran.says("needs the variable TOKEN for servers.web.headers.authorization");
 }
 
 #[test]
