@@ -135,6 +135,16 @@ const fn client(status: u16, rpc: i32, code: &'static str, text: &'static str) -
     }
 }
 
+/// A request that is refused whatever its params are.
+const fn refused(status: u16, code: &'static str, text: &'static str) -> Row {
+    client(status, INVALID_REQUEST, code, text)
+}
+
+/// Params that do not fit: they lack something, or name something that is not there.
+const fn misfit(status: u16, code: &'static str, text: &'static str) -> Row {
+    client(status, INVALID_PARAMS, code, text)
+}
+
 const fn gateway(status: u16, code: &'static str, text: &'static str) -> Row {
     Row {
         modern: status,
@@ -164,81 +174,35 @@ impl LocalReply {
     /// The row of the table.
     pub(crate) fn row(&self) -> Row {
         match self {
-            Self::NoSuchPath => client(
-                404,
-                INVALID_REQUEST,
-                "MCPC9001",
-                "no endpoint has this path",
-            ),
-            Self::MethodNotAllowed => client(
+            Self::NoSuchPath => refused(404, "MCPC9001", "no endpoint has this path"),
+            Self::MethodNotAllowed => refused(
                 405,
-                INVALID_REQUEST,
                 "MCPC9002",
                 "this endpoint does not answer this HTTP method",
             ),
-            Self::BadHost => client(
-                400,
-                INVALID_REQUEST,
-                "MCPC9003",
-                "the Host header is missing or malformed",
-            ),
-            Self::ForeignHost => client(
-                403,
-                INVALID_REQUEST,
-                "MCPC9004",
-                "the Host header names a host that is not accepted",
-            ),
-            Self::ForeignOrigin => client(
-                403,
-                INVALID_REQUEST,
-                "MCPC9005",
-                "the Origin header names an origin that is not accepted",
-            ),
-            Self::BodyTooLarge => client(
+            Self::BadHost => refused(400, "MCPC9003", "the Host header is missing or malformed"),
+            Self::ForeignHost => refused(403, "MCPC9004", "this Host is not accepted here"),
+            Self::ForeignOrigin => refused(403, "MCPC9005", "this Origin is not accepted here"),
+            Self::BodyTooLarge => refused(
                 413,
-                INVALID_REQUEST,
                 "MCPC9006",
                 "the body is larger than this gateway accepts",
             ),
-            Self::UnsupportedMediaType => client(
-                415,
-                INVALID_REQUEST,
-                "MCPC9007",
-                "the body must be application/json",
-            ),
-            Self::NotAcceptable => client(
+            Self::UnsupportedMediaType => {
+                refused(415, "MCPC9007", "the body must be application/json")
+            }
+            Self::NotAcceptable => refused(
                 406,
-                INVALID_REQUEST,
                 "MCPC9008",
                 "the client must accept application/json and text/event-stream",
             ),
-            Self::BodyCut => client(
-                400,
-                INVALID_REQUEST,
-                "MCPC9009",
-                "the body ended before it was complete",
-            ),
+            Self::BodyCut => refused(400, "MCPC9009", "the body ended before it was complete"),
             Self::NotJson => client(400, PARSE_ERROR, "MCPC9101", "the body is not valid JSON"),
-            Self::NotMessage => client(
-                400,
-                INVALID_REQUEST,
-                "MCPC9102",
-                "the body is not a JSON-RPC 2.0 message",
-            ),
-            Self::Batch => client(
-                400,
-                INVALID_REQUEST,
-                "MCPC9103",
-                "batches are not part of this revision",
-            ),
+            Self::NotMessage => refused(400, "MCPC9102", "the body is not a JSON-RPC 2.0 message"),
+            Self::Batch => refused(400, "MCPC9103", "batches are not part of this revision"),
             Self::BadParams => Row {
                 legacy: 200,
-                ..client(
-                    400,
-                    INVALID_PARAMS,
-                    "MCPC9104",
-                    "the params are not what this method needs",
-                )
+                ..misfit(400, "MCPC9104", "the params are not what this method needs")
             },
             Self::HeaderMismatch => client(
                 400,
@@ -252,9 +216,8 @@ impl LocalReply {
                 "MCPC9106",
                 "this protocol version is not supported",
             ),
-            Self::MetaMissing => client(
+            Self::MetaMissing => misfit(
                 400,
-                INVALID_PARAMS,
                 "MCPC9107",
                 "a required field of params._meta is missing",
             ),
@@ -262,30 +225,14 @@ impl LocalReply {
                 legacy: 200,
                 ..client(404, METHOD_NOT_FOUND, "MCPC9108", "there is no such method")
             },
-            Self::UnknownTool => client(200, INVALID_PARAMS, "MCPC9109", "there is no such tool"),
-            Self::UnknownPrompt => {
-                client(200, INVALID_PARAMS, "MCPC9110", "there is no such prompt")
-            }
-            Self::UnknownResource { .. } => {
-                client(200, INVALID_PARAMS, "MCPC9111", "there is no such resource")
-            }
-            Self::BadCursor => client(200, INVALID_PARAMS, "MCPC9112", "this cursor is not valid"),
-            Self::SessionRequired => client(
-                400,
-                INVALID_REQUEST,
-                "MCPC9201",
-                "this request needs a session",
-            ),
-            Self::SessionUnknown => {
-                client(404, INVALID_REQUEST, "MCPC9202", "there is no such session")
-            }
+            Self::UnknownTool => misfit(200, "MCPC9109", "there is no such tool"),
+            Self::UnknownPrompt => misfit(200, "MCPC9110", "there is no such prompt"),
+            Self::UnknownResource { .. } => misfit(200, "MCPC9111", "there is no such resource"),
+            Self::BadCursor => misfit(200, "MCPC9112", "this cursor is not valid"),
+            Self::SessionRequired => refused(400, "MCPC9201", "this request needs a session"),
+            Self::SessionUnknown => refused(404, "MCPC9202", "there is no such session"),
             Self::SessionsFull => gateway(503, "MCPC9203", "there are too many sessions"),
-            Self::DuplicateId => client(
-                400,
-                INVALID_REQUEST,
-                "MCPC9204",
-                "a request with this id is in flight",
-            ),
+            Self::DuplicateId => refused(400, "MCPC9204", "a request with this id is in flight"),
             Self::StreamsFull => {
                 gateway(503, "MCPC9205", "there are too many notification streams")
             }

@@ -27,13 +27,13 @@ pub(super) struct Decoder {
     has_begun: bool,
     was_carriage_return: bool,
     kind: Option<Bytes>,
-    data: Option<Data>,
+    data: Option<DataLines>,
     last_id: Option<Bytes>,
     retry_ms: Option<u64>,
 }
 
 /// Data lines so far: the first one is a slice, more than one are joined.
-enum Data {
+enum DataLines {
     One(Bytes),
     Joined(BytesMut),
 }
@@ -159,13 +159,13 @@ impl Decoder {
 
     fn take_data(&mut self, value: Bytes) -> Result<(), TooLarge> {
         let data = match self.data.take() {
-            None => Data::One(value),
-            Some(Data::One(first)) => {
+            None => DataLines::One(value),
+            Some(DataLines::One(first)) => {
                 let mut joined = BytesMut::with_capacity(first.len() + value.len() + 1);
                 joined.extend_from_slice(&first);
-                Data::Joined(joined).and(&value)
+                DataLines::Joined(joined).and(&value)
             }
-            Some(joined @ Data::Joined(_)) => joined.and(&value),
+            Some(joined @ DataLines::Joined(_)) => joined.and(&value),
         };
         if data.len() > self.bytes_max {
             return Err(TooLarge);
@@ -177,14 +177,14 @@ impl Decoder {
     fn dispatch(&mut self) -> Option<SseEvent> {
         let kind = self.kind.take();
         let data = match self.data.take()? {
-            Data::One(data) => data,
-            Data::Joined(data) => data.freeze(),
+            DataLines::One(data) => data,
+            DataLines::Joined(data) => data.freeze(),
         };
         (!data.is_empty()).then_some(SseEvent { kind, data })
     }
 }
 
-impl Data {
+impl DataLines {
     fn and(self, line: &[u8]) -> Self {
         match self {
             Self::One(data) => Self::One(data),
