@@ -21,7 +21,7 @@ from runner.gateway import Gateway, build
 from runner.install import cache_folder, install
 from runner.upstreams import start_http, upstreams
 
-ALL = "all"
+ALL, HOOK = "all", "hook"
 
 
 def say(text):
@@ -32,7 +32,7 @@ def say(text):
 def arguments():
     """What the user asked for."""
     parser = argparse.ArgumentParser(prog="golden-tests/interop/run", description=__doc__)
-    parser.add_argument("--only", action="append", metavar="SERVER", help="only this server (repeatable; `all` is the merged endpoint)")
+    parser.add_argument("--only", action="append", metavar="SERVER", help="only this server (repeatable); `all` is the merged endpoint, `hook` the pre-commit trial")
     parser.add_argument("--client", action="append", metavar="CLIENT", help="only this client (repeatable)")
     parser.add_argument("--gateway", type=Path, metavar="PATH", help="use this mcpc instead of building one")
     parser.add_argument("--direct", action="store_true", help="no gateway: each client drives each server itself")
@@ -73,19 +73,35 @@ def drive(options, children, folder):
     if not program and not options.direct:
         program = build(children, say)
     servers = upstreams(tools, folder, program)
-    rows = [server.name for server in servers] + ([] if options.direct else [ALL])
+    rows = [server.name for server in servers] + ([] if options.direct else [ALL, HOOK])
     check_names(options.only, rows, "server")
     check_names(options.client, [client.name for client in all_clients(tools)], "client")
     if options.only:
         rows = [row for row in rows if row in options.only]
+    elif options.client or options.skip_hook:
+        rows = [row for row in rows if row != HOOK]
+    columns = [client.name for client in wanted]
     with (folder / "servers.log").open("w") as log:
         for server in servers:
             if server.argv:
                 start_http(children, server, log, environment)
     if options.direct:
         cells = direct_cells(servers, rows, wanted)
-        return run_cells(options, children, folder, environment, cells), rows, [client.name for client in wanted]
-    gateway = Gateway(program, folder, servers)
+        return run_cells(options, children, folder, environment, cells), rows, columns
+    results = []
+    if rows != [HOOK]:
+        results += through_gateway(options, children, folder, environment, Gateway(program, folder, servers), servers, rows, wanted)
+        rows, columns = [*rows, "gateway"], [*columns, "operator"]
+    if HOOK in rows:
+        trial = list(hook.trial(children, tools, program, folder))
+        results += [Result("pre-commit", HOOK, *line) for line in trial]
+        rows, columns = [row for row in rows if row != HOOK] + [HOOK], [*columns, "pre-commit"]
+        tell(results[-len(trial):], options.verbose)
+    return results, rows, columns
+
+
+def through_gateway(options, children, folder, environment, gateway, servers, rows, wanted):
+    """Starts the gateway, runs the cells through it and stops it, which is the operator's own check."""
     gateway.start(children, environment)
     say("gateway: ready")
     cells = gateway_cells(gateway, servers, rows, wanted)
@@ -93,11 +109,7 @@ def drive(options, children, folder):
     results += [Result("operator", "gateway", *line) for line in gateway.stop(children)]
     if any(result.ok is False for result in results):
         say(f"the end of the gateway's log:\n{gateway.tail()}")
-    rows, columns = rows + ["gateway"], [client.name for client in wanted] + ["operator"]
-    if not options.skip_hook and not options.only and not options.client:
-        results += [Result("pre-commit", "hook", *line) for line in hook.trial(children, tools, program, folder)]
-        rows, columns = rows + ["hook"], columns + ["pre-commit"]
-    return results, rows, columns
+    return results
 
 
 def check_names(asked, known, what):
@@ -159,8 +171,9 @@ def conclude(results, servers, clients, seconds):
     """Prints the table and the closing line, keeps every line for later, and picks the exit status."""
     lines = "\n".join(json.dumps(dataclasses.asdict(result)) for result in results)
     (cache_folder() / "interop-last.jsonl").write_text(lines + "\n", encoding="utf-8")
+    played = {result.client for result in results}
     say("")
-    say(table.table(results, servers, clients))
+    say(table.table(results, servers, [client for client in clients if client in played]))
     say("")
     for line in table.exclusions(results) + table.failures(results):
         say(line)

@@ -17,9 +17,9 @@ def table(results, servers, clients):
 
 
 def cell(results):
-    """`passed/applicable`, marked when something failed; `n/a` where nothing applies."""
+    """`passed/applicable`, marked when something failed; `n/a` where nothing applies, `-` where there is no such cell."""
     if not results:
-        return "not run"
+        return "-"
     passed = sum(result.ok is True for result in results)
     failed = sum(result.ok is False for result in results)
     if passed + failed == 0:
