@@ -240,3 +240,152 @@ fn not_decoded() -> Diagnostic {
     )
     .help("this is a mistake in mcpc; please report it, with the configuration and without its secrets")
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failing test may panic")]
+
+    use super::*;
+    use crate::{Code, Input, NoVariables, Overrides, Source, Tier};
+
+    const WHOLE: &str = r#"
+version: 1
+listen: { address: "127.0.0.1:1", tls: { certificate: a, key: b }, hosts: [h], allow_anonymous: false }
+admin: { address: "127.0.0.1:2", allow_anonymous: true }
+servers:
+  a:
+    command: x
+    args: [y]
+    env: { A: b }
+    cwd: /
+    era: auto
+    sharing: shared
+    limits: { memory: 1MiB, open_files: 8, processes: 1 }
+    start: { timeout: 1s, when: lazy }
+    restart: { at_most: 1, within: 1h, backoff: { from: 1s, to: 2s } }
+    timeouts: { connect: 1s, first_byte: 1s, idle: 1s, total: 1s }
+    tools: { allow: [a], deny: [b], rename: { a: b } }
+    prompts: { allow: [a] }
+    resources: { allow: [a], deny: [] }
+  b:
+    url: http://h
+    headers: { A: b }
+    breaker: { failures: 1, within: 1s, open_for: 1s }
+    retry: { attempts: 1, budget: 1% }
+  c: { replicas: [{ url: "http://h", weight: 1, backup: true }], balance: sticky }
+endpoints:
+  main: { path: /a, servers: [a], prefix: "", instructions: i, budget: { tokens: 1 } }
+identity:
+  api_keys: [{ name: n, sha256: s, roles: [r] }]
+  jwt: [{ issuer: "http://h", audience: "http://h", jwks: "http://h", roles: r }]
+access: { rules: [{ allow: [r], deny: [r], tools: [a/b], annotations: { destructive: true }, when: w }] }
+limits: { requests: [{ per: global, rate: 1/s, burst: 1 }], body: 1MiB, sessions: 1, grace: 1s }
+pins: { on_change: block }
+tests: [{ as: r, endpoint: main, call: a/b, expect: allowed }]
+"#;
+
+    /// The codes of the passes up to this one, and whether they could decode the text.
+    fn front(text: &str) -> (Vec<Code>, bool) {
+        let source = Source::new("t", text);
+        let mut sink = Sink::default();
+        let input = Input {
+            source: &source,
+            variables: &NoVariables,
+            tier: Tier::Plan,
+            overrides: Overrides::default(),
+        };
+        let Some(mut tree) = crate::parse::parse(&source, &mut sink) else {
+            let found = sink.into_sorted();
+            return (found.iter().map(|found| found.code).collect(), false);
+        };
+        let leaves = crate::leaves::leaves(&tree);
+        let unknown = crate::expand::expand(&input, &mut tree, &leaves, &mut sink);
+        let shaped = crate::shape::shape(&source, &tree, &leaves, &unknown, &mut sink).unwrap();
+        let decoded = decode(tree, &leaves, &unknown, shaped, &mut sink).is_some();
+        let found = sink.into_sorted();
+        (found.iter().map(|found| found.code).collect(), decoded)
+    }
+
+    /// Every pointer into a value.
+    fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
+        found.push(at.to_owned());
+        match value {
+            Value::Object(object) => {
+                for (key, below) in object {
+                    let key = key.replace('~', "~0").replace('/', "~1");
+                    pointers(below, &format!("{at}/{key}"), found);
+                }
+            }
+            Value::Array(items) => {
+                for (index, below) in items.iter().enumerate() {
+                    pointers(below, &format!("{at}/{index}"), found);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn mutants(whole: &Value) -> Vec<Value> {
+        let values = [
+            json!(null),
+            json!(0),
+            json!(-1),
+            json!(5_000_000_000_u64),
+            json!(1.0),
+            json!(""),
+            json!("x"),
+            json!([]),
+            json!({}),
+            json!({ "x": "y" }),
+        ];
+        let mut places = Vec::new();
+        pointers(whole, "", &mut places);
+        let mut mutants = Vec::new();
+        for place in &places {
+            for value in &values {
+                let mut mutant = whole.clone();
+                *mutant.pointer_mut(place).unwrap() = value.clone();
+                mutants.push(mutant);
+            }
+            let Some((above, key)) = place.rsplit_once('/') else {
+                continue;
+            };
+            let mut mutant = whole.clone();
+            if let Some(object) = mutant.pointer_mut(above).and_then(Value::as_object_mut) {
+                let value = object.remove(key).unwrap();
+                mutants.push(Value::clone(&mutant));
+                let object = mutant.pointer_mut(above).and_then(Value::as_object_mut);
+                object.unwrap().insert(format!("{key}x"), value);
+                mutants.push(mutant);
+            }
+        }
+        mutants
+    }
+
+    #[test]
+    fn schema_and_types_accept_the_same() {
+        let (codes, decoded) = front(WHOLE);
+        assert_eq!((codes, decoded), (Vec::new(), true));
+        let tree = crate::parse::parse(&Source::new("t", WHOLE), &mut Sink::default()).unwrap();
+        let whole = tree.json(tree.root().unwrap(), &|_| true);
+        let mutants = mutants(&whole);
+        assert!(mutants.len() > 1000, "{}", mutants.len());
+        // Types do not know ranges, lengths, forms and names, take null for absent, and read a map
+        // from a list of its values.
+        let stricter = |code: &Code| {
+            (3005..=3008).contains(&code.0) || [codes::VERSION, codes::WRONG_TYPE].contains(code)
+        };
+        for mutant in mutants {
+            let text = mutant.to_string();
+            let (codes, _) = front(&text);
+            assert!(!codes.contains(&codes::NOT_DECODED), "{codes:?} {text}");
+            let types_accept = serde_json::from_value::<Config>(mutant).is_ok();
+            let only_stricter = codes.iter().all(stricter);
+            if codes.is_empty() {
+                assert!(types_accept, "only the types refuse {text}");
+            } else if types_accept {
+                assert!(only_stricter, "only the schema refuses: {codes:?} {text}");
+            }
+        }
+    }
+}

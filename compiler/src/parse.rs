@@ -22,6 +22,8 @@ pub(crate) const DEPTH_MAX: usize = 64;
 /// How many values a text may have: room for 15 000 servers. Measured: a text of wrong values costs
 /// about 600 bytes for each, so this keeps the worst text below 200 MB.
 const NODES_MAX: usize = 200_000;
+/// How many comments may stand in a row where the reader has to look past them.
+const COMMENTS_IN_A_ROW_MAX: usize = 20_000;
 /// How many nodes aliases and merges may add.
 const COPIES_MAX: usize = 100_000;
 
@@ -32,7 +34,7 @@ pub(crate) fn parse(source: &Source, sink: &mut Sink) -> Option<Tree> {
     // One more than our own limit, which names the place better.
     options.flow_nesting_limit = DEPTH_MAX + 1;
     options.block_nesting_limit = DEPTH_MAX + 1;
-    options.max_buffered_comment_events = Source::BYTES_MAX;
+    options.max_buffered_comment_events = COMMENTS_IN_A_ROW_MAX;
     let mut loader = Loader::new(source, sink);
     for event in Parser::new_from_str_with_options(source.text(), options) {
         let step = match event {
@@ -513,4 +515,82 @@ fn key_given_twice(first: &Entry, second: &Entry) -> Diagnostic {
     )
     .and(first.key_span.wide(), "first given here")
     .help("keep one of the two")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codes_of(text: &str) -> Vec<crate::Code> {
+        let mut sink = Sink::default();
+        parse(&Source::new("t", text), &mut sink);
+        let found = sink.into_sorted();
+        for diagnostic in &found {
+            let span = diagnostic.primary.span;
+            assert!(text.get(span.start..span.end).is_some(), "{diagnostic:?}");
+        }
+        found.iter().map(|diagnostic| diagnostic.code).collect()
+    }
+
+    #[test]
+    fn hostile_texts_end_in_one_finding() {
+        let many = |bit: &str, count: usize| bit.repeat(count);
+        let anchors: String = (1..200)
+            .map(|level| format!("a{level}: &a{level} [*a{}]\n", level - 1))
+            .collect();
+        for (text, code) in [
+            (many("[", 10_000), codes::TOO_DEEP),
+            (many("{a: ", 10_000), codes::TOO_DEEP),
+            (many("- ", 10_000), codes::TOO_DEEP),
+            (format!("a0: &a0 [x]\n{anchors}"), codes::TOO_DEEP),
+            (
+                format!("[{}]", many("a,", NODES_MAX)),
+                codes::TOO_MANY_NODES,
+            ),
+            (many("\n", 1_000_000), codes::EMPTY),
+            (many("# x\n", 100_000), codes::EMPTY),
+            (String::new(), codes::EMPTY),
+            ("~\n".to_owned(), codes::EMPTY),
+            ("\u{feff}".to_owned(), codes::EMPTY),
+            (many("a: ", 3), codes::SYNTAX),
+            (many("'", 99_999), codes::SYNTAX),
+            ("a: *b\n".to_owned(), codes::UNKNOWN_ALIAS),
+            ("a:\n\tb: c\n".to_owned(), codes::TAB),
+            ("? [a]\n: b\n".to_owned(), codes::KEY_NOT_TEXT),
+        ] {
+            let start: String = text.chars().take(40).collect();
+            assert_eq!(codes_of(&text), [code], "{start:?}");
+        }
+    }
+
+    #[test]
+    fn limits_let_through_what_is_just_within() {
+        let nested = format!("{}{}", "[".repeat(DEPTH_MAX), "]".repeat(DEPTH_MAX));
+        assert_eq!(codes_of(&nested), []);
+        let list = format!("[{}]", "a,".repeat(NODES_MAX - 1));
+        assert_eq!(codes_of(&list), []);
+        let comments = format!("a: 1\n{}b:\n  - 1\n", "# x\n".repeat(19_000));
+        assert_eq!(codes_of(&comments), []);
+    }
+
+    /// Texts made of what YAML cares about, from a small generator with a fixed seed.
+    #[test]
+    fn any_text_is_read_or_refused() {
+        const BITS: [&str; 24] = [
+            "a", "b: ", "- ", "[", "]", "{", "}", ", ", "\n", "\n  ", "&x ", "*x", "<<: ", "'",
+            "\"", "# c\n", "|\n", ">-\n", "\t", "!t ", "é", "? ", "---\n", "%Y\n",
+        ];
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        for _ in 0..5_000 {
+            let mut text = String::new();
+            for _ in 0..14 {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                let bit = usize::try_from(state % 24).unwrap_or(0);
+                text.push_str(BITS.get(bit).unwrap_or(&""));
+            }
+            codes_of(&text);
+        }
+    }
 }

@@ -11,7 +11,7 @@ use crate::diagnostic::Diagnostic;
 pub struct Source {
     name: String,
     text: String,
-    line_starts: Vec<usize>,
+    line_starts: Vec<u32>,
 }
 
 /// A range of bytes in a [`Source`]. Invariant: `start <= end`, both on character boundaries.
@@ -91,7 +91,7 @@ impl Source {
             .bytes()
             .enumerate()
             .filter(|(_, byte)| *byte == b'\n')
-            .map(|(index, _)| index + 1);
+            .map(|(index, _)| u32::try_from(index + 1).unwrap_or(u32::MAX));
         let line_starts = std::iter::once(0).chain(breaks).collect();
         Self {
             name: name.into(),
@@ -117,21 +117,23 @@ impl Source {
 
     /// A line by its number from 1, without its break; empty if there is no such line.
     pub(crate) fn line(&self, line: usize) -> Span {
-        let start = self.line_starts.get(line.saturating_sub(1)).copied();
-        let start = start.unwrap_or(self.text.len());
-        let end = self.line_starts.get(line).copied();
+        let start = self.line_start(line).unwrap_or(self.text.len());
+        let end = self.line_start(line + 1);
         let text = self.slice(Span::new(start, end.unwrap_or(self.text.len())));
         Span::new(start, start + text.trim_end_matches(['\n', '\r']).len())
     }
 
+    fn line_start(&self, line: usize) -> Option<usize> {
+        let start = self.line_starts.get(line.checked_sub(1)?)?;
+        Some(*start as usize)
+    }
+
     /// The line and column of a byte.
     pub fn place(&self, byte: usize) -> Place {
-        let line = self.line_starts.partition_point(|start| *start <= byte);
-        let start = self
+        let line = self
             .line_starts
-            .get(line.saturating_sub(1))
-            .copied()
-            .unwrap_or(0);
+            .partition_point(|start| *start as usize <= byte);
+        let start = self.line_start(line).unwrap_or(0);
         let before = self
             .text
             .get(start..byte.min(self.text.len()))

@@ -64,11 +64,16 @@ fn in_tab_indentation(source: &Source, at: usize) -> bool {
 
 fn tab(source: &Source, at: usize) -> Diagnostic {
     let (start, line) = line_of(source, at);
-    let tab = line.find('\t').map_or(at, |offset| start + offset);
+    let before = source.text().get(..at).unwrap_or_default();
+    let tab = line
+        .find('\t')
+        .map(|offset| start + offset)
+        .or_else(|| before.rfind('\t'));
+    let span = tab.map_or_else(|| token(source, at), |tab| Span::new(tab, tab + 1));
     Diagnostic::error(
         codes::TAB,
         "a tab is used where YAML wants spaces",
-        Span::new(tab, (tab + 1).min(source.text().len()).max(tab)),
+        span,
         "this is a tab",
     )
     .help("indent with spaces, two for each level")
@@ -130,6 +135,10 @@ fn words(kind: &ErrorKind) -> (&'static str, &'static str) {
             "write `\\\\` for a backslash, or use single quotes",
         ),
         ErrorKind::CommentNotSeparated => ("a comment needs a space before `#`", QUOTE),
+        ErrorKind::TooManyComments => (
+            "too many comment lines in a row",
+            "remove some, or move them above the first key",
+        ),
         ErrorKind::UndeclaredTagHandle => ("this tag is not known", "remove the tag"),
         _ => ("the reader cannot go on from here", ""),
     }

@@ -85,7 +85,7 @@ struct Node {
 pub struct Tree {
     nodes: Vec<Node>,
     root: Option<NodeId>,
-    comments: Vec<Span>,
+    comments: Vec<Span32>,
     expanded: std::collections::HashMap<NodeId, Box<str>>,
 }
 
@@ -119,8 +119,8 @@ impl Tree {
     }
 
     /// Every comment, in source order.
-    pub fn comments(&self) -> &[Span] {
-        &self.comments
+    pub fn comments(&self) -> impl Iterator<Item = Span> {
+        self.comments.iter().map(|span| span.wide())
     }
 
     /// The node at a path.
@@ -347,7 +347,7 @@ impl Tree {
 
     /// Remembers a comment.
     pub(crate) fn comment(&mut self, span: Span) {
-        self.comments.push(span);
+        self.comments.push(Span32::narrow(span));
     }
 
     /// The number of nodes.
@@ -422,5 +422,67 @@ impl Span32 {
 
     pub(crate) const fn wide(self) -> Span {
         Span::new(self.start as usize, self.end as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failing test may panic")]
+
+    use super::*;
+    use crate::diagnostic::Sink;
+    use crate::source::Source;
+
+    const TEXT: &str = "\
+# first
+servers:
+  a: &a { command: x, args: [b, \"c d\"] } # second
+  e:
+    <<: *a
+    command: y
+  f: *a
+  g:
+";
+
+    fn tree() -> (Source, Tree) {
+        let source = Source::new("t", TEXT);
+        let mut sink = Sink::default();
+        let tree = crate::parse::parse(&source, &mut sink).unwrap();
+        assert!(!sink.has_errors());
+        (source, tree)
+    }
+
+    #[test]
+    fn keys_values_and_items_know_their_places() {
+        let (source, tree) = tree();
+        let a = Path::of(["servers", "a"]);
+        assert_eq!(source.slice(tree.key_span(&a)), "a");
+        assert_eq!(source.slice(tree.value_span(&a.key("command"))), "x");
+        let item = a.key("args").index(1);
+        assert_eq!(source.slice(tree.value_span(&item)), "\"c d\"");
+        assert_eq!(tree.path(tree.find(&item).unwrap()), item);
+        let nothing = Path::of(["servers", "g"]);
+        assert_eq!(source.slice(tree.value_span(&nothing)), "g");
+        let absent = a.key("url").key("x");
+        assert_eq!(source.slice(tree.key_span(&absent)), "a");
+        assert!(!tree.contains(&absent));
+        let comments: Vec<&str> = tree.comments().map(|span| source.slice(span)).collect();
+        assert_eq!(comments, ["# first", "# second"]);
+    }
+
+    #[test]
+    fn aliases_and_merges_know_both_places() {
+        let (source, tree) = tree();
+        let merged = Path::of(["servers", "e", "args"]).index(0);
+        assert_eq!(source.slice(tree.value_span(&merged)), "b");
+        assert_eq!(source.slice(tree.site(&merged).unwrap()), "*a");
+        let own = Path::of(["servers", "e", "command"]);
+        assert_eq!(source.slice(tree.value_span(&own)), "y");
+        assert_eq!(tree.site(&own), None);
+        let alias = Path::of(["servers", "f", "command"]);
+        assert_eq!(source.slice(tree.value_span(&alias)), "x");
+        let site = tree.site(&alias).unwrap();
+        assert_eq!(source.place(site.start).line, 7);
+        assert_eq!(tree.path(tree.find(&alias).unwrap()), alias);
     }
 }
