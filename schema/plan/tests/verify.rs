@@ -229,80 +229,83 @@ fn every_part_of_a_plan_is_under_the_digest() {
     }
 }
 
+type Edit = fn(&mut Plan);
+
+/// How the reason starts, and what brings it about.
+const CONTRADICTIONS: [(&str, Edit); 24] = [
+    ("the listener is open", |plan| {
+        plan.listener.address = ([0, 0, 0, 0], 1).into()
+    }),
+    ("the admin listener is open", |plan| {
+        plan.admin.address = ([10, 0, 0, 1], 1).into()
+    }),
+    ("hosts are not sorted", |plan| plan.listener.hosts.reverse()),
+    ("a limit is zero", |plan| plan.limits.nesting = 0),
+    ("a limit is zero", |plan| plan.limits.grace_ms = 0),
+    ("a limit is larger", |plan| {
+        plan.limits.body_bytes = u64::MAX / 2
+    }),
+    ("there is no upstream", |plan| {
+        plan.upstreams = Box::default()
+    }),
+    ("upstreams are not sorted", |plan| plan.upstreams.reverse()),
+    ("an upstream's key", |plan| {
+        plan.upstreams[0].era = Era::Legacy
+    }),
+    ("a timeout is zero or longer", |plan| {
+        plan.upstreams[0].timeouts.idle_ms = 5
+    }),
+    ("the secrets are not those", |plan| {
+        plan.secrets = Box::default()
+    }),
+    ("there is no endpoint", |plan| {
+        plan.endpoints = Box::default()
+    }),
+    ("an endpoint's path", |plan| {
+        plan.endpoints[0].path = "mcp".into()
+    }),
+    ("an endpoint has no member", |plan| {
+        plan.endpoints[0].members = Box::default()
+    }),
+    ("a member names an upstream", |plan| {
+        plan.endpoints[0].members[0].upstream = UpstreamId::new(2).unwrap();
+    }),
+    ("patterns are not sorted", |plan| {
+        let allow = plan.endpoints[0].members[0].tools.allow.as_mut();
+        allow.unwrap().reverse();
+    }),
+    ("new names are not sorted or one is empty", |plan| {
+        plan.endpoints[0].members[0].tools.rename[0].to = "".into();
+    }),
+    ("routes are not sorted", |plan| {
+        plan.endpoints[0].tools.exact.reverse()
+    }),
+    ("prefixes are not sorted", |plan| {
+        plan.endpoints[0].prompts.open.reverse()
+    }),
+    ("a route names a member", |plan| {
+        plan.endpoints[0].tools.exact[0].name = "gone".into()
+    }),
+    ("a prefix names a member", |plan| {
+        plan.endpoints[0].tools.open[0].member = MemberId::new(7).unwrap();
+    }),
+    ("one prefix starts another one", |plan| {
+        plan.endpoints[0].members[1].prefix = "docs__x".into();
+        plan.endpoints[0].tools.open = [open("docs__x", 1)].into();
+        plan.endpoints[0].prompts.open = [open("docs__", 0), open("docs__x", 1)].into();
+    }),
+    ("a known name could belong", |plan| {
+        plan.endpoints[0].members[1].prefix = "docs__g".into();
+        plan.endpoints[0].tools.open = [open("docs__g", 1)].into();
+    }),
+    ("a known name has no route", |plan| {
+        plan.endpoints[0].tools.exact = [exact("docs__search", 0, "search")].into();
+    }),
+];
+
 #[test]
 fn a_plan_that_contradicts_itself_is_refused_for_its_reason() {
-    type Edit = fn(&mut Plan);
-    let cases: [(&str, Edit); 24] = [
-        ("the listener is open", |plan| {
-            plan.listener.address = ([0, 0, 0, 0], 1).into()
-        }),
-        ("the admin listener is open", |plan| {
-            plan.admin.address = ([10, 0, 0, 1], 1).into()
-        }),
-        ("hosts are not sorted", |plan| plan.listener.hosts.reverse()),
-        ("a limit is zero", |plan| plan.limits.nesting = 0),
-        ("a limit is zero", |plan| plan.limits.grace_ms = 0),
-        ("a limit is larger", |plan| {
-            plan.limits.body_bytes = u64::MAX / 2
-        }),
-        ("there is no upstream", |plan| {
-            plan.upstreams = Box::default()
-        }),
-        ("upstreams are not sorted", |plan| plan.upstreams.reverse()),
-        ("an upstream's key", |plan| {
-            plan.upstreams[0].era = Era::Legacy
-        }),
-        ("a timeout is zero or longer", |plan| {
-            plan.upstreams[0].timeouts.idle_ms = 5
-        }),
-        ("the secrets are not those", |plan| {
-            plan.secrets = Box::default()
-        }),
-        ("there is no endpoint", |plan| {
-            plan.endpoints = Box::default()
-        }),
-        ("an endpoint's path", |plan| {
-            plan.endpoints[0].path = "mcp".into()
-        }),
-        ("an endpoint has no member", |plan| {
-            plan.endpoints[0].members = Box::default()
-        }),
-        ("a member names an upstream", |plan| {
-            plan.endpoints[0].members[0].upstream = UpstreamId::new(2).unwrap();
-        }),
-        ("patterns are not sorted", |plan| {
-            let allow = plan.endpoints[0].members[0].tools.allow.as_mut();
-            allow.unwrap().reverse();
-        }),
-        ("new names are not sorted or one is empty", |plan| {
-            plan.endpoints[0].members[0].tools.rename[0].to = "".into();
-        }),
-        ("routes are not sorted", |plan| {
-            plan.endpoints[0].tools.exact.reverse()
-        }),
-        ("prefixes are not sorted", |plan| {
-            plan.endpoints[0].prompts.open.reverse()
-        }),
-        ("a route names a member", |plan| {
-            plan.endpoints[0].tools.exact[0].name = "gone".into()
-        }),
-        ("a prefix names a member", |plan| {
-            plan.endpoints[0].tools.open[0].member = MemberId::new(7).unwrap();
-        }),
-        ("one prefix starts another one", |plan| {
-            plan.endpoints[0].members[1].prefix = "docs__x".into();
-            plan.endpoints[0].tools.open = [open("docs__x", 1)].into();
-            plan.endpoints[0].prompts.open = [open("docs__", 0), open("docs__x", 1)].into();
-        }),
-        ("a known name could belong", |plan| {
-            plan.endpoints[0].members[1].prefix = "docs__g".into();
-            plan.endpoints[0].tools.open = [open("docs__g", 1)].into();
-        }),
-        ("a known name has no route", |plan| {
-            plan.endpoints[0].tools.exact = [exact("docs__search", 0, "search")].into();
-        }),
-    ];
-    for (start, edit) in cases {
+    for (start, edit) in CONTRADICTIONS {
         match rule_after(edit) {
             Err(PlanError::Inconsistent { rule }) => assert!(rule.starts_with(start), "{rule}"),
             other => assert!(other.is_err() && start.is_empty(), "{start}: {other:?}"),
