@@ -308,3 +308,58 @@ fn status_tells_what_is_live_and_what_was_refused() {
     served.stop();
     folder.mcpc(&["status", "--admin", &admin]).exits_with(2);
 }
+
+/// One server that gets a secret in its environment, and one that nobody reaches.
+const WITH_SECRETS: &str = "\
+version: 1
+listen: { address: 127.0.0.1:0 }
+admin: { address: 127.0.0.1:0 }
+servers:
+  clock:
+    command: mcpc
+    args: [demo, clock]
+    env: { CLOCK_TOKEN: $<CLOCK_TOKEN> }
+  web:
+    url: http://127.0.0.1:1/mcp
+    headers: { Authorization: Bearer $<WEB_TOKEN> }
+";
+
+#[test]
+fn a_secret_is_in_no_log_no_status_and_no_reply() {
+    let folder = Folder::with_config(WITH_SECRETS);
+    for format in ["human", "json"] {
+        let mut command = folder.command(&["run", "--log-level", "trace", "--log-format", format]);
+        command
+            .env("CLOCK_TOKEN", "tok-of-clock")
+            .env("WEB_TOKEN", "tok-of-web");
+        let served = Served::start(&mut command);
+        let now = served.call("clock__now", &json!({}));
+        let failed = served.call("web__anything", &json!({}));
+        assert!(
+            now.contains("structuredContent") && failed.contains("MCPC93"),
+            "{now}\n{failed}"
+        );
+        let status = served.status().to_string();
+        edit(
+            &folder,
+            &WITH_SECRETS
+                .replace("clock:", "clok:")
+                .replace("mcpc\n", "[]\n"),
+        );
+        edit(&folder, WITH_SECRETS);
+        served.signal(Signal::HUP);
+        served.signal(Signal::TERM);
+        let (code, said) = served.rest();
+        assert_eq!(code, Some(0));
+        for text in [now, failed, status, said] {
+            assert!(!text.contains("tok-of-"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_secret_that_is_missing_keeps_the_gateway_from_starting() {
+    let folder = Folder::with_config(WITH_SECRETS);
+    let ran = folder.mcpc(&["run"]).exits_with(2);
+    ran.says("MCPC9601").says("_TOKEN");
+}
