@@ -23,9 +23,13 @@ const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close
 /// How much is read at once while a head is held back.
 const HELD_READ_BYTES: usize = 4096;
 
-/// How much of what a refused client still sends is read before the connection is closed. Closing
-/// with unread bytes would reset the connection, and the client might lose the refusal.
-const LINGER_BYTES: usize = 256 * 1024;
+/// How much of what a client still sends after its last reply is read before the connection is
+/// closed. Closing with unread bytes would reset the connection, and a client that was refused for
+/// its framing or for too large a body might never see why.
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
+
+/// How much is read at once of what nobody will look at.
+const LINGER_READ_BYTES: usize = 16 * 1024;
 
 /// A stream whose incoming bytes are guarded. Lives on one thread.
 pub(crate) struct Guarded<S> {
@@ -158,7 +162,7 @@ impl<S: AsyncRead + Unpin> Guarded<S> {
     /// Reads and drops what the client still sends after its last reply.
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut left = self.linger_left.unwrap_or(LINGER_BYTES);
-        let mut space = [MaybeUninit::uninit(); HELD_READ_BYTES];
+        let mut space = [MaybeUninit::uninit(); LINGER_READ_BYTES];
         loop {
             self.linger_left = Some(left);
             let mut buffer = ReadBuf::uninit(&mut space);

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use crate::body::Body;
 use crate::connection::{Connections, serve_connection};
-use crate::framing::tests::{BAD, BOUNDS, GOOD};
+use crate::framing::tests::{BAD, BOUNDS, GOOD, mutants};
 
 /// Long enough that whatever can happen has happened; the clock is virtual.
 const QUIET: Duration = Duration::from_secs(1);
@@ -96,6 +96,25 @@ async fn good_requests_reach_the_service_as_hyper_alone_would_hand_them_over() {
             assert!(!reply.contains(" 400 "), "{reply}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_passes_the_guard_is_what_hyper_alone_sees_and_never_more() {
+    let (mut passed, mut refused) = (0, 0);
+    for text in mutants(400) {
+        let plain = through_hyper(&text).await;
+        let (reply, _, seen) = through_guard(&text, text.len()).await;
+        let shown = String::from_utf8_lossy(&text);
+        assert!(plain.starts_with(&seen), "{shown:?}: {plain:?} {seen:?}");
+        if reply.contains("MCPC901") {
+            refused += 1;
+        } else {
+            // Not refused by the guard: then both come to the same end.
+            assert_eq!(seen, plain, "{shown:?}");
+            passed += 1;
+        }
+    }
+    assert!(passed > 50 && refused > 50, "{passed} {refused}");
 }
 
 /// How many interim responses a text asks for.

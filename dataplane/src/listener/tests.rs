@@ -197,6 +197,24 @@ fn a_stop_answers_what_was_queued_before_it() {
 }
 
 #[test]
+fn a_reply_that_does_not_wait_for_the_body_reaches_a_client_that_is_still_sending() {
+    let running = Running::start(10);
+    let mut stream = running.connect();
+    let body = vec![b'x'; 2_000_000];
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&body).unwrap();
+    let reply = read_reply(&mut stream);
+    assert!(reply.starts_with("HTTP/1.1 200 "), "{reply}");
+    // The end, not a reset.
+    assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
+    running.stop(Duration::ZERO);
+}
+
+#[test]
 fn a_call_that_outlasts_the_grace_is_cut() {
     let running = Running::start(10);
     let mut busy = running.connect();
