@@ -77,6 +77,8 @@ struct Node {
     span: Span32,
     site: Option<Span32>,
     parent: Option<NodeId>,
+    /// Which child of its parent the node is, from 0.
+    position: u32,
     style: Style,
 }
 
@@ -217,16 +219,10 @@ impl Tree {
         let mut steps = Vec::new();
         let mut below = id;
         while let Some(parent) = self.parent(below) {
-            match self.content(parent) {
-                Content::Map(map) => {
-                    let entry = map.entries.iter().find(|entry| entry.value == below);
-                    steps.extend(entry.map(|entry| Step::Key(entry.key.to_string())));
-                }
-                Content::List(items) => {
-                    let index = items.iter().position(|item| *item == below);
-                    steps.extend(index.map(Step::Index));
-                }
-                _ => {}
+            let position = self.node(below).map_or(0, |node| node.position);
+            match self.entry_of(below) {
+                Some(entry) => steps.push(Step::Key(entry.key.to_string())),
+                None => steps.push(Step::Index(position as usize)),
             }
             below = parent;
         }
@@ -236,8 +232,10 @@ impl Tree {
 
     /// The entry whose value the node is.
     pub(crate) fn entry_of(&self, id: NodeId) -> Option<&Entry> {
-        let map = self.map(self.parent(id)?)?;
-        map.entries.iter().find(|entry| entry.value == id)
+        let node = self.node(id)?;
+        let entry = self.map(node.parent?)?.entries.get(node.position as usize);
+        // A value whose key was given before is in no map.
+        entry.filter(|entry| entry.value == id)
     }
 
     /// The node as JSON, without the nodes for which `keep` is false. Depth is bounded by `parse`.
@@ -290,6 +288,7 @@ impl Tree {
             span: Span32::narrow(span),
             site: None,
             parent,
+            position: 0,
             style,
         });
         id
@@ -297,6 +296,16 @@ impl Tree {
 
     /// Closes a list or a map.
     pub(crate) fn close(&mut self, id: NodeId, content: Content, span: Span) {
+        let children: Vec<NodeId> = match &content {
+            Content::List(items) => items.to_vec(),
+            Content::Map(map) => map.entries.iter().map(|entry| entry.value).collect(),
+            _ => Vec::new(),
+        };
+        for (position, child) in (0..).zip(children) {
+            if let Some(node) = self.nodes.get_mut(child.0 as usize) {
+                node.position = position;
+            }
+        }
         if let Some(node) = self.nodes.get_mut(id.0 as usize) {
             node.content = content;
             node.span = Span32::narrow(span);

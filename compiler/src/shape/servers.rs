@@ -18,6 +18,7 @@ pub(super) fn check(pass: &mut Pass<'_>) {
         .root()
         .and_then(|root| tree.map(root)?.get("servers"))
         .and_then(|entry| tree.map(entry.value));
+    let mut told = 0;
     for server in servers.into_iter().flat_map(Map::entries) {
         let Some(map) = tree.map(server.value) else {
             continue;
@@ -28,10 +29,12 @@ pub(super) fn check(pass: &mut Pass<'_>) {
             .filter(|entry| Server::SHAPES.contains(&&*entry.key))
             .collect();
         match shapes.as_slice() {
+            [_] => continue,
+            _ if told >= super::ERRORS_MAX => {}
             [] => none(pass, server.value, server, map),
             [first, second, ..] => several(pass, server.value, first, second),
-            [_] => continue,
         }
+        told += 1;
         pass.broken.insert(server.value);
     }
 }
