@@ -50,6 +50,7 @@ pub(super) struct Program {
 
 /// A process that runs. Must be ended with [`Child::stop`] or [`Child::retire`].
 pub(super) struct Child {
+    server: Box<str>,
     pub(super) id: u32,
     pub(super) link: Arc<Link>,
     ended: ReachFuture<Ended>,
@@ -78,6 +79,7 @@ impl Child {
         let secrets = program.env.iter().map(|(_, value)| value.clone()).collect();
         let talk = stderr::drain(process.stderr, upstream.name.clone(), secrets);
         Ok(Self {
+            server: upstream.name.clone(),
             id: process.id,
             link,
             ended: process.ended,
@@ -96,11 +98,18 @@ impl Child {
         if self.is_gone {
             return;
         }
-        self.has_ended = tokio::select! {
-            _ended = &mut self.ended => true,
-            _end = &mut self.reader => false,
-            _broken = &mut self.writer => false,
+        let ended = tokio::select! {
+            ended = &mut self.ended => Some(ended),
+            _end = &mut self.reader => None,
+            _broken = &mut self.writer => None,
         };
+        let (server, pid) = (&self.server, self.id);
+        match &ended {
+            Some(Ok(ended)) => tracing::warn!(%server, pid, ?ended, "the process has ended"),
+            Some(Err(error)) => tracing::warn!(%server, pid, %error, "the process is lost"),
+            None => tracing::warn!(%server, pid, "the process has closed a pipe"),
+        }
+        self.has_ended = ended.is_some();
         self.is_gone = true;
         if self.has_ended && !self.reader.is_finished() {
             // The last answer may still lie in the pipe.

@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::{Resolved, Upstream};
-use crate::call::{Call, Era, Leave};
+use crate::call::{Answer, Call, Era, Leave, Reply};
 use crate::keeper::Keeper;
 use crate::params::Params;
 use crate::reach::{Dialed, Ended, Launch, Process, Reach, ReachFuture, Signals, Target};
@@ -316,6 +316,35 @@ pub(super) fn tool_call(era: Era, leave: Leave, params: &'static str) -> Call {
         deadline: Instant::now() + Duration::from_secs(20),
         timeouts: timeouts(),
     }
+}
+
+/// Many callers at once, each with its own number in every call; the upstream must give it back.
+/// Answers how many calls were made.
+pub(super) async fn crowd(upstream: &Arc<Upstream>, era: Era) -> usize {
+    let callers: Vec<_> = (0..50)
+        .map(|caller| {
+            let upstream = Arc::clone(upstream);
+            tokio::spawn(async move {
+                for turn in 0..40 {
+                    let number = caller * 1000 + turn;
+                    let mut call = tool_call(era, Leave::Cancels, "{}");
+                    let params = format!("{{\"name\":\"echo\",\"arguments\":{number}}}");
+                    call.params = Params::read(Some(params.into()), 64).unwrap();
+                    let answer = upstream.send(call, permit()).await;
+                    let Ok(Answer::Done(Reply::Result(result))) = answer else {
+                        return None;
+                    };
+                    assert_eq!(result, number.to_string());
+                }
+                Some(40)
+            })
+        })
+        .collect();
+    let mut calls = 0;
+    for caller in callers {
+        calls += caller.await.unwrap().unwrap();
+    }
+    calls
 }
 
 pub(super) fn permit() -> policy::Permit {

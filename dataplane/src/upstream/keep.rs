@@ -43,6 +43,20 @@ pub(super) async fn keep(upstream: Arc<Upstream>, definition: mcpc_plan::Upstrea
 
 impl Upstream {
     pub(super) fn publish(&self, stage: Stage) {
+        let name = &self.name;
+        match &stage {
+            Stage::Ready(session) => {
+                let revision = &session.profile.revision;
+                tracing::info!(server = %name, %revision, "the server is ready");
+            }
+            Stage::Resting { failure, .. } => {
+                tracing::debug!(server = %name, ?failure, "the server cannot be used");
+            }
+            Stage::Degraded { .. } => {
+                tracing::error!(server = %name, "the server ended too often and is left alone for now");
+            }
+            Stage::Waiting | Stage::Starting | Stage::Stopping | Stage::Stopped => {}
+        }
         self.presence.publish(stage);
         self.health.note_stage();
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mcpc_plan::Era as PlanEra;
 
-use super::fake::{Scripted, Server, permit, tool_call, upstream};
+use super::fake::{Scripted, Server, crowd, permit, tool_call, upstream};
 use super::tests::{PARAMS, done, legacy, modern, modern_server, result, send, text};
 use crate::call::{Era, Flight, Leave};
 use crate::failure::Failure;
@@ -319,4 +319,22 @@ async fn a_legacy_stream_that_breaks_off_is_taken_up_where_it_ended() {
             return;
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_of_callers_gets_its_own_answers_over_as_many_connections_as_callers() {
+    let server = modern_server(|seen| {
+        let number = &seen.body["params"]["arguments"];
+        let reply = result(seen, &number.to_string());
+        // Every third answer comes as an event stream.
+        Some(if number.as_u64().unwrap() % 3 == 0 {
+            Scripted::events(&[&format!("data: {reply}\n\n")])
+        } else {
+            Scripted::json(reply)
+        })
+    });
+    let upstream = upstream(&server, PlanEra::Modern);
+    assert_eq!(crowd(&upstream, Era::Modern).await, 2000);
+    // One more for the handshake, which the keeper's thread made.
+    assert!(server.connections.load(Ordering::SeqCst) <= 51);
 }

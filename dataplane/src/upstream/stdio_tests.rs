@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Upstream;
-use super::fake::{Act, Programs, permit, start, stdio, tool_call};
+use super::fake::{Act, Programs, crowd, permit, start, stdio, tool_call};
 use crate::Reach;
 use crate::call::{Answer, Era, Event, Leave, Reply};
 use crate::failure::Failure;
@@ -362,4 +362,13 @@ async fn a_program_that_does_not_read_fails_its_callers_in_time() {
     assert_eq!(stuck.write(big, deadline).await, Err(Failure::Overloaded));
     assert_eq!(began.elapsed(), Duration::from_secs(2));
     assert_eq!(stuck.write(vec![b' '], deadline).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_of_callers_gets_its_own_answers_over_one_pipe() {
+    let (programs, upstream) = answering(|_, message| {
+        Act::say(result(message, &message["params"]["arguments"].to_string()))
+    });
+    assert_eq!(crowd(&upstream, Era::Legacy).await, 2000);
+    assert_eq!(programs.launched(), 1);
 }

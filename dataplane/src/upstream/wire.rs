@@ -138,7 +138,11 @@ impl Site {
         let stream = timeout_at(connect_by, self.reach.connect(&self.target))
             .await
             .map_err(|_| Failure::ConnectTimeout)?
-            .map_err(|_| Failure::Unreachable)?;
+            .map_err(|error| {
+                // The one place that knows the reason: refused, no such host, no trusted certificate.
+                tracing::debug!(host = %self.target.host, port = self.target.port, %error, "no connection");
+                Failure::Unreachable
+            })?;
         let (sender, connection) = hyper::client::conn::http1::Builder::new()
             .max_header_size(HEAD_BYTES_MAX)
             .handshake(TokioIo::new(stream))
