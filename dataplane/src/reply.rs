@@ -114,6 +114,9 @@ pub(crate) struct Row {
     pub(crate) text: &'static str,
 }
 
+const LEGACY_SUPPORTED: &[u8] =
+    br#","supported":["2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"requested":"#;
+
 const PARSE_ERROR: i32 = -32700;
 const INVALID_REQUEST: i32 = -32600;
 const METHOD_NOT_FOUND: i32 = -32601;
@@ -289,7 +292,13 @@ impl LocalReply {
         out.extend_from_slice(head.as_bytes());
         match self {
             Self::VersionUnsupported { requested } => {
-                out.extend_from_slice(b",\"supported\":[\"2026-07-28\"],\"requested\":");
+                // A stateless request can name the stateless revisions only; in a session all others
+                // can be negotiated.
+                let supported: &[u8] = match era {
+                    Era::Modern => b",\"supported\":[\"2026-07-28\"],\"requested\":",
+                    Era::Legacy => LEGACY_SUPPORTED,
+                };
+                out.extend_from_slice(supported);
                 json::write_text(out, requested);
             }
             Self::UnknownResource { uri } => {
