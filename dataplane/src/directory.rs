@@ -3,7 +3,7 @@
 //! URIs carry no prefix: tool results, embedded resources and templates name them, and rewriting
 //! all of these would be lossy. So with several members the owner is looked up: first what was
 //! listed, then what the configuration claims, then templates; an unknown URI refreshes the lists
-//! once. See `docs/decisions/0010-resources-by-uri.md`.
+//! once. See `docs/decisions/0004-resources-by-uri.md`.
 
 use std::collections::HashMap;
 use std::sync::Arc;

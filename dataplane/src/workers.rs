@@ -1,7 +1,7 @@
 //! The worker threads: one per core, each with a runtime, a listener and connections of its own.
 //!
 //! Owns the threads and their end. What happens on a connection is `listener`'s and `pipeline`'s.
-//! Threads share the plan and counters, never a connection (`docs/decisions`, speed).
+//! Threads share the plan and counters, never a connection (`docs/decisions/0013-listeners.md`).
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
