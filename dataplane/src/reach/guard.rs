@@ -3,7 +3,7 @@
 //! Owns the list of the process groups that the gateway started. The parent-death signal of a child
 //! (`shim`) reaches the child alone; what the child has started in turn would go on. The guard reads
 //! the list from a pipe whose other end only the gateway holds, so the end of that pipe is the end
-//! of the gateway, whatever ended it. See `docs/decisions/0014-guard.md`.
+//! of the gateway, whatever ended it. See `docs/decisions/0015-child-guard.md`.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
