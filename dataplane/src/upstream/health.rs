@@ -77,12 +77,17 @@ impl Health {
         }
     }
 
-    /// The upstream answered something, if only to the keeper.
-    pub(super) fn note_reached(&self) {
+    /// The upstream took a connection of the keeper's, which ends only the failures to connect.
+    pub(super) fn note_connected(&self) {
         let last = self.last_failure.load();
         if last.as_ref().is_some_and(|last| last.is_before_send()) {
             self.last_failure.store(None);
         }
+    }
+
+    /// The upstream answered the keeper. What it did to calls before says nothing any more.
+    pub(super) fn note_reached(&self) {
+        self.last_failure.store(None);
     }
 
     pub(super) fn note_failure(&self, failure: Failure) {
@@ -138,9 +143,7 @@ impl State {
             Stage::Waiting => (UpstreamState::Idle, last_failure),
             Stage::Starting => (UpstreamState::Starting, last_failure),
             // A session may be at hand although nobody answers any more.
-            Stage::Ready(_) if last_failure.is_some_and(Failure::is_before_send) => {
-                (UpstreamState::Failing, last_failure)
-            }
+            Stage::Ready(_) if last_failure.is_some() => (UpstreamState::Failing, last_failure),
             Stage::Ready(_) => (UpstreamState::Ready, last_failure),
             Stage::Resting { failure, .. } => (UpstreamState::Failing, Some(failure)),
             Stage::Degraded { .. } => (UpstreamState::Down, last_failure),

@@ -103,7 +103,7 @@ async fn stream(
             return End::Again;
         }
     };
-    upstream.health.note_reached();
+    upstream.health.note_connected();
     if exchange.status == StatusCode::NOT_FOUND && session.profile.era == Era::Legacy {
         // Without a session id it is the stream that is not found.
         let has_id = http.headers.contains_key(super::http::SESSION_ID);

@@ -47,6 +47,7 @@ impl Upstream {
         match &stage {
             Stage::Ready(session) => {
                 let revision = &session.profile.revision;
+                self.health.note_reached();
                 tracing::info!(server = %name, %revision, "the server is ready");
             }
             Stage::Resting { failure, .. } => {

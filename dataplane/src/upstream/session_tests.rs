@@ -338,3 +338,26 @@ async fn a_crowd_of_callers_gets_its_own_answers_over_as_many_connections_as_cal
     // One more for the handshake, which the keeper's thread made.
     assert!(server.connections.load(Ordering::SeqCst) <= 51);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_state_tells_what_the_upstream_did_last() {
+    let calls = AtomicU64::new(0);
+    let server = modern_server(move |seen| {
+        let is_bad = calls.fetch_add(1, Ordering::SeqCst) == 0;
+        let good = || result(seen, "{}");
+        Some(Scripted::json(if is_bad {
+            "<html>".into()
+        } else {
+            good()
+        }))
+    });
+    let upstream = upstream(&server, PlanEra::Modern);
+    assert_eq!(send(&upstream).await.err(), Some(Failure::Garbage));
+    let state = upstream.state();
+    assert_eq!(state.condition, UpstreamState::Failing);
+    assert_eq!(state.last_failure, Some(Failure::Garbage));
+    done(send(&upstream).await);
+    let state = upstream.state();
+    assert_eq!(state.condition, UpstreamState::Ready);
+    assert_eq!(state.last_failure, None);
+}
