@@ -4,6 +4,11 @@
 //! 4 decode, 5 resolve, 6 check, 8 plan loading, 9 the data plane's own replies. Each code has a
 //! page `docs/errors/CODE.md`, built into the binary for `mcpc explain`.
 
+#![expect(
+    clippy::zero_prefixed_literal,
+    reason = "a code has four digits, and its page is found by them"
+)]
+
 use crate::diagnostic::Code;
 
 /// A code, its title and its page.

@@ -4,7 +4,7 @@
 //! removal of what is broken, so that the rest still reaches the later passes. Does not look at
 //! how values relate: `resolve` and `check` do.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use mcpc_config::{Address, Config, Duration, Glob, Host, Percent, Rate, ScalarError, Size, Url};
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ pub(crate) fn decode(
         broken: mut bad,
         dropped,
     } = shaped;
-    let mut told = HashSet::new();
+    let mut told = BTreeSet::new();
     for leaf in leaves {
         if bad.contains(&leaf.node) {
             continue;
@@ -78,21 +78,19 @@ pub(crate) fn decode(
     remove(&tree, &bad, &mut json, &mut broken, |path| unit(&path));
     broken.extend(unknown.iter().map(|node| tree.path(*node)));
     complete(&mut json, &mut broken)?;
-    match serde_json::from_value::<Config>(json) {
-        Ok(config) => Some(Decoded {
-            config,
-            tree,
-            broken,
-            is_complete: unknown.is_empty(),
-        }),
-        Err(_) => {
-            // A bound on findings can leave something wrong behind. Then enough was said already.
-            if !sink.has_errors() {
-                sink.report(not_decoded());
-            }
-            None
+    let Ok(config) = serde_json::from_value::<Config>(json) else {
+        // Of a text with very many errors not all are looked at, so what is left may not decode.
+        if !sink.has_errors() {
+            sink.report(not_decoded());
         }
-    }
+        return None;
+    };
+    Some(Decoded {
+        config,
+        tree,
+        broken,
+        is_complete: unknown.is_empty(),
+    })
 }
 
 /// What is wrong with one value, if anything.
@@ -198,7 +196,7 @@ fn unit(path: &Path) -> Path {
 /// Takes values out of the JSON, and notes their paths.
 fn remove(
     tree: &Tree,
-    nodes: &HashSet<NodeId>,
+    nodes: &BTreeSet<NodeId>,
     json: &mut Value,
     broken: &mut BTreeSet<Path>,
     widen: impl Fn(Path) -> Path,

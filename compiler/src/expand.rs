@@ -5,7 +5,7 @@
 //! Does not know the grammar (`placeholder`) or the schema (`leaves`). Hands a set of nodes to
 //! `shape` and `decode` whose value is not known, and about which they say nothing.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink, plain_text};
@@ -17,7 +17,7 @@ use crate::tree::{Content, NodeId, Style, Tree};
 use crate::{Input, Tier};
 
 /// Nodes whose value is not known: what they lack is reported already.
-pub(crate) type Unknown = HashSet<NodeId>;
+pub(crate) type Unknown = BTreeSet<NodeId>;
 
 /// More findings than this are not told; the first ones say what to do.
 const FINDINGS_MAX: usize = 1000;
@@ -42,7 +42,7 @@ pub(crate) fn expand(
             span: tree.node_span(leaf.node),
             offset: offset_in_source(input.source, tree.node_span(leaf.node), &text),
             found: Vec::new(),
-            unset: HashSet::new(),
+            unset: BTreeSet::new(),
             known: true,
         };
         let result = scalar.read(&text);
@@ -98,7 +98,7 @@ struct Scalar<'a> {
     offset: Option<usize>,
     found: Vec<Diagnostic>,
     /// Variables that are told already: one missing variable is one finding for a scalar.
-    unset: HashSet<String>,
+    unset: BTreeSet<String>,
     known: bool,
 }
 

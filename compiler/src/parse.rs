@@ -5,8 +5,7 @@
 //! know any key (`shape`). Nothing recurses while loading, so no text can exhaust the stack;
 //! every limit is checked before the memory is used. JSON is YAML, so it is read here as well.
 
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use granit_parser::{Event, Options, Parser, ScalarStyle, Tag};
 
@@ -22,8 +21,6 @@ pub(crate) const DEPTH_MAX: usize = 64;
 /// How many values a text may have: room for 15 000 servers. Measured: a text of wrong values costs
 /// about 600 bytes for each, so this keeps the worst text below 200 MB.
 const NODES_MAX: usize = 200_000;
-/// How many comments may stand in a row where the reader has to look past them.
-const COMMENTS_IN_A_ROW_MAX: usize = 20_000;
 /// How many nodes aliases and merges may add.
 const COPIES_MAX: usize = 100_000;
 
@@ -34,7 +31,8 @@ pub(crate) fn parse(source: &Source, sink: &mut Sink) -> Option<Tree> {
     // One more than our own limit, which names the place better.
     options.flow_nesting_limit = DEPTH_MAX + 1;
     options.block_nesting_limit = DEPTH_MAX + 1;
-    options.max_buffered_comment_events = COMMENTS_IN_A_ROW_MAX;
+    // Repairs splice at spans and leave comments alone, so nobody asks for them.
+    options.set_emit_comments(false);
     let mut loader = Loader::new(source, sink);
     for event in Parser::new_from_str_with_options(source.text(), options) {
         let step = match event {
@@ -96,7 +94,7 @@ struct Loader<'a> {
     sink: &'a mut Sink,
     tree: Tree,
     stack: Vec<Frame>,
-    anchors: HashMap<usize, (NodeId, usize)>,
+    anchors: BTreeMap<usize, (NodeId, usize)>,
     copies: usize,
     documents: usize,
 }
@@ -108,7 +106,7 @@ impl<'a> Loader<'a> {
             sink,
             tree: Tree::default(),
             stack: Vec::new(),
-            anchors: HashMap::new(),
+            anchors: BTreeMap::new(),
             copies: 0,
             documents: 0,
         }
@@ -117,14 +115,12 @@ impl<'a> Loader<'a> {
     fn take(&mut self, event: Event<'_>, span: Span) -> Step {
         match event {
             Event::DocumentStart(..) => self.document(span),
-            Event::Comment(..) => {
-                self.tree.comment(span);
-                Ok(())
-            }
             Event::Alias(anchor) => self.alias(anchor, span),
-            Event::Scalar(text, style, anchor, tag) => self.scalar(&text, style, anchor, tag, span),
+            Event::Scalar(text, style, anchor, tag) => {
+                self.scalar(&text, style, anchor, tag.as_deref(), span)
+            }
             Event::SequenceStart(_, anchor, tag) => {
-                self.open(FrameKind::List(Vec::new()), anchor, tag, span)
+                self.open(FrameKind::List(Vec::new()), anchor, tag.as_deref(), span)
             }
             Event::MappingStart(_, anchor, tag) => {
                 let kind = FrameKind::Map {
@@ -132,9 +128,12 @@ impl<'a> Loader<'a> {
                     key: None,
                     merge: None,
                 };
-                self.open(kind, anchor, tag, span)
+                self.open(kind, anchor, tag.as_deref(), span)
             }
-            Event::SequenceEnd | Event::MappingEnd => self.close(span),
+            Event::SequenceEnd | Event::MappingEnd => {
+                self.close(span);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -161,11 +160,11 @@ impl<'a> Loader<'a> {
         text: &str,
         style: ScalarStyle,
         anchor: usize,
-        tag: Option<Cow<'_, Tag>>,
+        tag: Option<&Tag>,
         span: Span,
     ) -> Step {
         let plain = style == ScalarStyle::Plain;
-        let as_text = self.check_tag(tag.as_deref(), span)?;
+        let as_text = self.check_tag(tag, span)?;
         if self.wants_key() {
             return self.key(text, plain, span);
         }
@@ -183,7 +182,8 @@ impl<'a> Loader<'a> {
             }
         };
         let node = self.push(content, style, span)?;
-        self.attach(node, anchor, 0, None)
+        self.attach(node, anchor, 0, None);
+        Ok(())
     }
 
     /// Whether a tag says "text"; an error for every tag that says anything else.
@@ -242,14 +242,8 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    fn open(
-        &mut self,
-        kind: FrameKind,
-        anchor: usize,
-        tag: Option<Cow<'_, Tag>>,
-        span: Span,
-    ) -> Step {
-        self.check_tag(tag.as_deref(), span)?;
+    fn open(&mut self, kind: FrameKind, anchor: usize, tag: Option<&Tag>, span: Span) -> Step {
+        self.check_tag(tag, span)?;
         if self.wants_key() {
             return not_text_key(span, "a list or map cannot be a key");
         }
@@ -267,9 +261,9 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    fn close(&mut self, end: Span) -> Step {
+    fn close(&mut self, end: Span) {
         let Some(frame) = self.stack.pop() else {
-            return Ok(());
+            return;
         };
         let content = match frame.kind {
             FrameKind::List(items) => Content::List(items.into()),
@@ -286,7 +280,7 @@ impl<'a> Loader<'a> {
         };
         let span = self.first_line(frame.start, end.end);
         self.tree.close(frame.node, content, span);
-        self.attach(frame.node, frame.anchor, frame.height, None)
+        self.attach(frame.node, frame.anchor, frame.height, None);
     }
 
     /// The first line of a list or map: labels never draw a whole block.
@@ -322,13 +316,13 @@ impl<'a> Loader<'a> {
     }
 
     /// Hands a finished node to the list or map that is open, or makes it the root.
-    fn attach(&mut self, node: NodeId, anchor: usize, height: usize, site: Option<Span>) -> Step {
+    fn attach(&mut self, node: NodeId, anchor: usize, height: usize, site: Option<Span>) {
         if anchor != 0 {
             self.anchors.insert(anchor, (node, height));
         }
         let Some(frame) = self.stack.last_mut() else {
             self.tree.set_root(node);
-            return Ok(());
+            return;
         };
         frame.height = frame.height.max(height + 1);
         match &mut frame.kind {
@@ -358,7 +352,6 @@ impl<'a> Loader<'a> {
                 None => {}
             },
         }
-        Ok(())
     }
 
     fn alias(&mut self, anchor: usize, span: Span) -> Step {
@@ -378,7 +371,8 @@ impl<'a> Loader<'a> {
         }
         let parent = self.stack.last().map(|frame| frame.node);
         let copy = self.copy(target, parent, span)?;
-        self.attach(copy, 0, height, Some(span))
+        self.attach(copy, 0, height, Some(span));
+        Ok(())
     }
 
     /// Copies a node and what is below it. The depth is bounded by [`DEPTH_MAX`].
@@ -428,7 +422,7 @@ impl<'a> Loader<'a> {
             _ => vec![merged],
         };
         let mut entries = map.entries().to_vec();
-        let mut known: HashSet<Box<str>> = entries.iter().map(|entry| entry.key.clone()).collect();
+        let mut known: BTreeSet<Box<str>> = entries.iter().map(|entry| entry.key.clone()).collect();
         for source in sources {
             let Some(more) = self.tree.map(source).cloned() else {
                 let diagnostic = Diagnostic::error(
@@ -537,7 +531,8 @@ mod tests {
         let many = |bit: &str, count: usize| bit.repeat(count);
         let anchors: String = (1..200)
             .map(|level| format!("a{level}: &a{level} [*a{}]\n", level - 1))
-            .collect();
+            .collect::<Vec<_>>()
+            .concat();
         for (text, code) in [
             (many("[", 10_000), codes::TOO_DEEP),
             (many("{a: ", 10_000), codes::TOO_DEEP),

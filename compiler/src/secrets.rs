@@ -4,7 +4,7 @@
 //! unknown keys whose names sound like secrets, such as a misspelt `headers`. Of a text that cannot
 //! be read, whatever follows a telling word. Does not mask anything: the renderers do.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use crate::diagnostic::Diagnostic;
 use crate::leaves::Leaf;
@@ -20,7 +20,7 @@ const TELLING: [&str; 9] = [
 /// The places of a text that was read, in source order and without overlaps.
 pub(crate) fn of_tree(tree: &Tree, leaves: &[Leaf]) -> Vec<Span> {
     let mut hidden: Vec<Span> = Vec::new();
-    let mut visible: HashSet<Span> = HashSet::with_capacity(leaves.len());
+    let mut visible: Vec<Span> = Vec::with_capacity(leaves.len());
     for leaf in leaves {
         let span = tree.node_span(leaf.node);
         let has_password = leaf.kind() == "url"
@@ -28,13 +28,15 @@ pub(crate) fn of_tree(tree: &Tree, leaves: &[Leaf]) -> Vec<Span> {
         if leaf.is_secret() || has_password {
             hidden.push(span);
         } else {
-            visible.insert(span);
+            visible.push(span);
         }
     }
     if let Some(root) = tree.root() {
         show(tree, root, &mut visible);
     }
-    hidden.extend(tree.texts().filter(|span| !visible.contains(span)));
+    visible.sort_unstable();
+    let strangers = tree.texts();
+    hidden.extend(strangers.filter(|span| visible.binary_search(span).is_err()));
     hidden.sort_unstable();
     hidden.dedup();
     hidden
@@ -42,7 +44,7 @@ pub(crate) fn of_tree(tree: &Tree, leaves: &[Leaf]) -> Vec<Span> {
 
 /// Takes every scalar as visible that is not below a key that announces a secret. The depth is
 /// bounded by `parse`.
-fn show(tree: &Tree, node: NodeId, visible: &mut HashSet<Span>) {
+fn show(tree: &Tree, node: NodeId, visible: &mut Vec<Span>) {
     match tree.content(node) {
         Content::Map(map) => {
             let entries = map.entries().iter();
@@ -52,7 +54,7 @@ fn show(tree: &Tree, node: NodeId, visible: &mut HashSet<Span>) {
         }
         Content::List(items) => items.iter().for_each(|item| show(tree, *item, visible)),
         _ => {
-            visible.insert(tree.node_span(node));
+            visible.push(tree.node_span(node));
         }
     }
 }
@@ -67,7 +69,7 @@ pub(crate) fn of_lines(source: &Source, found: &[Diagnostic]) -> Vec<Span> {
     let labels = found
         .iter()
         .flat_map(|diagnostic| std::iter::once(&diagnostic.primary).chain(&diagnostic.secondary));
-    let lines: HashSet<usize> = labels
+    let lines: BTreeSet<usize> = labels
         .map(|label| source.place(label.span.start).line)
         .collect();
     let mut hidden: Vec<Span> = lines

@@ -135,10 +135,6 @@ fn words(kind: &ErrorKind) -> (&'static str, &'static str) {
             "write `\\\\` for a backslash, or use single quotes",
         ),
         ErrorKind::CommentNotSeparated => ("a comment needs a space before `#`", QUOTE),
-        ErrorKind::TooManyComments => (
-            "too many comment lines in a row",
-            "remove some, or move them above the first key",
-        ),
         ErrorKind::UndeclaredTagHandle => ("this tag is not known", "remove the tag"),
         _ => ("the reader cannot go on from here", ""),
     }

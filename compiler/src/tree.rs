@@ -84,45 +84,34 @@ struct Node {
 
 /// A configuration with the place of everything in it.
 #[derive(Clone, Debug, Default)]
-pub struct Tree {
+pub(crate) struct Tree {
     nodes: Vec<Node>,
     root: Option<NodeId>,
-    comments: Vec<Span32>,
-    expanded: std::collections::HashMap<NodeId, Box<str>>,
+    expanded: std::collections::BTreeMap<NodeId, Box<str>>,
 }
 
 impl Tree {
     /// The place of the value at a path; of its nearest ancestor if there is no such value, and of
     /// the key if the value is empty.
-    pub fn value_span(&self, path: &Path) -> Span {
+    pub(crate) fn value_span(&self, path: &Path) -> Span {
         self.span(self.nearest(path))
     }
 
     /// The place of the key at a path; of the value for list items; of the nearest ancestor if
     /// there is no such node.
-    pub fn key_span(&self, path: &Path) -> Span {
+    pub(crate) fn key_span(&self, path: &Path) -> Span {
         self.label_span(self.nearest(path))
-    }
-
-    /// The alias or merge through which the value at a path came, if it did.
-    pub fn site(&self, path: &Path) -> Option<Span> {
-        self.node_site(self.nearest(path)?)
     }
 
     /// Where the value at a path came from if a placeholder gave it: `$<NAME>`. Such a value is
     /// never repeated in a diagnostic.
-    pub fn placeholder(&self, path: &Path) -> Option<&str> {
+    pub(crate) fn placeholder(&self, path: &Path) -> Option<&str> {
         self.find(path).and_then(|id| self.origin(id))
     }
 
     /// Whether a key or item was written at a path.
-    pub fn contains(&self, path: &Path) -> bool {
+    pub(crate) fn contains(&self, path: &Path) -> bool {
         self.find(path).is_some()
-    }
-
-    /// Every comment, in source order.
-    pub fn comments(&self) -> impl Iterator<Item = Span> {
-        self.comments.iter().map(|span| span.wide())
     }
 
     /// The node at a path.
@@ -354,11 +343,6 @@ impl Tree {
         self.root = Some(id);
     }
 
-    /// Remembers a comment.
-    pub(crate) fn comment(&mut self, span: Span) {
-        self.comments.push(Span32::narrow(span));
-    }
-
     /// The number of nodes.
     pub(crate) const fn len(&self) -> usize {
         self.nodes.len()
@@ -390,7 +374,7 @@ impl Map {
                 Some((entry(*a)?, entry(*b)?))
             })
             .collect();
-        let dropped: std::collections::HashSet<u32> = twice.iter().map(|pair| pair.1).collect();
+        let dropped: std::collections::BTreeSet<u32> = twice.iter().map(|pair| pair.1).collect();
         let mut index = 0;
         let kept = entries
             .into_iter()
@@ -461,6 +445,10 @@ servers:
         (source, tree)
     }
 
+    fn site(tree: &Tree, path: &Path) -> Option<Span> {
+        tree.node_site(tree.find(path)?)
+    }
+
     #[test]
     fn keys_values_and_items_know_their_places() {
         let (source, tree) = tree();
@@ -475,8 +463,6 @@ servers:
         let absent = a.key("url").key("x");
         assert_eq!(source.slice(tree.key_span(&absent)), "a");
         assert!(!tree.contains(&absent));
-        let comments: Vec<&str> = tree.comments().map(|span| source.slice(span)).collect();
-        assert_eq!(comments, ["# first", "# second"]);
     }
 
     #[test]
@@ -484,13 +470,13 @@ servers:
         let (source, tree) = tree();
         let merged = Path::of(["servers", "e", "args"]).index(0);
         assert_eq!(source.slice(tree.value_span(&merged)), "b");
-        assert_eq!(source.slice(tree.site(&merged).unwrap()), "*a");
+        assert_eq!(source.slice(site(&tree, &merged).unwrap()), "*a");
         let own = Path::of(["servers", "e", "command"]);
         assert_eq!(source.slice(tree.value_span(&own)), "y");
-        assert_eq!(tree.site(&own), None);
+        assert_eq!(site(&tree, &own), None);
         let alias = Path::of(["servers", "f", "command"]);
         assert_eq!(source.slice(tree.value_span(&alias)), "x");
-        let site = tree.site(&alias).unwrap();
+        let site = site(&tree, &alias).unwrap();
         assert_eq!(source.place(site.start).line, 7);
         assert_eq!(tree.path(tree.find(&alias).unwrap()), alias);
     }

@@ -2,6 +2,8 @@
 //!
 //! Does not choose or cut the lines: `excerpt` does.
 
+use std::fmt::Write;
+
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
@@ -24,10 +26,12 @@ pub(super) fn render(reports: &[Report<'_>], color: Color) -> String {
             text.push_str("\n\n");
         }
         if left_out > 0 {
-            text.push_str(&format!(
-                "{}: the first {FINDINGS_MAX} findings are shown, {left_out} more are not\n\n",
+            // Writing to a `String` cannot fail.
+            let _ = writeln!(
+                text,
+                "{}: the first {FINDINGS_MAX} findings are shown, {left_out} more are not\n",
                 report.source.name()
-            ));
+            );
         }
     }
     let tally = tally(reports);
@@ -38,7 +42,7 @@ pub(super) fn render(reports: &[Report<'_>], color: Color) -> String {
         .map(|(count, noun)| counted(*count, noun))
         .collect();
     if !counts.is_empty() {
-        text.push_str(&format!("found {}\n", counts.join(" and ")));
+        let _ = writeln!(text, "found {}", counts.join(" and "));
     }
     text
 }

@@ -4,7 +4,8 @@
 //! file and the text of the line, not of its number: a finding stays the same finding when lines
 //! above it come and go.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -18,7 +19,7 @@ use crate::source::Source;
 /// Writes one run for all texts.
 pub(super) fn render(reports: &[Report<'_>]) -> String {
     let mut used: BTreeSet<Code> = BTreeSet::new();
-    let mut seen: HashMap<String, usize> = HashMap::new();
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let mut findings: Vec<(&Report<'_>, &Diagnostic)> = Vec::new();
     for report in reports {
         let (written, _) = report.written();
@@ -62,7 +63,7 @@ fn result(
     report: &Report<'_>,
     diagnostic: &Diagnostic,
     rules: &[Code],
-    seen: &mut HashMap<String, usize>,
+    seen: &mut BTreeMap<String, usize>,
 ) -> Value {
     let mut message = diagnostic.message.clone();
     if let Some(help) = &diagnostic.help {
@@ -118,7 +119,8 @@ fn uri(name: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~/+@!$&'()*,;=".contains(&byte) {
             text.push(char::from(byte));
         } else {
-            text.push_str(&format!("%{byte:02X}"));
+            // Writing to a `String` cannot fail.
+            let _ = write!(text, "%{byte:02X}");
         }
     }
     text
@@ -128,7 +130,7 @@ fn uri(name: &str) -> String {
 fn fingerprint(
     report: &Report<'_>,
     diagnostic: &Diagnostic,
-    seen: &mut HashMap<String, usize>,
+    seen: &mut BTreeMap<String, usize>,
 ) -> String {
     let line = excerpts(report.source, report.secrets, &diagnostic.primary, &[]);
     let line = line.first().map_or("", |excerpt| excerpt.text.trim());
@@ -136,9 +138,9 @@ fn fingerprint(
     let count = seen.entry(subject.clone()).or_default();
     *count += 1;
     let digest = Sha256::digest(format!("{subject}\n{count}"));
-    digest
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let mut text = String::new();
+    for byte in digest.iter().take(16) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }

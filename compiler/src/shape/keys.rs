@@ -3,7 +3,7 @@
 //! A missing key and an unknown one that is spelt nearly the same are one mistake and one finding,
 //! so keys are collected first and reported together.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
@@ -15,21 +15,18 @@ use crate::source::Span;
 use crate::suggest::{nearest, synonym};
 use crate::tree::{self, NodeId, Style};
 
+type Schema = Option<&'static Map<String, Value>>;
+
 /// Keys of one text that are missing or unknown.
 #[derive(Default)]
 pub(super) struct Keys {
-    unknown: Vec<(NodeId, String, Option<&'static Map<String, Value>>)>,
+    unknown: Vec<(NodeId, String, Schema)>,
     missing: Vec<(NodeId, String)>,
 }
 
 impl Keys {
     /// Remembers the unknown keys of a map.
-    pub(super) fn unknown(
-        &mut self,
-        node: NodeId,
-        names: &[String],
-        schema: Option<&'static Map<String, Value>>,
-    ) {
+    pub(super) fn unknown(&mut self, node: NodeId, names: &[String], schema: Schema) {
         let names = names.iter().take(super::ERRORS_MAX);
         self.unknown
             .extend(names.map(|name| (node, name.clone(), schema)));
@@ -54,7 +51,7 @@ impl Keys {
                     .retain(|(map, key)| (*map, key) != (node, meant));
                 pass.break_map(node);
             }
-            unknown_key(pass, node, &name, misspelt, schema);
+            unknown_key(pass, node, &name, misspelt.as_deref(), schema);
         }
         for (node, name) in &self.missing {
             missing_key(pass, *node, name);
@@ -63,7 +60,7 @@ impl Keys {
 }
 
 /// The top-level `x-…` keys, which hold anchors and nothing else.
-pub(super) fn anchor_keys(map: &tree::Map) -> HashSet<NodeId> {
+pub(super) fn anchor_keys(map: &tree::Map) -> BTreeSet<NodeId> {
     map.entries()
         .iter()
         .filter(|entry| entry.key.starts_with("x-"))
@@ -75,8 +72,8 @@ fn unknown_key(
     pass: &mut Pass<'_>,
     node: NodeId,
     name: &str,
-    misspelt: Option<String>,
-    schema: Option<&'static Map<String, Value>>,
+    misspelt: Option<&str>,
+    schema: Schema,
 ) {
     let tree = pass.tree;
     let Some(map) = tree.map(node) else { return };
@@ -90,7 +87,6 @@ fn unknown_key(
             .map(String::as_str)
     };
     let meant = misspelt
-        .as_deref()
         .or_else(|| nearest(name, known()))
         .or_else(|| synonym(name).filter(|synonym| known().any(|key| key == *synonym)));
     let span = entry.key_span.wide();

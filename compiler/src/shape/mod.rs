@@ -10,7 +10,7 @@ mod keys;
 mod servers;
 mod values;
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use jsonschema::error::ValidationErrorKind;
@@ -34,9 +34,9 @@ pub(crate) struct Shaped {
     /// The tree as JSON, without what schema and types do not speak about.
     pub(crate) json: Value,
     /// Nodes with an error that is reported, or whose value is not known.
-    pub(crate) broken: HashSet<NodeId>,
+    pub(crate) broken: BTreeSet<NodeId>,
     /// Values of keys that do not exist. The keys are reported; the rest of their map is sound.
-    pub(crate) dropped: HashSet<NodeId>,
+    pub(crate) dropped: BTreeSet<NodeId>,
 }
 
 /// Compares the tree with the schema.
@@ -60,8 +60,8 @@ pub(crate) fn shape(
         unknown,
         sink,
         broken: unknown.clone(),
-        dropped: HashSet::new(),
-        told: HashSet::new(),
+        dropped: BTreeSet::new(),
+        told: BTreeSet::new(),
     };
     let refused = leaves.iter().map(|leaf| leaf.node);
     pass.broken
@@ -95,12 +95,12 @@ fn validator() -> Option<&'static Validator> {
 struct Pass<'a> {
     source: &'a Source,
     tree: &'a Tree,
-    secrets: HashSet<NodeId>,
+    secrets: BTreeSet<NodeId>,
     unknown: &'a Unknown,
     sink: &'a mut Sink,
-    broken: HashSet<NodeId>,
-    dropped: HashSet<NodeId>,
-    told: HashSet<(Code, Span)>,
+    broken: BTreeSet<NodeId>,
+    dropped: BTreeSet<NodeId>,
+    told: BTreeSet<(Code, Span)>,
 }
 
 impl Pass<'_> {
