@@ -234,16 +234,16 @@ type Edit = fn(&mut Plan);
 /// How the reason starts, and what brings it about.
 const CONTRADICTIONS: [(&str, Edit); 24] = [
     ("the listener is open", |plan| {
-        plan.listener.address = ([0, 0, 0, 0], 1).into()
+        plan.listener.address = ([0, 0, 0, 0], 1).into();
     }),
     ("the admin listener is open", |plan| {
-        plan.admin.address = ([10, 0, 0, 1], 1).into()
+        plan.admin.address = ([10, 0, 0, 1], 1).into();
     }),
     ("hosts are not sorted", |plan| plan.listener.hosts.reverse()),
     ("a limit is zero", |plan| plan.limits.nesting = 0),
     ("a limit is zero", |plan| plan.limits.grace_ms = 0),
     ("a limit is larger", |plan| {
-        plan.limits.body_bytes = u64::MAX / 2
+        plan.limits.body_bytes = u64::MAX / 2;
     }),
     ("there is no upstream", |plan| {
         plan.upstreams = Box::default()
