@@ -63,8 +63,13 @@ fn one(report: &Report<'_>, diagnostic: &Diagnostic, renderer: &Renderer) -> Str
         &diagnostic.primary,
         &diagnostic.secondary,
     );
-    for excerpt in shown {
-        group = add(group, report, excerpt);
+    if source.text().is_empty() && diagnostic.primary.text.is_empty() {
+        // A file that could not be read has a name, and no line to point at.
+        group = group.element(Origin::path(source.name()));
+    } else {
+        for excerpt in shown {
+            group = add(group, report, excerpt);
+        }
     }
     if let Some(help) = &diagnostic.help {
         group = group.element(Level::HELP.message(help));

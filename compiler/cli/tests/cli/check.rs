@@ -118,7 +118,8 @@ fn what_cannot_be_read_exits_with_2_and_the_other_files_are_still_checked() {
         ("loop", "MCPC0003"),
     ] {
         let ran = folder.mcpc(&["check", file, "mcpc.yaml"]).exits_with(2);
-        ran.says(code).says(file).says("mcpc.yaml:3:11");
+        let ran = ran.says(code).says(&format!("--> {file}\n"));
+        ran.says("mcpc.yaml:3:11");
     }
     let ran = folder
         .mcpc(&["check", "--format", "json", "missing"])
