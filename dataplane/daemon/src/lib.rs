@@ -14,6 +14,7 @@ mod log;
 mod operate;
 mod plan_file;
 mod sibling;
+mod signals;
 mod watch;
 
 pub use flags::{GatewayFlags, LogFormat, LogLevel};

@@ -11,10 +11,10 @@ use std::time::Duration;
 use mcpc_dataplane::{Gateway, Options, Reach, Refusal, Swapped};
 use mcpc_plan::{Digest, Plan};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
+use crate::signals::{Signals, Wish};
 use crate::watch::Watch;
 use crate::{GatewayFlags, LogFormat};
 
@@ -219,18 +219,9 @@ fn stop(gateway: Gateway, live: &Plan, runtime: &Runtime, inputs: &mut Inputs) -
     })
 }
 
-/// What the outside wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wish {
-    Reload,
-    Stop,
-}
-
 /// Signals and the watched file.
 struct Inputs {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
+    signals: Signals,
     watch: Option<Watch>,
 }
 
@@ -241,15 +232,11 @@ impl Inputs {
             .enable_all()
             .build()?;
         let guard = runtime.enter();
+        let signals = Signals::open()?;
         let watched = file.filter(|_| !flags.no_watch);
-        let inputs = Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-            watch: watched.and_then(watch_or_warn),
-        };
+        let watch = watched.and_then(watch_or_warn);
         drop(guard);
-        Ok((runtime, inputs))
+        Ok((runtime, Self { signals, watch }))
     }
 
     async fn next(&mut self) -> Wish {
@@ -260,18 +247,13 @@ impl Inputs {
             }
         };
         tokio::select! {
-            _ = self.terminate.recv() => Wish::Stop,
-            _ = self.interrupt.recv() => Wish::Stop,
-            _ = self.hang_up.recv() => Wish::Reload,
+            wish = self.signals.next() => wish,
             () = changed => Wish::Reload,
         }
     }
 
     async fn asked_to_stop(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
+        while self.signals.next().await != Wish::Stop {}
     }
 }
 

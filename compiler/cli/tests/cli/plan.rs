@@ -128,3 +128,18 @@ fn standard_input_becomes_a_plan() {
     let ran = ran.exits_with(0);
     assert!(mcpc_plan::Plan::from_bytes(&ran.out).is_ok());
 }
+
+#[test]
+fn a_link_stays_a_link_and_a_device_is_not_replaced() {
+    let folder = Folder::with_config(SMALLEST);
+    let expected = folder.mcpc(&["plan"]).exits_with(0).out;
+    let target = folder.write("target.json", "the old one");
+    let (link, device) = (folder.path().join("link.json"), folder.path().join("null"));
+    std::os::unix::fs::symlink("target.json", &link).unwrap();
+    std::os::unix::fs::symlink("/dev/null", &device).unwrap();
+    folder.mcpc(&["plan", "--out", "link.json"]).exits_with(0);
+    assert!(link.is_symlink());
+    assert_eq!(std::fs::read(target).unwrap(), expected);
+    folder.mcpc(&["plan", "--out", "null"]).exits_with(0);
+    assert!(device.is_symlink());
+}

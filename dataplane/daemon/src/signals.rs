@@ -1,0 +1,73 @@
+//! What the system asks of a gateway: to stop, or to load its plan again.
+//!
+//! SIGTERM and SIGINT stop, SIGHUP loads. Where there are no such signals, Ctrl-C stops and only the
+//! watched file loads.
+
+use std::io;
+
+/// What was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    Reload,
+    Stop,
+}
+
+#[cfg(unix)]
+pub(crate) use unix::Signals;
+
+#[cfg(not(unix))]
+pub(crate) use elsewhere::Signals;
+
+#[cfg(unix)]
+mod unix {
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+
+    use super::{Wish, io};
+
+    /// Signals that were taken over from the system's defaults.
+    pub(crate) struct Signals {
+        terminate: Signal,
+        interrupt: Signal,
+        hang_up: Signal,
+    }
+
+    impl Signals {
+        /// Takes them over; none is lost from here on. Needs a runtime around it.
+        pub(crate) fn open() -> io::Result<Self> {
+            Ok(Self {
+                terminate: signal(SignalKind::terminate())?,
+                interrupt: signal(SignalKind::interrupt())?,
+                hang_up: signal(SignalKind::hangup())?,
+            })
+        }
+
+        pub(crate) async fn next(&mut self) -> Wish {
+            tokio::select! {
+                _ = self.terminate.recv() => Wish::Stop,
+                _ = self.interrupt.recv() => Wish::Stop,
+                _ = self.hang_up.recv() => Wish::Reload,
+            }
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod elsewhere {
+    use super::{Wish, io};
+
+    /// Ctrl-C.
+    pub(crate) struct Signals;
+
+    impl Signals {
+        pub(crate) fn open() -> io::Result<Self> {
+            Ok(Self)
+        }
+
+        pub(crate) async fn next(&mut self) -> Wish {
+            match tokio::signal::ctrl_c().await {
+                Ok(()) => Wish::Stop,
+                Err(_) => std::future::pending().await,
+            }
+        }
+    }
+}
