@@ -37,6 +37,11 @@ fn crates_depend_in_one_direction() {
 }
 
 #[test]
+fn architecture_page_names_what_exists() {
+    assert_none(&rules::stale_architecture(Repository::this()));
+}
+
+#[test]
 fn what_has_one_place_stays_in_it() {
     assert_none(&rules::border_crossings(Repository::this()));
 }

@@ -3,6 +3,7 @@
 //!
 //! Exact ceilings rather than tastes: what a reader can hold in the head is the same for everyone.
 
+mod architecture;
 mod calls;
 mod codes;
 mod confined;
@@ -14,6 +15,7 @@ mod licences;
 mod names;
 mod words;
 
+pub use architecture::stale_architecture;
 pub use calls::banned_calls;
 pub use codes::incomplete_codes;
 pub use confined::border_crossings;
