@@ -73,7 +73,7 @@ def perform_step(job, command, step):
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=step.get("seconds", play.STEP_SECONDS),
+            timeout=step["seconds"],
             check=False,
         )
         seen = seen_of_run(step, run)

@@ -2,7 +2,6 @@
 
 import { readFileSync } from "node:fs";
 
-export const STEP_SECONDS = 15;
 const CHANGE_ATTEMPTS = 4;
 const CHANGE_MILLISECONDS = 1500;
 
@@ -119,7 +118,7 @@ export async function perform(job, perStep) {
   for (const step of job.steps) {
     const started = performance.now();
     try {
-      const seen = await Promise.race([perStep(step), after(step.seconds ?? STEP_SECONDS)]);
+      const seen = await Promise.race([perStep(step), after(step.seconds)]);
       if (seen.notOffered) {
         report(job, step.step, null, seen.notOffered, started);
         continue;

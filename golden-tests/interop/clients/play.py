@@ -1,15 +1,14 @@
 """What every Python client shares: the job it is given, the checks on what it sees, the lines it prints.
 
 A job is a JSON file: `client`, `server`, `era`, `target` (`{"url"}` or `{"command", "args", "env"}`) and
-`steps`. A client performs the steps in order and prints one JSON line for each. It turns what its SDK
-returns into the shapes of the wire first, so that one set of checks judges every SDK.
+`steps`, each with its deadline in `seconds`. A client performs the steps in order and prints one JSON line for
+each. It turns what its SDK returns into the shapes of the wire first, so that one set of checks judges every SDK.
 """
 
 import json
 import sys
 import time
 
-STEP_SECONDS = 15
 NO_SUBSCRIPTIONS = {"not offered": "the endpoint announces no resource subscriptions"}
 CHANGE_ATTEMPTS = 4
 CHANGE_SECONDS = 1.5
@@ -156,7 +155,7 @@ async def perform(job, client, error_types):
     for step in job["steps"]:
         started = time.monotonic()
         try:
-            with anyio.fail_after(step.get("seconds", STEP_SECONDS)):
+            with anyio.fail_after(step["seconds"]):
                 seen = await client.do(step)
             if "not offered" in seen:
                 report(job, step["step"], None, seen["not offered"], started)

@@ -197,7 +197,7 @@ async def main():
     async with Client(
         server,
         mode=mode,
-        read_timeout_seconds=play.STEP_SECONDS,
+        read_timeout_seconds=job["steps"][0]["seconds"],
         logging_callback=heard.on_log,
         message_handler=heard.on_message,
     ) as client:

@@ -11,6 +11,8 @@ from runner.clients import Client
 from runner.plays import filled, split
 
 CELL_SECONDS = 60
+STEP_SECONDS = 20
+CONNECT_SECONDS = 30  # the first client of a server may be the one that starts it
 ONE_SHOT_STEP_SECONDS = 10
 
 
@@ -64,7 +66,7 @@ class Cell:
             "server": self.endpoint,
             "era": self.client.era,
             "target": self.target,
-            "steps": steps,
+            "steps": [{"seconds": CONNECT_SECONDS if step["do"] == "connect" else STEP_SECONDS, **step} for step in steps],
         }
         path = folder / f"{self.endpoint}.{self.client.name}.json"
         path.write_text(json.dumps(job), encoding="utf-8")
