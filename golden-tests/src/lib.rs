@@ -11,6 +11,7 @@
 
 #![expect(
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     reason = "a harness stops at a broken repository; nothing here runs in the product"
 )]

@@ -63,7 +63,7 @@ fn every_dependency_has_a_decision() {
     let repository = Repository::this();
     assert_none(&rules::undecided_dependencies(
         &rules::metadata(),
-        &repository,
+        repository,
     ));
 }
 

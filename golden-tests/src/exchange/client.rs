@@ -241,9 +241,9 @@ impl Client {
             return;
         }
         if text.is_empty() {
-            self.note(&format!("gets [{status}]"))
+            self.note(&format!("gets [{status}]"));
         } else {
-            self.got(status, &text)
+            self.got(status, &text);
         }
     }
 

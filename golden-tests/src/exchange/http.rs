@@ -33,7 +33,7 @@ async fn respond(server: Rc<Server>, request: Request<Incoming>) -> io::Result<R
             let Taken::Watch(first, frames) = server.watch(None, &Value::Null) else {
                 return Ok(status(405));
             };
-            return Ok(stream(first, frames, None));
+            return Ok(stream(&first, frames, None));
         }
         (&Method::POST, _) => {}
         (&Method::DELETE, Era::Legacy) => return Ok(status(200)),
@@ -49,7 +49,7 @@ async fn respond(server: Rc<Server>, request: Request<Incoming>) -> io::Result<R
     let (mut frames, id) = match server.take(&message) {
         Taken::Now(reply) => return Ok(document(reply.to_string(), &message)),
         Taken::Nothing => return Ok(status(202)),
-        Taken::Watch(first, frames) => return Ok(stream(first, frames, None)),
+        Taken::Watch(first, frames) => return Ok(stream(&first, frames, None)),
         Taken::Later(frames, id) => (frames, id),
     };
     let guard = Left {
@@ -65,7 +65,7 @@ async fn respond(server: Rc<Server>, request: Request<Incoming>) -> io::Result<R
             guard.answered();
             Ok(document(text, &message))
         }
-        Some(Frame::Notice(first)) => Ok(stream(vec![first], frames, Some(guard))),
+        Some(Frame::Notice(first)) => Ok(stream(&[first], frames, Some(guard))),
         Some(Frame::Cut) | None => {
             guard.answered();
             Err(io::ErrorKind::ConnectionAborted.into())
@@ -129,7 +129,7 @@ fn document(text: String, request: &Value) -> Response<Reply> {
 }
 
 fn stream(
-    first: Vec<Value>,
+    first: &[Value],
     frames: mpsc::UnboundedReceiver<Frame>,
     guard: Option<Left>,
 ) -> Response<Reply> {

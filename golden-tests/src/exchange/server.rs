@@ -131,7 +131,7 @@ impl Server {
         match method {
             "notifications/initialized" => {}
             "notifications/cancelled" if self.forget(&params["requestId"]) => {
-                self.note("sees its call cancelled")
+                self.note("sees its call cancelled");
             }
             other => self.note(&format!("sees {other} {}", shown(params, self.is_raw))),
         }

@@ -50,7 +50,7 @@ pub(crate) fn perform(
             transcript.push_str(&step.line);
             transcript.push('\n');
             for line in stage.take_log() {
-                transcript.push_str(&format!("  {line}\n"));
+                transcript.extend(["  ", line.as_str(), "\n"]);
             }
         }
         Ok(transcript)
