@@ -84,21 +84,37 @@ impl Client {
 
     /// One call and its verified reply.
     pub(crate) async fn call(&mut self) -> Result<(), Failure> {
+        self.attempt().await.map_err(|miss| match miss {
+            Miss::Cut(failure) | Miss::Wrong(failure) => failure,
+        })
+    }
+
+    /// One call and its verified reply, for those who go on after a miss.
+    pub(crate) async fn attempt(&mut self) -> Result<(), Miss> {
         let id = self.next_id.to_string();
         self.next_id += 1;
         let digits = self.request.get_mut(self.id_at..self.id_at + id.len());
-        let digits = digits.ok_or_else(|| Failure::new("the ids of a client are used up"))?;
-        digits.copy_from_slice(id.as_bytes());
-        let (status, body) = exchange(&mut self.stream, &mut self.reader, &self.request).await?;
+        let used_up = || Miss::Wrong(Failure::new("the ids of a client are used up"));
+        digits.ok_or_else(used_up)?.copy_from_slice(id.as_bytes());
+        let exchanged = exchange(&mut self.stream, &mut self.reader, &self.request).await;
+        let (status, body) = exchanged.map_err(Miss::Cut)?;
         if status == 200 && answers(body, id.as_bytes(), self.text_bytes) {
             return Ok(());
         }
         let start = body.get(..body.len().min(400)).unwrap_or_default();
         let start = String::from_utf8_lossy(start);
-        Err(Failure::new(format!(
+        Err(Miss::Wrong(Failure::new(format!(
             "the reply to call {id} is wrong: status {status}, {start}"
-        )))
+        ))))
     }
+}
+
+/// How a call went without its reply.
+pub(crate) enum Miss {
+    /// The connection ended, or what came over it could not be read.
+    Cut(Failure),
+    /// A whole reply came, but not the one that was due.
+    Wrong(Failure),
 }
 
 /// Asks once for the tools, on a connection of its own. `Ok(true)` if the echo tool is listed.
@@ -113,6 +129,15 @@ pub(crate) async fn lists_echo(address: SocketAddr, era: Era) -> Result<bool, Fa
     let (status, body) = exchange(&mut stream, &mut reader, &message).await?;
     let listed = body.windows(13).any(|window| window == br#""name":"echo""#);
     Ok(status == 200 && listed)
+}
+
+/// Fetches a document of the admin listener, on a connection of its own.
+pub(crate) async fn get(address: SocketAddr, path: &str) -> Result<(u16, Vec<u8>), Failure> {
+    let mut stream = dial(address).await?;
+    let mut reader = ReplyReader::default();
+    let message = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
+    let (status, body) = exchange(&mut stream, &mut reader, message.as_bytes()).await?;
+    Ok((status, body.to_vec()))
 }
 
 async fn dial(address: SocketAddr) -> Result<TcpStream, Failure> {

@@ -3,6 +3,7 @@
 //! ```text
 //! compare, idle, start, connections:  load (clients) ─► subject (nginx or gateway) ─► upstream
 //! check:                              generated mcpc.yaml ─► `mcpc check`
+//! storm:                              edits ─► mcpc.yaml ─► gateway under load
 //! ```
 //!
 //! The clients and the upstream live in this process, each subject in processes of its own, so
@@ -19,6 +20,7 @@ mod idle;
 mod load;
 mod reply;
 mod start;
+mod storm;
 mod subject;
 mod system;
 mod table;
@@ -53,6 +55,8 @@ enum Command {
     Check(check::Options),
     /// How many upstream connections 1,000 sequential calls use.
     Connections(connections::Options),
+    /// Whether calls survive a configuration that is rewritten many times a second.
+    Storm(storm::Options),
 }
 
 #[derive(clap::Args)]
@@ -101,6 +105,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Start(options) => start::run(&options).await,
         Command::Check(options) => check::run(&options).await,
         Command::Connections(options) => connections::run(&options).await,
+        Command::Storm(options) => storm::run(&options).await,
     }
 }
 

@@ -21,6 +21,9 @@ use crate::upstream::Era;
 const START_LIMIT: Duration = Duration::from_secs(10);
 const END_LIMIT: Duration = Duration::from_secs(3);
 
+/// What the configuration of a gateway is called in its folder.
+pub(crate) const CONFIG: &str = "mcpc.yaml";
+
 /// A running proxy.
 pub(crate) struct Subject {
     pub(crate) address: SocketAddr,
@@ -63,7 +66,6 @@ pub(crate) fn nginx(
 
 /// `mcpc run` with the echo upstream as its only server.
 pub(crate) fn gateway(program: &Path, upstream: SocketAddr, era: Era) -> Result<Subject, Failure> {
-    let folder = folder()?;
     let address = free_address()?;
     let config = format!(
         "version: 1\nlisten: {{ address: \"{address}\" }}\nadmin: {{ address: \"{}\" }}\n\
@@ -71,9 +73,20 @@ pub(crate) fn gateway(program: &Path, upstream: SocketAddr, era: Era) -> Result<
         free_address()?,
         era.name()
     );
-    let file = write(&folder, "mcpc.yaml", &config)?;
+    gateway_with(program, &[], address, &config)
+}
+
+/// `mcpc run` with a configuration that lets it listen at this address.
+pub(crate) fn gateway_with(
+    program: &Path,
+    flags: &[&str],
+    address: SocketAddr,
+    config: &str,
+) -> Result<Subject, Failure> {
+    let folder = folder()?;
+    let file = write(&folder, CONFIG, config)?;
     let mut command = Command::new(program);
-    command.arg("run").arg(file);
+    command.arg("run").args(flags).arg(file);
     start(command, address, folder)
 }
 
@@ -125,11 +138,26 @@ impl Subject {
         system::tree(self.child.id())
     }
 
-    /// What it said last, for the person who has to find out why it failed.
-    pub(crate) fn talk(&self) -> String {
+    /// Where its configuration is.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Sends SIGHUP, which asks a gateway to load its configuration again.
+    pub(crate) fn hang_up(&self) {
+        signal(self.child.id(), Signal::HUP);
+    }
+
+    /// All that it said.
+    pub(crate) fn said(&self) -> String {
         let read = |name: &str| fs::read(self.folder.path().join(name)).unwrap_or_default();
         let talk = [read("talk"), read("stderr")].concat();
-        let talk = String::from_utf8_lossy(&talk);
+        String::from_utf8_lossy(&talk).into_owned()
+    }
+
+    /// What it said last, for the person who has to find out why it failed.
+    pub(crate) fn talk(&self) -> String {
+        let talk = self.said();
         let lines: Vec<&str> = talk.lines().collect();
         let first = lines.len().saturating_sub(20);
         lines.get(first..).unwrap_or_default().join("\n")
@@ -178,7 +206,7 @@ fn write(folder: &TempDir, name: &str, text: &str) -> Result<PathBuf, Failure> {
 
 /// An address that is free now. Somebody else could take it before the subject does; then the
 /// subject fails to start and says so.
-fn free_address() -> Result<SocketAddr, Failure> {
+pub(crate) fn free_address() -> Result<SocketAddr, Failure> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
         .map_err(|error| Failure::at("find a free port", &error))

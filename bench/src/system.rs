@@ -64,6 +64,14 @@ pub(crate) fn peak_mib(process: u32) -> Option<f64> {
     mib(&format!("/proc/{process}/status"), "VmHWM:")
 }
 
+/// How many files, sockets and pipes a process has open.
+pub(crate) fn descriptors(process: u32) -> Result<usize, Failure> {
+    let listed = fs::read_dir(format!("/proc/{process}/fd"));
+    listed
+        .map(Iterator::count)
+        .map_err(|error| Failure::at("count the descriptors of a measured process", &error))
+}
+
 fn mib(path: &str, key: &str) -> Option<f64> {
     let text = fs::read_to_string(path).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;
