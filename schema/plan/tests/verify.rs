@@ -246,26 +246,26 @@ const CONTRADICTIONS: [(&str, Edit); 24] = [
         plan.limits.body_bytes = u64::MAX / 2;
     }),
     ("there is no upstream", |plan| {
-        plan.upstreams = Box::default()
+        plan.upstreams = Box::default();
     }),
     ("upstreams are not sorted", |plan| plan.upstreams.reverse()),
     ("an upstream's key", |plan| {
-        plan.upstreams[0].era = Era::Legacy
+        plan.upstreams[0].era = Era::Legacy;
     }),
     ("a timeout is zero or longer", |plan| {
-        plan.upstreams[0].timeouts.idle_ms = 5
+        plan.upstreams[0].timeouts.idle_ms = 5;
     }),
     ("the secrets are not those", |plan| {
-        plan.secrets = Box::default()
+        plan.secrets = Box::default();
     }),
     ("there is no endpoint", |plan| {
-        plan.endpoints = Box::default()
+        plan.endpoints = Box::default();
     }),
     ("an endpoint's path", |plan| {
-        plan.endpoints[0].path = "mcp".into()
+        plan.endpoints[0].path = "mcp".into();
     }),
     ("an endpoint has no member", |plan| {
-        plan.endpoints[0].members = Box::default()
+        plan.endpoints[0].members = Box::default();
     }),
     ("a member names an upstream", |plan| {
         plan.endpoints[0].members[0].upstream = UpstreamId::new(2).unwrap();
@@ -278,13 +278,13 @@ const CONTRADICTIONS: [(&str, Edit); 24] = [
         plan.endpoints[0].members[0].tools.rename[0].to = "".into();
     }),
     ("routes are not sorted", |plan| {
-        plan.endpoints[0].tools.exact.reverse()
+        plan.endpoints[0].tools.exact.reverse();
     }),
     ("prefixes are not sorted", |plan| {
-        plan.endpoints[0].prompts.open.reverse()
+        plan.endpoints[0].prompts.open.reverse();
     }),
     ("a route names a member", |plan| {
-        plan.endpoints[0].tools.exact[0].name = "gone".into()
+        plan.endpoints[0].tools.exact[0].name = "gone".into();
     }),
     ("a prefix names a member", |plan| {
         plan.endpoints[0].tools.open[0].member = MemberId::new(7).unwrap();
