@@ -117,6 +117,8 @@ const DEPTH_MAX: u32 = 127;
 struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
+    /// All bytes of strings so far, one over the other: beyond ASCII if any of them is.
+    seen: u8,
     depth_max: u32,
 }
 
@@ -125,6 +127,7 @@ impl<'a> Scanner<'a> {
         Self {
             text,
             at: 0,
+            seen: 0,
             depth_max: nesting.min(DEPTH_MAX),
         }
     }
@@ -155,7 +158,8 @@ impl<'a> Scanner<'a> {
 
     fn end(&mut self) -> Result<(), NotJson> {
         self.blank();
-        if self.at == self.text.len() {
+        let is_text = self.seen.is_ascii() || std::str::from_utf8(self.text).is_ok();
+        if self.at == self.text.len() && is_text {
             Ok(())
         } else {
             Err(NotJson)
@@ -301,27 +305,30 @@ impl<'a> Scanner<'a> {
 
     /// Moves to the next quote, backslash or control character. Large texts are one long string
     /// more often than not, so whole blocks are judged at once; the loop over a block has no
-    /// branch and becomes vector code.
+    /// branch and becomes vector code. Bytes beyond ASCII are noted on the way: only then is the
+    /// encoding worth a look of its own.
     fn plain_characters(&mut self) {
         const BLOCK: usize = 32;
         let rest = self.text.get(self.at..).unwrap_or_default();
         let special = |byte: u8| (byte == b'"') | (byte == b'\\') | (byte < 0x20);
         let mut skipped = 0;
         for block in rest.chunks_exact(BLOCK) {
-            if block
-                .iter()
-                .fold(false, |found, byte| found | special(*byte))
-            {
+            let (found, seen) = block.iter().fold((false, 0), |(found, seen), byte| {
+                (found | special(*byte), seen | *byte)
+            });
+            if found {
                 break;
             }
+            self.seen |= seen;
             skipped += BLOCK;
         }
         let tail = rest.get(skipped..).unwrap_or_default();
-        self.at += skipped
-            + tail
-                .iter()
-                .position(|byte| special(*byte))
-                .unwrap_or(tail.len());
+        let plain = tail
+            .iter()
+            .position(|byte| special(*byte))
+            .unwrap_or(tail.len());
+        self.seen |= tail.iter().take(plain).fold(0, |seen, byte| seen | byte);
+        self.at += skipped + plain;
     }
 
     fn escape(&mut self) -> Result<(), NotJson> {
@@ -401,6 +408,24 @@ mod tests {
                 check(seed.as_bytes().get(..at).unwrap_or_default());
             }
         }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_refused() {
+        let long = "x".repeat(100);
+        for (bytes, is_text) in [
+            (&b"\xc3\xa9"[..], true),
+            (b"\xc3", false),
+            (b"\xff", false),
+            (b"\xed\xa0\x80", false),
+            (b"\xf0\x9f\x98\x80", true),
+        ] {
+            for before in ["", long.as_str()] {
+                let text = [b"{\"a\":\"", before.as_bytes(), bytes, b"\"}"].concat();
+                assert_eq!(members(&text, 64, |_| {}).is_ok(), is_text, "{bytes:?}");
+            }
+        }
+        assert!(members(b"{\"a\":\xc3\xa9}", 64, |_| {}).is_err());
     }
 
     fn check(text: &[u8]) {

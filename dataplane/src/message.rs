@@ -71,9 +71,6 @@ struct Parts {
 
 /// Reads one message.
 pub(crate) fn read(bytes: &Bytes, nesting: u32) -> Result<Message, Malformed> {
-    if std::str::from_utf8(bytes).is_err() {
-        return Err(Malformed::NotJson);
-    }
     let mut parts = Parts::default();
     let read = json::members(bytes, nesting, |member| parts.take(bytes, &member));
     match read {

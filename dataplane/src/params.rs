@@ -23,10 +23,19 @@ pub(crate) const MODERN_REVISION: &str = "2026-07-28";
 
 type Span = Option<Range<usize>>;
 
-/// The params of one message. Invariant: every range lies inside `text`.
+/// The params of one message. Invariant: every range of `at` lies inside `text`.
 #[derive(Clone, Debug)]
 pub(crate) struct Params {
     text: Bytes,
+    /// On the heap: a call is handed from stage to stage, and this is most of its size.
+    at: Box<Places>,
+    /// Replacements, in the order of their places.
+    edits: Vec<(Range<usize>, Bytes)>,
+}
+
+/// Where the members are that the gateway knows.
+#[derive(Clone, Debug, Default)]
+struct Places {
     name: Span,
     uri: Span,
     reference: Span,
@@ -43,8 +52,6 @@ pub(crate) struct Params {
     meta_client: Span,
     meta_log_level: Span,
     progress_token: Span,
-    /// Replacements, in the order of their places.
-    edits: Vec<(Range<usize>, Bytes)>,
 }
 
 /// The params are not an object of the agreed shape, or a key that matters stands twice.
@@ -66,7 +73,7 @@ impl Params {
         let mut ambiguous = false;
         json::members(&text, nesting, |member| ambiguous |= params.take(&member))
             .map_err(|_| BadParams)?;
-        if let Some(meta) = params.meta.clone() {
+        if let Some(meta) = params.at.meta.clone() {
             let raw = text.get(meta.clone()).unwrap_or_default();
             let walk = json::members(raw, nesting, |member| {
                 ambiguous |= params.take_meta(&member, meta.start)
@@ -83,22 +90,7 @@ impl Params {
     fn blank(text: Bytes) -> Self {
         Self {
             text,
-            name: None,
-            uri: None,
-            reference: None,
-            arguments: None,
-            task_id: None,
-            cursor: None,
-            request_id: None,
-            level: None,
-            notifications: None,
-            protocol_version: None,
-            meta: None,
-            meta_version: None,
-            meta_capabilities: None,
-            meta_client: None,
-            meta_log_level: None,
-            progress_token: None,
+            at: Box::default(),
             edits: Vec::new(),
         }
     }
@@ -106,17 +98,17 @@ impl Params {
     /// Notes a member; answers whether it is ambiguous.
     fn take(&mut self, member: &Member<'_>) -> bool {
         let slot = match member.key {
-            b"name" => &mut self.name,
-            b"uri" => &mut self.uri,
-            b"ref" => &mut self.reference,
-            b"cursor" => &mut self.cursor,
-            b"requestId" => &mut self.request_id,
-            b"level" => &mut self.level,
-            b"notifications" => &mut self.notifications,
-            b"protocolVersion" => &mut self.protocol_version,
-            b"_meta" => &mut self.meta,
-            b"arguments" => &mut self.arguments,
-            b"taskId" => &mut self.task_id,
+            b"name" => &mut self.at.name,
+            b"uri" => &mut self.at.uri,
+            b"ref" => &mut self.at.reference,
+            b"cursor" => &mut self.at.cursor,
+            b"requestId" => &mut self.at.request_id,
+            b"level" => &mut self.at.level,
+            b"notifications" => &mut self.at.notifications,
+            b"protocolVersion" => &mut self.at.protocol_version,
+            b"_meta" => &mut self.at.meta,
+            b"arguments" => &mut self.at.arguments,
+            b"taskId" => &mut self.at.task_id,
             other => return is_ambiguous(other, &["name", "uri", "ref", "arguments", "_meta"]),
         };
         slot.replace(member.value.clone()).is_some()
@@ -124,11 +116,11 @@ impl Params {
 
     fn take_meta(&mut self, member: &Member<'_>, offset: usize) -> bool {
         let slot = match member.key {
-            b"progressToken" => &mut self.progress_token,
-            key if key == META_VERSION.as_bytes() => &mut self.meta_version,
-            key if key == META_CAPABILITIES.as_bytes() => &mut self.meta_capabilities,
-            key if key == META_CLIENT.as_bytes() => &mut self.meta_client,
-            key if key == META_LOG_LEVEL.as_bytes() => &mut self.meta_log_level,
+            b"progressToken" => &mut self.at.progress_token,
+            key if key == META_VERSION.as_bytes() => &mut self.at.meta_version,
+            key if key == META_CAPABILITIES.as_bytes() => &mut self.at.meta_capabilities,
+            key if key == META_CLIENT.as_bytes() => &mut self.at.meta_client,
+            key if key == META_LOG_LEVEL.as_bytes() => &mut self.at.meta_log_level,
             other => {
                 return is_ambiguous(other, &["progressToken", META_VERSION, META_CAPABILITIES]);
             }
@@ -156,82 +148,83 @@ impl Params {
 
     /// `name`, decoded: of a tool or prompt.
     pub(crate) fn name(&self) -> Option<Bytes> {
-        self.text_part(&self.name)
+        self.text_part(&self.at.name)
     }
 
     /// `uri`, decoded.
     pub(crate) fn uri(&self) -> Option<Bytes> {
-        self.text_part(&self.uri)
+        self.text_part(&self.at.uri)
     }
 
     /// `ref` of a completion, one JSON value.
     pub(crate) fn reference(&self) -> Option<Bytes> {
-        self.part(&self.reference)
+        self.part(&self.at.reference)
     }
 
     /// Whether there is a `cursor`.
     pub(crate) fn cursor(&self) -> Option<Bytes> {
-        self.text_part(&self.cursor)
+        self.text_part(&self.at.cursor)
     }
 
     /// `requestId` of a cancellation, one JSON value.
     pub(crate) fn request_id(&self) -> Option<Bytes> {
-        self.part(&self.request_id)
+        self.part(&self.at.request_id)
     }
 
     /// `level` of `logging/setLevel`, decoded.
     pub(crate) fn level(&self) -> Option<Bytes> {
-        self.text_part(&self.level)
+        self.text_part(&self.at.level)
     }
 
     /// `notifications` of `subscriptions/listen`, one JSON value.
     pub(crate) fn notifications(&self) -> Option<Bytes> {
-        self.part(&self.notifications)
+        self.part(&self.at.notifications)
     }
 
     /// `protocolVersion` of `initialize`, decoded.
     pub(crate) fn protocol_version(&self) -> Option<Bytes> {
-        self.text_part(&self.protocol_version)
+        self.text_part(&self.at.protocol_version)
     }
 
     /// The protocol version in `_meta`, decoded: it makes a request modern.
     pub(crate) fn meta_version(&self) -> Option<Bytes> {
-        self.text_part(&self.meta_version)
+        self.text_part(&self.at.meta_version)
     }
 
     /// Whether `_meta` has the version key at all, whatever its type.
     pub(crate) fn has_meta_version(&self) -> bool {
-        self.meta_version.is_some()
+        self.at.meta_version.is_some()
     }
 
     /// The client's capabilities in `_meta`, one JSON value.
     pub(crate) fn meta_capabilities(&self) -> Option<Bytes> {
-        self.part(&self.meta_capabilities)
+        self.part(&self.at.meta_capabilities)
     }
 
     /// `taskId`, decoded: what `Mcp-Name` mirrors for the tasks extension.
     pub(crate) fn task_id(&self) -> Option<Bytes> {
-        self.text_part(&self.task_id)
+        self.text_part(&self.at.task_id)
     }
 
     /// The log level in `_meta`, decoded.
     pub(crate) fn log_level(&self) -> Option<Bytes> {
-        self.text_part(&self.meta_log_level)
+        self.text_part(&self.at.meta_log_level)
     }
 
     /// The progress token, one JSON value.
     pub(crate) fn progress_token(&self) -> Option<Bytes> {
-        self.part(&self.progress_token)
+        self.part(&self.at.progress_token)
     }
 
     /// Replaces `name` by the upstream's own name.
     pub(crate) fn rename(&mut self, name: &str) {
-        self.replace(self.name.clone(), name);
+        self.replace(self.at.name.clone(), name);
     }
 
     /// Replaces a part of `ref` by another text; the range is relative to [`Params::reference`].
     pub(crate) fn rename_in_reference(&mut self, range: &Range<usize>, name: &str) {
         let start = self
+            .at
             .reference
             .as_ref()
             .map_or(0, |reference| reference.start);
@@ -252,7 +245,7 @@ impl Params {
 impl Call {
     /// Whether the client asked for progress.
     pub(crate) fn wants_progress(&self) -> bool {
-        self.params.progress_token.is_some()
+        self.params.at.progress_token.is_some()
     }
 
     /// Appends the message for a hop: own id, own progress token (the id, if the client asked for
@@ -277,7 +270,7 @@ impl Call {
     fn write_params_as_they_are(&self, out: &mut Vec<u8>, id: u64) {
         let params = &self.params;
         let mut at = 0;
-        let mut token = params.progress_token.clone();
+        let mut token = params.at.progress_token.clone();
         for (range, value) in &params.edits {
             if let Some(range) = token.take_if(|token| token.start < range.start) {
                 at = copy_until(out, &params.text, at, &range);
@@ -332,7 +325,7 @@ impl Call {
             "progressToken",
         ];
         let meta = params
-            .part(&params.meta)
+            .part(&params.at.meta)
             .unwrap_or_else(|| Bytes::from_static(b"{}"));
         let walk = json::members(&meta, u32::MAX, |member| {
             if !own.iter().any(|key| key.as_bytes() == member.key) {
