@@ -30,6 +30,6 @@ pub(crate) fn emit(plan: Plan, sink: &mut Sink) -> Option<Plan> {
 
 fn seal(plan: Plan) -> Result<Plan, PlanError> {
     let plan = plan.seal()?;
-    plan.verify()?;
+    plan.verify_contents()?;
     Ok(plan)
 }

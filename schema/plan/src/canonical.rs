@@ -62,9 +62,13 @@ impl fmt::Debug for Digest {
 /// # Errors
 /// [`PlanError::NotCanonical`] if a number is not an integer.
 pub fn canonical_bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, PlanError> {
-    let value = serde_json::to_value(value).map_err(|_| PlanError::NotCanonical)?;
+    canonical_tree(&serde_json::to_value(value).map_err(|_| PlanError::NotCanonical)?)
+}
+
+/// The canonical bytes of a value that is a tree already: serializing it again would copy it.
+pub(crate) fn canonical_tree(tree: &Value) -> Result<Vec<u8>, PlanError> {
     let mut out = Vec::new();
-    write(&value, &mut out)?;
+    write(tree, &mut out)?;
     Ok(out)
 }
 

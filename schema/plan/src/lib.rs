@@ -23,6 +23,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use canonical::canonical_tree;
 pub use canonical::{Digest, canonical_bytes};
 pub use endpoint::{
     Endpoint, ExactRoute, Found, Member, MemberId, Names, OpenRoute, Rename, Routes, Uris,
@@ -148,7 +149,7 @@ impl Plan {
         if let Some(object) = value.as_object_mut() {
             object.remove("digest");
         }
-        Ok(Digest::of(&canonical_bytes(&value)?))
+        Ok(Digest::of(&canonical_tree(&value)?))
     }
 }
 
