@@ -145,7 +145,7 @@ impl Engine {
 
     /// Stops all upstreams and waits, within the ladder of signals. Not for the keeper's own thread.
     pub(crate) fn stop(self) {
-        let (done, waiting) = mpsc::channel::<()>();
+        let (done, waiting) = mpsc::sync_channel::<()>(1);
         let upstreams: Vec<Arc<Upstream>> = self.standing.upstreams().cloned().collect();
         for upstream in upstreams {
             let done = done.clone();

@@ -5,6 +5,7 @@
 //! costs its own part and nothing else; the merged list says whose part is missing. Entries stay
 //! bytes, so fields that this build does not know are never lost.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -179,7 +180,7 @@ impl Merged {
         let rename = |names: &Names| {
             names
                 .expose(&member.plan.prefix, &name)
-                .map(|exposed| exposed.into_owned())
+                .map(Cow::into_owned)
         };
         let exposed = match kind {
             Kind::Tools => rename(&member.plan.tools)?,
@@ -311,13 +312,13 @@ impl Part {
         json::members(result, u32::MAX, |member| match member.key {
             key if key == kind.entries().as_bytes() => entries = Some(member.value),
             b"nextCursor" => {
-                cursor = json::text(raw(member.value)).map(std::borrow::Cow::into_owned)
+                cursor = json::text(raw(member.value)).map(Cow::into_owned);
             }
             b"ttlMs" => {
                 ttl_ms = std::str::from_utf8(raw(member.value))
                     .ok()
                     .and_then(|n| n.parse().ok())
-                    .unwrap_or(0)
+                    .unwrap_or(0);
             }
             b"cacheScope" => is_public = raw(member.value) == b"\"public\"",
             _ => {}

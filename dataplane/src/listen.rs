@@ -101,7 +101,7 @@ pub(crate) fn legacy(
 
 /// The stream of `subscriptions/listen` (2026-07-28 Subscriptions). Updates of single resources are
 /// not offered, so they are not among what is acknowledged.
-pub(crate) fn modern(asked: Asked, plane: &Plane) -> Result<Response<Body>, LocalReply> {
+pub(crate) fn modern(asked: &Asked, plane: &Plane) -> Result<Response<Body>, LocalReply> {
     if !asked.client.accepts.stream {
         return Err(LocalReply::NotAcceptable);
     }
@@ -135,7 +135,10 @@ fn start(
 ) -> Result<Response<Body>, LocalReply> {
     let open = plane.streams.open(served.limits.streams)?;
     let changes = served.hub.watch();
-    let closing = plane.streams.closing.subscribe();
+    let mut closing = plane.streams.closing.subscribe();
+    if *closing.borrow_and_update() {
+        return Err(LocalReply::Stopping);
+    }
     Ok(stream_response(Body::stream(|frames| async move {
         let _open = open;
         frames.send(first).await;
@@ -164,14 +167,11 @@ async fn run(
     mut closing: watch::Receiver<bool>,
     frames: &Frames,
 ) {
-    if *closing.borrow_and_update() {
-        return;
-    }
     let mut last = *changes.borrow_and_update();
     loop {
         tokio::select! {
-            changed = changes.changed() => {
-                if changed.is_err() {
+            told = changes.changed() => {
+                if told.is_err() {
                     return;
                 }
                 let now = *changes.borrow_and_update();

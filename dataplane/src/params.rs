@@ -76,7 +76,7 @@ impl Params {
         if let Some(meta) = params.at.meta.clone() {
             let raw = text.get(meta.clone()).unwrap_or_default();
             let walk = json::members(raw, nesting, |member| {
-                ambiguous |= params.take_meta(&member, meta.start)
+                ambiguous |= params.take_meta(&member, meta.start);
             });
             walk.map_err(|_| BadParams)?;
         }
@@ -139,11 +139,6 @@ impl Params {
             std::borrow::Cow::Borrowed(text) => Some(raw.slice_ref(text.as_bytes())),
             std::borrow::Cow::Owned(text) => Some(Bytes::from(text)),
         }
-    }
-
-    /// The whole params as they came.
-    pub(crate) fn raw(&self) -> &Bytes {
-        &self.text
     }
 
     /// `name`, decoded: of a tool or prompt.

@@ -95,7 +95,7 @@ impl Standing {
                 keeper.spawn(async move {
                     upstream
                         .stop(std::time::Duration::from_millis(grace_ms))
-                        .await
+                        .await;
                 });
             }
         }

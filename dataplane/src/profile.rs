@@ -19,33 +19,11 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
-    /// Reads the result of `initialize` or `server/discover`.
-    pub(crate) fn read(era: Era, revision: &str, result: &Bytes) -> Option<Self> {
-        let mut capabilities = None;
-        let mut instructions = None;
-        json::members(result, u32::MAX, |member| match member.key {
-            b"capabilities" => capabilities = Some(result.slice(member.value)),
-            b"instructions" => {
-                instructions =
-                    json::text(result.get(member.value).unwrap_or_default()).map(Into::into)
-            }
-            _ => {}
-        })
-        .ok()?;
-        let capabilities = capabilities.filter(|raw| raw.first() == Some(&b'{'))?;
-        Some(Self {
-            era,
-            revision: revision.into(),
-            capabilities,
-            instructions,
-        })
-    }
-
     /// Whether the upstream has a capability, for example `tools`.
     pub(crate) fn has(&self, capability: &str) -> bool {
         let mut found = false;
         let walk = json::members(&self.capabilities, u32::MAX, |member| {
-            found |= member.key == capability.as_bytes()
+            found |= member.key == capability.as_bytes();
         });
         walk.is_ok() && found
     }

@@ -100,7 +100,7 @@ impl Writer {
     fn envelope(&self, reply: Reply) -> Result<Body, LocalReply> {
         let (member, value) = match reply {
             Reply::Result(result) if self.client == self.upstream => ("result", result),
-            Reply::Result(result) => ("result", self.carry_result(result)?),
+            Reply::Result(result) => ("result", self.carry_result(&result)?),
             Reply::Error(error) if self.client == self.upstream => ("error", error),
             Reply::Error(error) => ("error", carry_error(&error, self.client)),
         };
@@ -116,10 +116,10 @@ impl Writer {
 
     /// A result of the other era: members that the client's era has not are left out, those that
     /// it needs are added (protocol bridging, result fields).
-    fn carry_result(&self, result: Bytes) -> Result<Bytes, LocalReply> {
+    fn carry_result(&self, result: &Bytes) -> Result<Bytes, LocalReply> {
         match self.client {
-            Era::Modern => Ok(complete(&result, self.method.as_ref() == b"resources/read")),
-            Era::Legacy => strip_modern(&result),
+            Era::Modern => Ok(complete(result, self.method.as_ref() == b"resources/read")),
+            Era::Legacy => strip_modern(result),
         }
     }
 

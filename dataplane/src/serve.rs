@@ -48,7 +48,7 @@ pub(crate) async fn answer(
                 Some(offer.cache()),
             ))
         }
-        (Era::Modern, b"subscriptions/listen") => listen::modern(asked, plane),
+        (Era::Modern, b"subscriptions/listen") => listen::modern(&asked, plane),
         (Era::Legacy, b"initialize") => answer_initialize(&asked, plane).await,
         (Era::Legacy, b"ping") => Ok(local_result(Era::Legacy, &asked.id, b"", None)),
         (Era::Legacy, b"logging/setLevel") => legacy::set_level(&asked, session.as_ref()).await,
