@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,9 @@ from runner.install import cache_folder, install
 from runner.upstreams import start_http, upstreams
 
 ALL, HOOK = "all", "hook"
+# The memory server reads its file, changes the graph and writes the file, without a lock: of two calls at once that
+# add to the graph, one is lost, with or without a gateway. So one client at a time may add.
+ADDING = threading.Lock()
 
 
 def say(text):
@@ -126,7 +130,10 @@ def gateway_cells(gateway, servers, rows, clients):
     for name, path, steps in endpoints:
         if name in rows:
             for client in clients:
-                yield Cell(client, name, {"url": gateway.url(path)}, steps)
+                cell = Cell(client, name, {"url": gateway.url(path)}, steps)
+                if name in ("memory", ALL):
+                    cell.alone = ADDING
+                yield cell
 
 
 def direct_cells(servers, rows, clients):
@@ -135,6 +142,8 @@ def direct_cells(servers, rows, clients):
         if server.name in rows:
             for client in clients:
                 cell = Cell(client, server.name, server.target, plays.steps_of(server.play))
+                if server.name == "memory":
+                    cell.alone = ADDING
                 if client.era == "modern" and not server.modern:
                     cell.reason = "directly, this server speaks no revision the client opens with"
                 if client.era == "legacy":

@@ -5,6 +5,7 @@ A step that the client never reported on has failed: nothing is skipped silently
 """
 
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from runner.clients import Client
@@ -30,7 +31,7 @@ class Result:
 
 @dataclass
 class Cell:
-    """One client at one endpoint; with a `reason`, a cell that cannot be run at all."""
+    """One client at one endpoint; with a `reason`, a cell that cannot be run at all. `alone` is held while it runs."""
 
     client: Client
     endpoint: str
@@ -38,6 +39,7 @@ class Cell:
     steps: list
     cannot: dict = field(default_factory=dict)
     reason: str | None = None
+    alone: object = field(default_factory=nullcontext)
 
     def run(self, children, folder, environment):
         """Runs the cell and returns its results, those that do not apply last."""
@@ -52,7 +54,8 @@ class Cell:
         able, unable = split(filled(self.steps, words), self.client.cannot | self.cannot)
         seconds = max(CELL_SECONDS, ONE_SHOT_STEP_SECONDS * len(able)) if self.client.one_shot else CELL_SECONDS
         command = self.client.command(self.job_file(folder, able))
-        status, out, err = children.run(command, seconds, env=environment | self.client.env)
+        with self.alone:
+            status, out, err = children.run(command, seconds, env=environment | self.client.env)
         (folder / f"{self.endpoint}.{self.client.name}.stderr").write_text(err or "")
         reported = dict(reports_in(out))
         missing = why_missing(status, err, seconds)
