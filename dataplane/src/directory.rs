@@ -95,7 +95,7 @@ pub(crate) async fn find<'a>(served: &'a Arc<Served>, uri: &str) -> Option<&'a S
     if let Some(id) = served.directory.owner(served, uri) {
         return served.member(id).and_then(exposed);
     }
-    refresh(served).await;
+    Box::pin(refresh(served)).await;
     served
         .directory
         .owner(served, uri)

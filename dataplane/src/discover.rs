@@ -18,6 +18,9 @@ use crate::snapshot::Served;
 /// How long the first answer to a client waits for upstreams that are still starting.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// And for one that has just failed.
+const WAIT_AFTER_FAILURE: Duration = Duration::from_millis(500);
+
 /// What an endpoint offers.
 pub(crate) struct Offer {
     profiles: Vec<(Box<str>, Option<Arc<Profile>>)>,
@@ -26,9 +29,9 @@ pub(crate) struct Offer {
 
 /// Asks every upstream of an endpoint what it offers; known ones answer at once.
 pub(crate) async fn offer(served: &Arc<Served>) -> Offer {
-    let deadline = Instant::now() + WAIT_MAX;
     let asks = served.members.iter().map(|member| -> join::Boxed<'_, _> {
         Box::pin(async move {
+            let deadline = Instant::now() + member.patience(WAIT_MAX, WAIT_AFTER_FAILURE);
             let profile =
                 tokio::time::timeout_at(deadline, member.upstream.profile(deadline)).await;
             (member.name.clone(), profile.ok().and_then(Result::ok))

@@ -25,6 +25,9 @@ use crate::snapshot::{Served, ServedMember};
 /// How long a list waits for one upstream at most; its own first-byte time may be shorter.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// And for one that has just failed.
+const WAIT_AFTER_FAILURE: Duration = Duration::from_secs(2);
+
 /// What is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -208,7 +211,8 @@ impl Merged {
 
 /// All pages of one member's list, within its deadline.
 async fn fetch(served: &Served, member: &ServedMember, kind: Kind) -> Result<Part, Failure> {
-    let wait = WAIT_MAX.min(Duration::from_millis(member.timeouts.first_byte_ms));
+    let usual = WAIT_MAX.min(Duration::from_millis(member.timeouts.first_byte_ms));
+    let wait = member.patience(usual, WAIT_AFTER_FAILURE);
     let deadline = Instant::now() + wait;
     match timeout_at(deadline, pages(served, member, kind, deadline)).await {
         Ok(part) => part,

@@ -159,7 +159,9 @@ async fn post(
         client: caller.client,
         correlation,
     };
-    serve::answer(asked, caller.session, plane).await
+    // Boxed, as the sending is in there: a future is moved into each caller's on its way up, so
+    // nested ones cost their size at every level.
+    Box::pin(serve::answer(asked, caller.session, plane)).await
 }
 
 /// Nothing to say: 202 (Transports §Sending Messages).
@@ -177,5 +179,24 @@ fn log_refused(snapshot: &Snapshot, trace: &Trace, reply: &LocalReply) {
         tracing::debug!(%correlation, plan, code = row.code, "request refused: {}", row.text);
     } else {
         tracing::warn!(%correlation, plan, code = row.code, "request failed: {}", row.text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn future_bytes<F, R>(_: F) -> usize
+    where
+        F: FnOnce(Request<Incoming>, Arc<Plane>) -> R,
+    {
+        size_of::<R>()
+    }
+
+    /// Every request costs one such future, so a careless large value across an await shows here.
+    #[test]
+    fn a_request_in_flight_is_small() {
+        let bytes = future_bytes(handle);
+        assert!(bytes <= 2560, "{bytes} bytes");
     }
 }

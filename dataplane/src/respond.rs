@@ -45,9 +45,9 @@ impl Writer {
                 })))
             }
             // Notifications cannot be carried in one JSON document; the reply can.
-            stream @ Answer::Stream(_) => {
-                Ok(json_response(self.envelope(list::reply(stream).await?)?))
-            }
+            stream @ Answer::Stream(_) => Ok(json_response(
+                self.envelope(Box::pin(list::reply(stream)).await?)?,
+            )),
         }
     }
 

@@ -26,21 +26,19 @@ use crate::respond::{Cache, Writer, local_result};
 use crate::route;
 use crate::session::{NotBegun, Session};
 
-/// Answers a request of either era.
+/// Answers a request of either era. Everything but a routed call is boxed: a future is as large as
+/// its largest branch and is moved into each caller's, so the common path must not carry the others.
 pub(crate) async fn answer(
     asked: Asked,
     session: Option<Session>,
     plane: &Arc<Plane>,
 ) -> Result<Response<Body>, LocalReply> {
     if let Some(kind) = Kind::of_method(&asked.method) {
-        return answer_list(&asked, kind).await;
+        return Box::pin(answer_list(&asked, kind)).await;
     }
     match (asked.client.era, asked.method.as_ref()) {
-        (_, b"tools/call" | b"prompts/get" | b"resources/read" | b"completion/complete") => {
-            answer_routed(asked).await
-        }
         (Era::Modern, b"server/discover") => {
-            let offer = discover::offer(&asked.served).await;
+            let offer = Box::pin(discover::offer(&asked.served)).await;
             Ok(local_result(
                 Era::Modern,
                 &asked.id,
@@ -49,13 +47,16 @@ pub(crate) async fn answer(
             ))
         }
         (Era::Modern, b"subscriptions/listen") => listen::modern(&asked, plane),
-        (Era::Legacy, b"initialize") => answer_initialize(&asked, plane).await,
+        (Era::Legacy, b"initialize") => Box::pin(answer_initialize(&asked, plane)).await,
         (Era::Legacy, b"ping") => Ok(local_result(Era::Legacy, &asked.id, b"", None)),
-        (Era::Legacy, b"logging/setLevel") => legacy::set_level(&asked, session.as_ref()).await,
+        (Era::Legacy, b"logging/setLevel") => {
+            Box::pin(legacy::set_level(&asked, session.as_ref())).await
+        }
         // Updates of single resources need a stream per client at the upstream; not offered yet.
         (Era::Legacy, b"resources/subscribe" | b"resources/unsubscribe") => {
             Err(LocalReply::UnknownMethod)
         }
+        // Calls, and methods that this build does not know.
         _ => answer_routed(asked).await,
     }
 }
@@ -142,7 +143,7 @@ async fn answer_routed(asked: Asked) -> Result<Response<Body>, LocalReply> {
         deadline: Instant::now() + std::time::Duration::from_millis(member.timeouts.total_ms),
         timeouts: member.timeouts.clone(),
     };
-    let sending = member.upstream.send(call, permit);
+    let sending = Box::pin(member.upstream.send(call, permit));
     let answer = match &client.flight {
         None => sending.await,
         Some(flight) => tokio::select! {

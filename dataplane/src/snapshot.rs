@@ -5,11 +5,13 @@
 //! holds it has ended.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mcpc_plan::{Access, AdminListener, Digest, Endpoint, Limits, Listener, MemberId, Timeouts};
 
 use crate::directory::Directory;
 use crate::hub::Hub;
+use crate::status::UpstreamState;
 use crate::upstream::Upstream;
 
 /// The live plan.
@@ -56,6 +58,18 @@ impl Snapshot {
             .binary_search_by(|served| served.endpoint.path.as_ref().cmp(path))
             .ok()?;
         self.endpoints.get(at)
+    }
+}
+
+impl ServedMember {
+    /// How long a list or a greeting waits for this member: as long as it may take, or a shorter
+    /// time if the last thing it did was to fail. A server that hangs costs its endpoint the long
+    /// wait once, not at every request.
+    pub(crate) fn patience(&self, usual: Duration, after_failure: Duration) -> Duration {
+        match self.upstream.state().condition {
+            UpstreamState::Failing | UpstreamState::Down => usual.min(after_failure),
+            _ => usual,
+        }
     }
 }
 

@@ -233,7 +233,7 @@ impl Upstream {
         let session = self.presence.session(call.deadline).await?;
         let is_closing_told = session.profile.era == Era::Modern;
         if is_closing_told && matches!(call.leave, Leave::AsTold(_)) && session.is_http() {
-            return self.send_detached(call, session, flight).await;
+            return Box::pin(self.send_detached(call, session, flight)).await;
         }
         self.try_send(call, session, flight).await
     }
@@ -286,7 +286,8 @@ impl Upstream {
                 Ok(Tried::Lost) if has_repeated => return Err(Failure::SessionLost),
                 Ok(Tried::Lost | Tried::Suspect(_)) => {
                     self.lose(&session);
-                    session = self.presence.session_after(&session, call.deadline).await?;
+                    session =
+                        Box::pin(self.presence.session_after(&session, call.deadline)).await?;
                 }
                 // A connection can die under a request that was written already. Only what changes
                 // nothing is sent again.

@@ -72,6 +72,11 @@ impl Presence {
         if let Some(session) = self.live.load_full() {
             return Ok(session);
         }
+        // Boxed: the wait is rare, and its timer would weigh on every call in flight.
+        Box::pin(self.wait(deadline)).await
+    }
+
+    async fn wait(&self, deadline: Instant) -> Result<Arc<Session>, Failure> {
         let mut phase = self.phase.subscribe();
         let seen = phase.borrow().attempts;
         self.demand.notify_one();

@@ -126,7 +126,8 @@ impl Site {
                 },
             }
         }
-        let mut lease = self.connect(connect_by).await?;
+        // Rare, and larger than everything else in here.
+        let mut lease = Box::pin(self.connect(connect_by)).await?;
         match lease.sender.try_send_request(request).await {
             Ok(response) => Exchange::read_head(response, lease),
             Err(error) if error.message().is_some() => Err(Failure::Unreachable),
