@@ -8,6 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, SystemTime};
 
 use mcpc_plan::{Digest, Plan};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::Reach;
@@ -32,6 +33,9 @@ pub(crate) struct Engine {
     standing: Standing,
     reach: Arc<dyn Reach>,
     keeper: Keeper,
+    /// Ends the relays of the live plan when it is replaced. Without it each swap would leave some
+    /// behind that wait for a change of an upstream that has none.
+    relays: watch::Sender<()>,
 }
 
 impl Engine {
@@ -54,13 +58,14 @@ impl Engine {
         keeper.spawn(keep_swept(Arc::downgrade(&sessions)));
         let plane = Arc::new(Plane::new(Arc::clone(&snapshot), sessions));
         let scene = Arc::new(Scene::new(source, &snapshot));
-        relay_changes(&keeper, &snapshot);
+        let relays = relay_changes(&keeper, &snapshot);
         Ok(Self {
             plane,
             scene,
             standing,
             reach,
             keeper,
+            relays,
         })
     }
 
@@ -101,7 +106,7 @@ impl Engine {
         self.plane.live.store(Arc::clone(&snapshot));
         self.plane.sessions.adopt(&snapshot.limits);
         self.scene.committed(&snapshot);
-        relay_changes(&self.keeper, &snapshot);
+        self.relays = relay_changes(&self.keeper, &snapshot);
         for served in &snapshot.endpoints {
             let old = before.endpoint(&served.endpoint.path);
             if old.is_none_or(|old| old.endpoint != served.endpoint) {
@@ -160,13 +165,14 @@ impl Engine {
     }
 }
 
-/// Tells each endpoint's hub of the changes of its upstreams, for as long as the endpoint is served.
-fn relay_changes(keeper: &Keeper, snapshot: &Arc<Snapshot>) {
+/// Tells each endpoint's hub of the changes of its upstreams, until what it returns is dropped.
+fn relay_changes(keeper: &Keeper, snapshot: &Snapshot) -> watch::Sender<()> {
+    let live = watch::Sender::new(());
     for served in &snapshot.endpoints {
         for member in &served.members {
-            let relay =
-                Arc::clone(&served.hub).relay(Arc::clone(&member.upstream), Arc::downgrade(served));
-            keeper.spawn(relay);
+            let changes = member.upstream.changes();
+            keeper.spawn(Arc::clone(&served.hub).relay(changes, live.subscribe()));
         }
     }
+    live
 }

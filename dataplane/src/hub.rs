@@ -3,12 +3,12 @@
 //! A counter for each kind of list, watched: changes that come faster than a client reads them
 //! become one notification by construction, and a slow client costs nobody anything.
 
-use std::sync::{Arc, Weak};
+use std::future::Future;
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::snapshot::Served;
-use crate::upstream::{Changes, Upstream};
+use crate::upstream::Changes;
 
 /// The counters of one endpoint path. It lives across swaps, so listening clients stay connected.
 pub(crate) struct Hub {
@@ -37,21 +37,62 @@ impl Hub {
         });
     }
 
-    /// Relays the changes of one upstream until the endpoint has left the plan or the upstream is gone.
-    pub(crate) async fn relay(self: Arc<Self>, upstream: Arc<Upstream>, served: Weak<Served>) {
-        let mut source = upstream.changes();
-        drop(upstream);
+    /// Relays the changes of one upstream until the plan is replaced or the upstream is gone. Watches
+    /// from the call on, not from the first poll, so that between two plans no change is missed.
+    pub(crate) fn relay(
+        self: Arc<Self>,
+        mut source: watch::Receiver<Changes>,
+        mut replaced: watch::Receiver<()>,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let mut last = *source.borrow_and_update();
-        // The endpoint is looked at when something changes: a relay that outlives its plan by a
-        // change is harmless, and costs no second thing to wait for.
-        while source.changed().await.is_ok() && served.strong_count() > 0 {
-            let now = *source.borrow_and_update();
-            self.changes.send_modify(|changes| {
-                changes.tools += u64::from(now.tools != last.tools);
-                changes.prompts += u64::from(now.prompts != last.prompts);
-                changes.resources += u64::from(now.resources != last.resources);
-            });
-            last = now;
+        async move {
+            loop {
+                tokio::select! {
+                    // What was said before the plan was replaced is still passed on.
+                    biased;
+                    changed = source.changed() => if changed.is_err() { return },
+                    // Nothing is ever sent: the sender is dropped.
+                    _ = replaced.changed() => return,
+                }
+                let now = *source.borrow_and_update();
+                self.changes.send_modify(|changes| {
+                    changes.tools += u64::from(now.tools != last.tools);
+                    changes.prompts += u64::from(now.prompts != last.prompts);
+                    changes.resources += u64::from(now.resources != last.resources);
+                });
+                last = now;
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arc, Changes, Hub, watch};
+
+    #[tokio::test]
+    async fn a_relay_ends_with_its_plan_though_nothing_changes() {
+        let hub = Arc::new(Hub::new());
+        let upstream = watch::Sender::new(Changes::default());
+        let plan = watch::Sender::new(());
+        let relay = Arc::clone(&hub).relay(upstream.subscribe(), plan.subscribe());
+        drop(plan);
+        relay.await;
+        assert_eq!(upstream.receiver_count(), 0);
+        assert_eq!(Arc::strong_count(&hub), 1);
+    }
+
+    #[tokio::test]
+    async fn a_change_before_the_first_poll_and_the_end_of_the_plan_is_relayed() {
+        let hub = Arc::new(Hub::new());
+        let watching = hub.watch();
+        let upstream = watch::Sender::new(Changes::default());
+        let plan = watch::Sender::new(());
+        let relay = Arc::clone(&hub).relay(upstream.subscribe(), plan.subscribe());
+        upstream.send_modify(|changes| changes.tools += 1);
+        drop(plan);
+        relay.await;
+        assert_eq!(watching.borrow().tools, 1);
+        assert_eq!(watching.borrow().prompts, 0);
     }
 }
