@@ -325,39 +325,6 @@ servers:
 ";
 
 #[test]
-fn a_secret_is_in_no_log_no_status_and_no_reply() {
-    let folder = Folder::with_config(WITH_SECRETS);
-    for format in ["human", "json"] {
-        let mut command = folder.command(&["run", "--log-level", "trace", "--log-format", format]);
-        command
-            .env("CLOCK_TOKEN", "tok-of-clock")
-            .env("WEB_TOKEN", "tok-of-web");
-        let served = Served::start(&mut command);
-        let now = served.call("clock__now", &json!({}));
-        let failed = served.call("web__anything", &json!({}));
-        assert!(
-            now.contains("structuredContent") && failed.contains("MCPC93"),
-            "{now}\n{failed}"
-        );
-        let status = served.status().to_string();
-        edit(
-            &folder,
-            &WITH_SECRETS
-                .replace("clock:", "clok:")
-                .replace("mcpc\n", "[]\n"),
-        );
-        edit(&folder, WITH_SECRETS);
-        served.signal(Signal::HUP);
-        served.signal(Signal::TERM);
-        let (code, said) = served.rest();
-        assert_eq!(code, Some(0));
-        for text in [now, failed, status, said] {
-            assert!(!text.contains("tok-of-"), "{text}");
-        }
-    }
-}
-
-#[test]
 fn a_secret_that_is_missing_keeps_the_gateway_from_starting() {
     let folder = Folder::with_config(WITH_SECRETS);
     let ran = folder.mcpc(&["run"]).exits_with(2);
