@@ -9,6 +9,7 @@
 //! compiles a configuration each time: both are [`Plans`]. Does not serve traffic:
 //! `mcpc-dataplane` does. Knows neither YAML nor the compiler.
 
+mod command;
 mod flags;
 mod log;
 mod operate;
@@ -17,6 +18,7 @@ mod sibling;
 mod signals;
 mod watch;
 
+pub use command::run;
 pub use flags::{GatewayFlags, LogFormat, LogLevel};
 pub use log::start_log;
 pub use operate::{Ended, Plans, Rejected, Stage, operate};

@@ -3,29 +3,20 @@
 //! The one upstream is never reached: nothing listens there. What a gateway does with servers that
 //! answer is tested where `mcpc run` is.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a failed step fails the test"
-)]
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::process::{Command, Output, Stdio};
 
 use mcpc_plan::{
     Access, AdminListener, ContentKey, Digest, Endpoint, Era, HttpTransport, Limits, Listener,
     Member, MemberId, Names, OpenRoute, Plan, Routes, Scheme, Timeouts, Transport, Upstream,
     UpstreamId, Uris,
 };
-use rustix::process::{Pid, Signal, kill_process};
+use mcpc_process::{Running, exchange, post};
+use rustix::process::Signal;
 use tempfile::TempDir;
-
-/// Nothing here takes this long.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A plan with one endpoint at this path, on free ports.
 fn plan(path: &str) -> Plan {
@@ -151,97 +142,16 @@ impl Folder {
         command
     }
 
-    fn start(&self) -> Daemon {
-        Daemon::start(self.mcpcd(&["--plan", "plan.json"]))
+    fn start(&self) -> Running {
+        Running::start(&mut self.mcpcd(&["--plan", "plan.json"]))
     }
 }
 
-struct Daemon {
-    child: Child,
-    lines: Receiver<String>,
-    address: SocketAddr,
-}
-
-impl Daemon {
-    fn start(mut command: Command) -> Self {
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        let address = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut daemon = Self {
-            child,
-            lines,
-            address,
-        };
-        let line = daemon.hears("address=");
-        let (_, rest) = line.split_once("address=").unwrap();
-        daemon.address = rest.split(' ').next().unwrap().parse().unwrap();
-        daemon
-    }
-
-    #[track_caller]
-    fn hears(&mut self, text: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        let mut said = Vec::new();
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let Ok(line) = self.lines.recv_timeout(left) else {
-                panic!("{text:?} was never said, only this: {said:#?}");
-            };
-            if line.contains(text) {
-                return line;
-            }
-            said.push(line);
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        let id = i32::try_from(self.child.id()).unwrap();
-        kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
-    }
-
-    /// The status of a request to a path.
-    fn status_of(&self, path: &str) -> u16 {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
-            self.address
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).unwrap();
-        reply.split(' ').nth(1).unwrap().parse().unwrap()
-    }
-
-    #[track_caller]
-    fn stop(mut self) {
-        self.signal(Signal::TERM);
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(_) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("it goes on"),
-            }
-        }
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ended_already = self.child.kill();
-        let _reaped = self.child.wait();
-    }
+/// The status of a request to a path.
+fn status_of(daemon: &Running, path: &str) -> u16 {
+    let request = post(daemon.address, path, "Connection: close\r\n", "");
+    let reply = exchange(daemon.address, &request);
+    reply.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
 fn refused(output: &Output) -> (Option<i32>, String) {
@@ -253,27 +163,27 @@ fn refused(output: &Output) -> (Option<i32>, String) {
 fn a_replaced_plan_goes_live_and_a_refused_one_changes_nothing() {
     let folder = Folder::with(&plan("/one"));
     let mut daemon = folder.start();
-    assert_ne!(daemon.status_of("/one"), 404);
-    assert_eq!(daemon.status_of("/two"), 404);
+    assert_ne!(status_of(&daemon, "/one"), 404);
+    assert_eq!(status_of(&daemon, "/two"), 404);
 
     folder.replace(&plan("/two").to_bytes().unwrap());
     let line = daemon.hears("the new plan is live");
     assert!(line.contains("kept=1 started=0 stopped=0"), "{line}");
-    assert_ne!(daemon.status_of("/two"), 404);
-    assert_eq!(daemon.status_of("/one"), 404);
+    assert_ne!(status_of(&daemon, "/two"), 404);
+    assert_eq!(status_of(&daemon, "/one"), 404);
 
     let mut cut = plan("/three").to_bytes().unwrap();
     cut.truncate(cut.len() / 2);
     folder.replace(&cut);
     daemon.hears("MCPC8001");
-    assert_ne!(daemon.status_of("/two"), 404);
+    assert_ne!(status_of(&daemon, "/two"), 404);
     daemon.stop();
 }
 
 #[test]
 fn sighup_loads_the_plan_again() {
     let folder = Folder::with(&plan("/one"));
-    let mut daemon = Daemon::start(folder.mcpcd(&["--plan", "plan.json", "--no-watch"]));
+    let mut daemon = Running::start(&mut folder.mcpcd(&["--plan", "plan.json", "--no-watch"]));
     daemon.signal(Signal::HUP);
     daemon.hears("the plan is live already");
     folder.replace(&plan("/two").to_bytes().unwrap());
@@ -289,8 +199,8 @@ fn the_plan_can_come_from_the_environment() {
     command
         .env("MCPCD_PLAN", "plan.json")
         .env("MCPC_LISTEN", "127.0.0.1:0");
-    let daemon = Daemon::start(command);
-    assert_ne!(daemon.status_of("/one"), 404);
+    let daemon = Running::start(&mut command);
+    assert_ne!(status_of(&daemon, "/one"), 404);
     daemon.stop();
     assert_eq!(folder.mcpcd(&[]).output().unwrap().status.code(), Some(2));
 }
@@ -328,8 +238,9 @@ fn a_flag_cannot_open_a_plan_to_other_machines() {
         let (exit, said) = refused(&folder.mcpcd(&arguments).output().unwrap());
         assert!(exit == Some(1) && said.contains("MCPC8007"), "{said}");
     }
-    let daemon = Daemon::start(folder.mcpcd(&["--plan", "plan.json", "--listen", "127.0.0.2:0"]));
+    let daemon =
+        Running::start(&mut folder.mcpcd(&["--plan", "plan.json", "--listen", "127.0.0.2:0"]));
     assert!(daemon.address.ip().is_loopback());
-    assert_ne!(daemon.status_of("/one"), 404);
+    assert_ne!(status_of(&daemon, "/one"), 404);
     daemon.stop();
 }

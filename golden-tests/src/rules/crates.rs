@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{Finding, Repository};
 
 /// Which crates of ours each crate may depend on. A crate that is not listed may use all of them.
-const MAY_USE: [(&str, &[&str]); 6] = [
+const MAY_USE: [(&str, &[&str]); 7] = [
     ("mcpc-config", &[]),
     ("mcpc-plan", &[]),
     ("mcpc-compiler", &["mcpc-config", "mcpc-plan"]),
@@ -22,10 +22,12 @@ const MAY_USE: [(&str, &[&str]); 6] = [
             "mcpc-config",
             "mcpc-dataplane",
             "mcpc-plan",
+            "mcpc-process",
             "mcpcd",
         ],
     ),
-    ("mcpcd", &["mcpc-dataplane", "mcpc-plan"]),
+    ("mcpcd", &["mcpc-dataplane", "mcpc-plan", "mcpc-process"]),
+    ("mcpc-process", &[]),
 ];
 
 /// The most packages behind the data plane's library.

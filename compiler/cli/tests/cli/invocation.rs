@@ -77,6 +77,8 @@ impl Folder {
             .current_dir(self.path())
             .env_clear()
             .env("HOME", self.path())
+            // Without it the system would look where it usually does.
+            .env("PATH", "")
             .stdin(Stdio::null());
         command
     }

@@ -2,11 +2,7 @@
 //!
 //! One test binary; each file is one command. `invocation.rs` starts the binary.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a failed step fails the test"
-)]
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 mod check;
 mod demo;
@@ -15,5 +11,4 @@ mod invocation;
 mod plan;
 mod run;
 mod secrets;
-mod served;
 mod texts;

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::invocation::{Folder, MISTAKEN};
-use crate::served::Served;
+use mcpc_process::{Running, until};
 
 /// Both servers that ship with `mcpc`, on free ports.
 const BOTH: &str = "\
@@ -32,8 +32,8 @@ endpoints:
   main: { path: /mcp, prefix: \"{server}.\" }
 ";
 
-fn run(folder: &Folder) -> Served {
-    Served::start(&mut folder.command(&["run"]))
+fn run(folder: &Folder) -> Running {
+    Running::start(&mut folder.command(&["run"]))
 }
 
 /// Replaces the configuration as editors do: a new file, renamed over the old one.
@@ -46,17 +46,11 @@ fn edit(folder: &Folder, text: &str) {
     std::fs::rename(new, old).unwrap();
 }
 
-fn converted(served: &Served, tool: &str) -> bool {
+fn converted(served: &Running, tool: &str) -> bool {
     let arguments = json!({ "time": "2026-07-28T00:00:00Z", "offset": "+01:00" });
     served
         .call(tool, &arguments)
         .contains("2026-07-28T01:00:00+01:00")
-}
-
-fn upstream<'a>(status: &'a Value, name: &str) -> &'a Value {
-    let upstreams = status.get("upstreams").and_then(Value::as_array).unwrap();
-    let is_it = |upstream: &&Value| upstream.get("name") == Some(&json!(name));
-    upstreams.iter().find(is_it).unwrap()
 }
 
 #[test]
@@ -157,7 +151,7 @@ fn a_config_map_that_swaps_its_link_is_noticed() {
 #[test]
 fn sighup_compiles_again_also_without_watching() {
     let folder = Folder::with_config(BOTH);
-    let mut served = Served::start(&mut folder.command(&["run", "--no-watch"]));
+    let mut served = Running::start(&mut folder.command(&["run", "--no-watch"]));
     served.signal(Signal::HUP);
     served.hears("the plan is live already");
     edit(&folder, DOTTED);
@@ -170,7 +164,7 @@ fn sighup_compiles_again_also_without_watching() {
 fn standard_input_is_served_and_sighup_leaves_it_alone() {
     let folder = Folder::new();
     let mut command = folder.command(&["run", "-"]);
-    let mut served = Served::start_with_input(&mut command, Some(BOTH));
+    let mut served = Running::start_with_input(&mut command, Some(BOTH));
     assert!(converted(&served, "clock__convert"));
     served.signal(Signal::HUP);
     served.hears("the plan is live already");
@@ -205,15 +199,10 @@ fn a_second_signal_stops_at_once() {
 }
 
 /// A call that was sent may still be on its way; status tells when it has arrived.
-fn wait_until_in_flight(served: &Served) {
-    let deadline = std::time::Instant::now() + crate::served::PATIENCE;
-    while upstream(&served.status(), "clock").get("in_flight") == Some(&json!(0)) {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "the call never arrived"
-        );
-        std::thread::yield_now();
-    }
+fn wait_until_in_flight(served: &Running) {
+    until("the call has arrived", || {
+        served.upstream("clock").get("in_flight") != Some(&json!(0))
+    });
 }
 
 #[test]
@@ -223,7 +212,7 @@ fn logs_are_json_when_asked_for() {
     command
         .env("MCPC_LOG_FORMAT", "json")
         .env("MCPC_LOG_LEVEL", "debug");
-    let served = Served::start(&mut command);
+    let served = Running::start(&mut command);
     served.call("clock__now", &json!({}));
     served.signal(Signal::TERM);
     let (code, said) = served.rest();
@@ -297,7 +286,7 @@ fn status_tells_what_is_live_and_what_was_refused() {
     );
     assert_eq!(after.get("refused"), Some(&Value::Null));
     for name in ["notes", "clock"] {
-        let process = |status| upstream(status, name).get("pid").cloned();
+        let process = |status| pid(status, name);
         assert!(process(&before).unwrap().is_u64());
         assert_eq!(
             process(&before),
@@ -307,6 +296,12 @@ fn status_tells_what_is_live_and_what_was_refused() {
     }
     served.stop();
     folder.mcpc(&["status", "--admin", &admin]).exits_with(2);
+}
+
+fn pid(status: &Value, name: &str) -> Option<Value> {
+    let upstreams = status.get("upstreams")?.as_array()?;
+    let is_it = |upstream: &&Value| upstream.get("name") == Some(&json!(name));
+    upstreams.iter().find(is_it)?.get("pid").cloned()
 }
 
 /// One server that gets a secret in its environment, and one that nobody reaches.

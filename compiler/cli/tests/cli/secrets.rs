@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::invocation::Folder;
-use crate::served::{PATIENCE, Served};
+use mcpc_process::{PATIENCE, Running};
 
 const HEADER: &str = "canary-header-5f1c";
 const VARIABLE: &str = "canary-variable-81d0";
@@ -98,7 +98,7 @@ fn secrets_go_to_their_server_and_nowhere_else() {
     for format in ["human", "json"] {
         folder.write("mcpc.yaml", &text);
         let flags = ["run", "--log-level", "trace", "--log-format", format];
-        let served = Served::start(&mut with_secrets(&flags));
+        let served = Running::start(&mut with_secrets(&flags));
         let head = heads.recv_timeout(PATIENCE).unwrap();
         assert!(
             head.contains(&format!("Bearer {HEADER}")) && head.contains(FILED),
@@ -109,7 +109,7 @@ fn secrets_go_to_their_server_and_nowhere_else() {
 }
 
 /// Makes calls that fail and edits that are refused, and looks at everything that is said.
-fn run_through(mut served: Served, folder: &Folder, text: &str) {
+fn run_through(mut served: Running, folder: &Folder, text: &str) {
     assert_clean("a reply", &served.call("web__x", &json!({})));
     let unusable = json!({ "offset": VARIABLE.len() });
     assert_clean("a reply", &served.call("shell__now", &unusable));

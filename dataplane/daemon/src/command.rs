@@ -1,0 +1,53 @@
+//! The `mcpcd` command: its command line and its exit codes.
+//!
+//! In the library, so that tests can build the same gateway beside them. What it does is `operate`'s.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::{Ended, GatewayFlags, PlanFile, open_reach, operate, start_log};
+use clap::Parser;
+
+/// Serves MCP traffic as a plan says. `mcpc plan --out plan.json` makes one.
+#[derive(Debug, Parser)]
+#[command(name = "mcpcd", version, max_term_width = 100, after_help = EXAMPLES)]
+struct Arguments {
+    /// The plan. It is loaded again when it changes and on SIGHUP.
+    #[arg(long, env = "MCPCD_PLAN", value_name = "FILE")]
+    plan: PathBuf,
+
+    #[command(flatten)]
+    gateway: GatewayFlags,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mcpcd --plan plan.json
+  mcpcd --plan plan.json --listen 127.0.0.1:9000 --log-format json
+  kill -HUP PID                        load the plan again
+
+Exit codes: 0 stopped when asked, 1 the plan is refused, 2 it could not be read or put to work here.";
+
+/// Runs `mcpcd` with the arguments of this process, until the gateway stops.
+pub fn run() -> ExitCode {
+    mcpc_dataplane::child_entry(std::env::args_os());
+    let arguments = Arguments::parse();
+    let is_coloured = std::io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    start_log(&arguments.gateway, is_coloured);
+    let mut plans = PlanFile::new(arguments.plan, &arguments.gateway);
+    let reach = match mcpc_dataplane::Real::new() {
+        Ok(real) => open_reach(real),
+        Err(error) => {
+            // Never the error's own text: it could quote what is in the file.
+            tracing::error!(code = "MCPC0005", reason = %error.kind(), "the credentials file cannot be used");
+            return ExitCode::from(2);
+        }
+    };
+    match operate(&mut plans, &arguments.gateway, reach, |_, _| {}) {
+        Ended::Stopped => ExitCode::SUCCESS,
+        Ended::Interrupted | Ended::NoPlan => ExitCode::from(1),
+        Ended::NotStarted => ExitCode::from(2),
+    }
+}

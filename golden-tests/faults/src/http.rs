@@ -1,0 +1,218 @@
+//! The server over Streamable HTTP: a thread per connection, and bytes written by hand.
+//!
+//! Owns what each fault puts on the socket. Reads requests as far as it must.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::fault::{Fault, HUGE_BYTES};
+use crate::healthy::{Asked, asked, healthy};
+use crate::stdio::unasked;
+
+/// A server that serves until the process ends.
+pub struct HttpServer {
+    /// Where it is.
+    pub address: SocketAddr,
+    open: Arc<AtomicUsize>,
+}
+
+/// What becomes of a connection.
+#[derive(PartialEq, Eq)]
+enum After {
+    Keep,
+    Close,
+}
+
+/// How often something that never ends goes on.
+const PACE: Duration = Duration::from_millis(20);
+
+const JSON: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
+const EVENTS: &str =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+impl HttpServer {
+    /// Starts a server at an address; port 0 is any free one.
+    ///
+    /// # Errors
+    /// The address cannot be used.
+    pub fn start(address: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
+        let address = listener.local_addr()?;
+        let open = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&open);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let open = Arc::clone(&counted);
+                open.fetch_add(1, Ordering::SeqCst);
+                std::thread::spawn(move || {
+                    // A client that leaves ends its connection, whatever was to be said.
+                    let _left = connection(stream);
+                    open.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        Ok(Self { address, open })
+    }
+
+    /// How many connections are open.
+    pub fn connections(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+}
+
+fn connection(stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut stream = BufReader::new(stream);
+    while let Some(body) = request(&mut stream)? {
+        let after = match asked(&body) {
+            None => whole(stream.get_mut(), "HTTP/1.1 202 Accepted\r\n", "")?,
+            Some(asked) => answer(&mut stream, &asked)?,
+        };
+        if after == After::Close {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The body of the next request; nothing at the end of the connection.
+fn request(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Vec<u8>>> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if stream.read_line(&mut head)? == 0 {
+            return Ok(None);
+        }
+    }
+    let head = head.to_ascii_lowercase();
+    let (_, length) = head.split_once("content-length: ").unwrap_or_default();
+    let length = length.split('\r').next().unwrap_or_default().parse();
+    let mut body = vec![0; length.unwrap_or(0)];
+    stream.read_exact(&mut body)?;
+    Ok(Some(body))
+}
+
+fn answer(stream: &mut BufReader<TcpStream>, asked: &Asked) -> io::Result<After> {
+    let answer = healthy(asked).to_string();
+    let out = stream.get_mut();
+    let Some(fault) = asked.fault else {
+        return whole(out, JSON, &answer);
+    };
+    match fault {
+        Fault::Garbage => return whole(out, JSON, "\u{0}{not json}"),
+        Fault::WrongId => {
+            let wrong = json!({ "jsonrpc": "2.0", "id": 987_654_321, "result": {} });
+            return whole(out, JSON, &wrong.to_string());
+        }
+        Fault::Silence | Fault::Hang => await_departure(stream)?,
+        Fault::Die => {}
+        Fault::Huge | Fault::HugeChunks | Fault::HugeEvent | Fault::EndlessBody => {
+            large(out, fault, &asked.id)?;
+        }
+        Fault::EndlessEvents | Fault::Firehose => endless_events(out, fault)?,
+        Fault::CutBody | Fault::StalledBody => {
+            write!(out, "{JSON}Content-Length: 1000\r\n\r\n{{\"jsonrpc\":")?;
+            if fault == Fault::StalledBody {
+                await_departure(stream)?;
+            }
+        }
+        Fault::CutHead | Fault::StalledHead => {
+            out.write_all(b"HTTP/1.1 200 OK\r\nContent-Ty")?;
+            if fault == Fault::StalledHead {
+                await_departure(stream)?;
+            }
+        }
+        Fault::EndlessHead => {
+            out.write_all(b"HTTP/1.1 200 OK\r\n")?;
+            loop {
+                out.write_all(&b"X-More: of the same, again and again\r\n".repeat(100))?;
+            }
+        }
+        Fault::WrongType => {
+            let html = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n";
+            return whole(out, html, "<h1>Welcome</h1>");
+        }
+        Fault::Late => {
+            let pause = asked.arguments.get("ms").and_then(Value::as_u64);
+            std::thread::sleep(Duration::from_millis(pause.unwrap_or(0)));
+            return whole(out, JSON, &answer);
+        }
+        Fault::Twice => {
+            whole(out, JSON, &answer)?;
+            return whole(out, JSON, &answer);
+        }
+        Fault::Unasked => {
+            out.write_all(EVENTS.as_bytes())?;
+            for message in unasked() {
+                chunk(out, format!("data: {message}\n\n").as_bytes())?;
+            }
+            chunk(out, format!("data: {answer}\n\n").as_bytes())?;
+            chunk(out, b"")?;
+            return Ok(After::Keep);
+        }
+        Fault::Flood | Fault::Fork => return whole(out, JSON, &answer),
+    }
+    Ok(After::Close)
+}
+
+/// A whole response with this body.
+fn whole(out: &mut TcpStream, head: &str, body: &str) -> io::Result<After> {
+    write!(out, "{head}Content-Length: {}\r\n\r\n{body}", body.len())?;
+    Ok(After::Keep)
+}
+
+fn chunk(out: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
+    write!(out, "{:x}\r\n", bytes.len())?;
+    out.write_all(bytes)?;
+    out.write_all(b"\r\n")
+}
+
+fn large(out: &mut TcpStream, fault: Fault, id: &Value) -> io::Result<()> {
+    let filler = vec![b'x'; 1 << 20];
+    let start = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"x\":\"");
+    if fault == Fault::Huge {
+        let length = start.len() + HUGE_BYTES + 3;
+        write!(out, "{JSON}Content-Length: {length}\r\n\r\n{start}")?;
+        for _ in 0..HUGE_BYTES / filler.len() {
+            out.write_all(&filler)?;
+        }
+        return out.write_all(b"\"}}");
+    }
+    if fault == Fault::HugeEvent {
+        out.write_all(EVENTS.as_bytes())?;
+        chunk(out, b"data: ")?;
+    } else {
+        write!(out, "{JSON}Transfer-Encoding: chunked\r\n\r\n")?;
+    }
+    chunk(out, start.as_bytes())?;
+    let mut left = HUGE_BYTES / filler.len();
+    while left > 0 {
+        chunk(out, &filler)?;
+        left -= usize::from(fault != Fault::EndlessBody);
+    }
+    chunk(out, b"\"}}\n\n")?;
+    chunk(out, b"")
+}
+
+fn endless_events(out: &mut TcpStream, fault: Fault) -> io::Result<()> {
+    out.write_all(EVENTS.as_bytes())?;
+    let log = json!({ "level": "info", "data": "still here" });
+    let log = json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": log });
+    loop {
+        if fault == Fault::Firehose {
+            chunk(out, &b": nothing to see here\n\n".repeat(1000))?;
+        } else {
+            chunk(out, format!("data: {log}\n\n").as_bytes())?;
+            std::thread::sleep(PACE);
+        }
+    }
+}
+
+/// Waits until the client gives up.
+fn await_departure(stream: &mut impl Read) -> io::Result<()> {
+    io::copy(stream, &mut io::sink()).map(|_| ())
+}

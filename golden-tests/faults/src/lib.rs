@@ -1,0 +1,26 @@
+//! An MCP server that misbehaves on demand, over HTTP and stdio, in both eras.
+//!
+//! ```text
+//! tools/call ─► Fault, by the tool's name ─► http: what goes over the socket
+//!                                         └► stdio: what goes down the pipe, and the process itself
+//! ```
+//!
+//! Owns the table of faults and what a healthy server would have said ([`healthy`]). For tests only:
+//! it does to its client whatever it is asked to do.
+
+#![expect(
+    clippy::expect_used,
+    reason = "test code: a failed step fails the test"
+)]
+
+mod fault;
+mod healthy;
+mod http;
+mod process;
+mod stdio;
+
+pub use fault::{Fault, HUGE_BYTES};
+pub use healthy::{Asked, asked, healthy};
+pub use http::HttpServer;
+pub use process::{Habits, linger};
+pub use stdio::serve;

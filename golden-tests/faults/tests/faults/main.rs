@@ -1,0 +1,10 @@
+//! What a gateway process does when what is behind it, in front of it or around it goes wrong.
+//!
+//! One test binary; each file is one side. `stage.rs` starts the gateway.
+
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+#![cfg(target_os = "linux")]
+
+mod http;
+mod stage;
+mod stdio;

@@ -1,0 +1,145 @@
+//! A configuration becomes a plan, and a gateway process serves it.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use mcpc_compiler::{Input, Overrides, Source, Tier, Variables, compile};
+use mcpc_process::{Client, Reply, Running, call_message, post};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The misbehaving server.
+pub(crate) const FAULTY: &str = env!("CARGO_BIN_EXE_mcpc-faulty");
+
+/// The deadlines of every server of these tests, and the longest that a call may take with them.
+pub(crate) const TIMEOUTS: &str = "{ connect: 2s, first_byte: 1s, idle: 1s, total: 3s }";
+const TOTAL: Duration = Duration::from_secs(3);
+
+/// What a loaded machine may add to that.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// A gateway, and the directory that it was started in.
+pub(crate) struct Stage {
+    pub(crate) gateway: Running,
+    folder: TempDir,
+}
+
+struct NoVariables;
+
+impl Variables for NoVariables {
+    fn get(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+fn plan(text: &str) -> Vec<u8> {
+    let head = "version: 1\nlisten: { address: 127.0.0.1:0 }\nadmin: { address: 127.0.0.1:0 }\n";
+    let source = Source::new("mcpc.yaml", format!("{head}{text}"));
+    let outcome = compile(&Input {
+        source: &source,
+        variables: &NoVariables,
+        tier: Tier::Plan,
+        overrides: Overrides::default(),
+    });
+    let found = outcome.diagnostics;
+    let plan = outcome.plan;
+    plan.unwrap_or_else(|| unreachable!("{found:#?}"))
+        .to_bytes()
+        .unwrap()
+}
+
+impl Stage {
+    /// Serves a configuration without its addresses.
+    pub(crate) fn open(text: &str) -> Self {
+        Self::open_through(text, |gateway| Command::new(gateway))
+    }
+
+    /// The same, with something in front of the gateway's command.
+    pub(crate) fn open_through(text: &str, command: impl FnOnce(&str) -> Command) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("plan.json"), plan(text)).unwrap();
+        let mut command = command(env!("CARGO_BIN_EXE_mcpc-faults-gateway"));
+        command
+            .args(["--plan", "plan.json"])
+            .env_clear()
+            .env("HOME", folder.path())
+            .current_dir(folder.path())
+            .stdin(Stdio::null());
+        Self {
+            gateway: Running::start(&mut command),
+            folder,
+        }
+    }
+
+    /// Puts another plan in place of the live one and waits until it is live.
+    pub(crate) fn replace(&mut self, text: &str) {
+        std::fs::write(self.folder.path().join("new"), plan(text)).unwrap();
+        let at = self.folder.path();
+        std::fs::rename(at.join("new"), at.join("plan.json")).unwrap();
+        self.gateway.hears("the new plan is live");
+    }
+
+    /// A client.
+    pub(crate) fn client(&self) -> Caller {
+        let address = self.gateway.address;
+        Caller {
+            client: Client::connect(address),
+            address,
+        }
+    }
+}
+
+/// A modern client that calls one tool after the other on one connection.
+pub(crate) struct Caller {
+    client: Client,
+    address: std::net::SocketAddr,
+}
+
+impl Caller {
+    /// Calls a tool and waits for the reply.
+    #[track_caller]
+    pub(crate) fn call(&mut self, tool: &str, arguments: &Value) -> Reply {
+        let mirrored = format!(
+            "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: {tool}\r\n"
+        );
+        let message = call_message(tool, arguments).to_string();
+        let began = Instant::now();
+        let reply = self
+            .client
+            .ask(post(self.address, "/mcp", &mirrored, &message));
+        let elapsed = began.elapsed();
+        assert!(elapsed < TOTAL + SLACK, "{tool} took {elapsed:?}");
+        let id = reply.message().get("id").cloned();
+        assert_eq!(id, Some(json!("test")), "{tool}: {reply:?}");
+        reply
+    }
+
+    /// Holds a tool to failing with this code.
+    #[track_caller]
+    pub(crate) fn fails(&mut self, tool: &str, codes: &[&str]) {
+        let reply = self.call(tool, &json!({}));
+        assert_eq!(reply.status, 200, "{tool}: {reply:?}");
+        assert!(codes.contains(&reply.code().as_str()), "{tool}: {reply:?}");
+    }
+
+    /// Holds a tool to giving back a text that only this call has sent.
+    #[track_caller]
+    pub(crate) fn echoes(&mut self, tool: &str, mark: u64) {
+        let reply = self.call(tool, &json!({ "mark": mark }));
+        assert_eq!(
+            text_of(&reply),
+            json!({ "mark": mark }).to_string(),
+            "{tool}"
+        );
+    }
+}
+
+/// The text that a tool has answered.
+#[track_caller]
+pub(crate) fn text_of(reply: &Reply) -> String {
+    let message = reply.message();
+    let text = message.pointer("/result/content/0/text");
+    text.and_then(Value::as_str)
+        .unwrap_or_else(|| unreachable!("{reply:#?}"))
+        .to_owned()
+}

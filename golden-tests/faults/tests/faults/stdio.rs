@@ -1,0 +1,201 @@
+//! A child process that misbehaves: its caller is told at once, it is started again, and nothing of
+//! it is left behind.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mcpc_process::{alive, descendants, peak_memory, reset_peak_memory, until};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::stage::{FAULTY, Stage, TIMEOUTS, text_of};
+
+const REPLY: &str = "2MiB";
+const GROWTH_MAX: u64 = 24 << 20;
+
+/// A gateway with the misbehaving server, and a second one that behaves.
+fn config(era: &str, arguments: &str) -> String {
+    let restart = "{ at_most: 5, within: 10m, backoff: { from: 50ms, to: 1s } }";
+    format!(
+        "limits: {{ reply: {REPLY}, grace: 1s }}\n\
+         endpoints: {{ main: {{ path: /mcp, prefix: \"{{server}}.\" }} }}\n\
+         servers:\n\
+         \x20 bad: {{ command: {FAULTY:?}, args: [{arguments}], era: {era}, timeouts: {TIMEOUTS}, restart: {restart} }}\n\
+         \x20 good: {{ command: {FAULTY:?}, era: {era} }}\n"
+    )
+}
+
+fn serve(era: &str, arguments: &str) -> Stage {
+    Stage::open(&config(era, arguments))
+}
+
+fn process_of(stage: &Stage, server: &str) -> u32 {
+    let id = stage.gateway.upstream(server).get("pid").cloned();
+    let id = id.as_ref().and_then(Value::as_u64);
+    u32::try_from(id.unwrap()).unwrap()
+}
+
+/// All faults of a call that leave the process as it is, at once.
+fn all_at_once(era: &str) {
+    let faults: [(&str, &[&str]); 4] = [
+        ("bad.garbage", &["MCPC9303"]),
+        ("bad.wrong_id", &["MCPC9303"]),
+        ("bad.silence", &["MCPC9303"]),
+        ("bad.huge", &["MCPC9309"]),
+    ];
+    let stage = serve(era, "");
+    let mut other = stage.client();
+    other.echoes("bad.echo", 0);
+    let process = process_of(&stage, "bad");
+    reset_peak_memory(stage.gateway.id());
+    let before = peak_memory(stage.gateway.id());
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let others = scope.spawn(|| {
+            let mut calls = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                calls += 1;
+                other.echoes("good.echo", calls);
+                other.echoes("bad.echo", calls);
+            }
+            calls
+        });
+        let failing = faults.map(|(tool, codes)| {
+            let mut caller = stage.client();
+            scope.spawn(move || caller.fails(tool, codes))
+        });
+        for failed in failing {
+            failed.join().unwrap();
+        }
+        is_over.store(true, Ordering::Relaxed);
+        assert!(others.join().unwrap() > 0);
+    });
+    let mut caller = stage.client();
+    for mark in 0..20 {
+        caller.echoes("bad.twice", mark);
+        caller.echoes("bad.unasked", mark + 100);
+        caller.echoes("bad.echo", mark + 200);
+    }
+    caller.echoes("bad.flood", 1);
+    caller.echoes("bad.echo", 2);
+    let grown = peak_memory(stage.gateway.id()).saturating_sub(before);
+    assert!(grown < GROWTH_MAX, "it grew by {} MiB", grown >> 20);
+    assert_eq!(process_of(&stage, "bad"), process, "the same process");
+    stage.gateway.stop();
+}
+
+#[test]
+fn a_modern_child_that_misbehaves_costs_nobody_but_its_caller() {
+    all_at_once("modern");
+}
+
+#[test]
+fn a_legacy_child_that_misbehaves_costs_nobody_but_its_caller() {
+    all_at_once("legacy");
+}
+
+#[test]
+fn an_answer_after_the_deadline_is_nobodys() {
+    let stage = serve("modern", "");
+    let mut caller = stage.client();
+    let reply = caller.call("bad.late", &json!({ "ms": 1300 }));
+    assert_eq!(reply.code(), "MCPC9303", "{reply:?}");
+    let reply = caller.call("bad.late", &json!({ "ms": 600 }));
+    assert_eq!(text_of(&reply), json!({ "ms": 600 }).to_string());
+    stage.gateway.stop();
+}
+
+#[test]
+fn a_child_that_dies_or_is_killed_fails_its_callers_and_is_started_again() {
+    let stage = serve("modern", "");
+    let mut caller = stage.client();
+    caller.echoes("bad.echo", 0);
+    let mut before = process_of(&stage, "bad");
+    for end in ["bad.die", "bad.cut_body", "kill"] {
+        // Others wait for the same process meanwhile, and are told at once, long before a deadline.
+        let mut waiting = stage.client();
+        std::thread::scope(|scope| {
+            let told = scope.spawn(move || waiting.fails("bad.silence", &["MCPC9306"]));
+            until("the other call is under way", || {
+                let flights = stage.gateway.upstream("bad").get("in_flight").cloned();
+                flights.is_some_and(|flights| flights != 0)
+            });
+            if end == "kill" {
+                let process = Pid::from_raw(i32::try_from(before).unwrap()).unwrap();
+                kill_process(process, Signal::KILL).unwrap();
+            } else {
+                caller.fails(end, &["MCPC9306"]);
+            }
+            told.join().unwrap();
+        });
+        caller.echoes("good.echo", 1);
+        // The pause before the start is shorter than a caller's patience.
+        caller.echoes("bad.echo", 2);
+        let now = process_of(&stage, "bad");
+        assert_ne!(now, before);
+        assert!(!alive(before));
+        before = now;
+    }
+    stage.gateway.stop();
+}
+
+#[test]
+fn a_child_that_ends_too_often_is_left_alone() {
+    let mut stage = serve("modern", "");
+    let mut caller = stage.client();
+    caller.echoes("bad.echo", 0);
+    for _ in 0..6 {
+        caller.fails("bad.die", &["MCPC9306"]);
+    }
+    stage.gateway.hears("the server ended too often");
+    caller.fails("bad.echo", &["MCPC9314"]);
+    caller.echoes("good.echo", 1);
+    stage.gateway.stop();
+}
+
+#[test]
+fn a_child_that_hangs_is_replaced_when_it_leaves_the_plan() {
+    let mut stage = serve("modern", "--deaf, --family");
+    let mut caller = stage.client();
+    caller.echoes("bad.fork", 0);
+    caller.fails("bad.hang", &["MCPC9303"]);
+    caller.fails("bad.echo", &["MCPC9303"]);
+    caller.echoes("good.echo", 1);
+    let good = process_of(&stage, "good");
+    let bad = process_of(&stage, "bad");
+    let family: Vec<u32> = descendants(bad).into_iter().chain([bad]).collect();
+    assert_eq!(family.len(), 3, "{family:?}");
+    stage.replace(&config("modern", "--family"));
+    // A modern endpoint answers with the new process while the ladder of signals is climbed.
+    caller.echoes("bad.echo", 2);
+    until("the old tree has ended", || {
+        !family.iter().any(|id| alive(*id))
+    });
+    assert_eq!(process_of(&stage, "good"), good);
+    stage.gateway.stop();
+}
+
+#[test]
+fn no_process_is_left_behind_however_the_gateway_ends() {
+    for signal in [Signal::TERM, Signal::KILL] {
+        let mut stage = serve("modern", "--deaf, --family");
+        let mut caller = stage.client();
+        caller.echoes("bad.fork", 0);
+        caller.echoes("good.echo", 0);
+        let tree = descendants(stage.gateway.id());
+        assert!(tree.len() >= 4, "{tree:?}");
+        stage.gateway.signal(signal);
+        let code = stage.gateway.ended();
+        assert_eq!(code, (signal == Signal::TERM).then_some(0));
+        until("nothing is left", || !tree.iter().any(|id| alive(*id)));
+    }
+}
+
+#[test]
+fn a_child_that_never_says_a_word_holds_up_only_its_callers() {
+    let stage = serve("modern", "--silent");
+    let mut caller = stage.client();
+    caller.echoes("good.echo", 1);
+    caller.fails("bad.echo", &["MCPC9302"]);
+    caller.echoes("good.echo", 2);
+    stage.gateway.stop();
+}

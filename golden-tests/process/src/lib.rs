@@ -1,0 +1,36 @@
+//! Gateways in processes of their own: what they say, what they answer, what they use.
+//!
+//! Owns starting one, hearing its log, signals to it, raw exchanges over its sockets, and the
+//! system's figures about it. For tests of `mcpc`, `mcpcd` and the fault corpus. Does not know any
+//! configuration or plan: the caller brings the command.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test code: a failed step fails the test"
+)]
+
+mod exchange;
+mod running;
+mod system;
+
+use std::time::{Duration, Instant};
+
+pub use exchange::{Client, Reply, call_message, exchange, post};
+pub use running::Running;
+pub use system::{
+    alive, children, cpu_time, descendants, descriptors, peak_memory, reset_peak_memory,
+};
+
+/// Nothing here takes this long.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until something holds, and fails the test if it never does.
+#[track_caller]
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "it never held: {what}");
+        std::thread::yield_now();
+    }
+}
