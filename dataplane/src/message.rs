@@ -67,6 +67,8 @@ struct Parts {
     result: Option<Bytes>,
     error: Option<Bytes>,
     ambiguous: bool,
+    /// Then it is not clear whom an error would answer.
+    has_two_ids: bool,
 }
 
 /// Reads one message.
@@ -78,9 +80,17 @@ pub(crate) fn read(bytes: &Bytes, nesting: u32) -> Result<Message, Malformed> {
         Err(json::NotJson) if json::elements(bytes, nesting, |_| {}).is_ok() => {
             Err(Malformed::Batch)
         }
-        // A scalar is JSON, but the distinction helps nobody: both are -32700 or -32600 by taste.
+        Err(json::NotJson) if is_scalar(bytes) => Err(Malformed::NotMessage { id: None }),
         Err(json::NotJson) => Err(Malformed::NotJson),
     }
+}
+
+/// Whether bytes are a text, a number, `true`, `false` or `null`: JSON, and no message (JSON-RPC 2.0
+/// §5.1 calls that an invalid request, not a parse error).
+fn is_scalar(bytes: &[u8]) -> bool {
+    let mut count = 0;
+    let as_list = [b"[", bytes, b"]"].concat();
+    json::elements(&as_list, 1, |_| count += 1).is_ok() && count == 1
 }
 
 impl Parts {
@@ -101,6 +111,7 @@ impl Parts {
             }
         };
         self.ambiguous |= slot.is_some();
+        self.has_two_ids |= member.key == b"id" && slot.is_some();
         *slot = Some(bytes.slice(member.value.clone()));
     }
 
@@ -109,7 +120,10 @@ impl Parts {
         let is_object = |raw: &Bytes| raw.first() == Some(&b'{');
         let id = self.id.clone().filter(is_id);
         let refused = || Malformed::NotMessage {
-            id: self.id.clone().filter(is_id),
+            id: self
+                .id
+                .clone()
+                .filter(|raw| is_id(raw) && !self.has_two_ids),
         };
         let version = self
             .version
@@ -224,7 +238,14 @@ mod tests {
             ),
             (r#"[{"jsonrpc":"2.0","id":1,"method":"a"}]"#, "Batch"),
             (r#"{"jsonrpc":"2.0","id":1,"method":"a""#, "NotJson"),
-            ("7", "NotJson"),
+            ("7", "NotMessage { id: None }"),
+            (" \"a\" ", "NotMessage { id: None }"),
+            ("1,2", "NotJson"),
+            ("", "NotJson"),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"a"}"#,
+                "NotMessage { id: None }",
+            ),
         ] {
             assert_eq!(kind(text), expected, "{text}");
         }

@@ -4,8 +4,8 @@
 //! and the other has not. Large values are passed on as the bytes that they are.
 
 use bytes::Bytes;
-use hyper::Response;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
 
 use crate::body::{Body, Frames};
 use crate::call::{Answer, Era, Event, Notification, Reply};
@@ -38,17 +38,23 @@ impl Writer {
     /// The response for an upstream's answer.
     pub(crate) async fn answer(self, answer: Answer) -> Result<Response<Body>, LocalReply> {
         match answer {
-            Answer::Done(reply) => Ok(json_response(self.envelope(reply)?)),
+            Answer::Done(reply) => self.document(reply),
             Answer::Stream(events) if self.takes_stream => {
                 Ok(stream_response(Body::stream(|frames| {
                     self.stream(events, frames)
                 })))
             }
             // Notifications cannot be carried in one JSON document; the reply can.
-            stream @ Answer::Stream(_) => Ok(json_response(
-                self.envelope(Box::pin(list::reply(stream)).await?)?,
-            )),
+            stream @ Answer::Stream(_) => self.document(Box::pin(list::reply(stream)).await?),
         }
+    }
+
+    /// The reply as one JSON document.
+    fn document(&self, reply: Reply) -> Result<Response<Body>, LocalReply> {
+        let status = status_of(&reply, self.client);
+        let mut response = json_response(self.envelope(reply)?);
+        *response.status_mut() = status;
+        Ok(response)
     }
 
     /// The reply as a stream of one event, for a client that takes no JSON document.
@@ -262,6 +268,31 @@ fn strip_modern(result: &Bytes) -> Result<Bytes, LocalReply> {
     }
 }
 
+/// The status that an upstream's reply has for the client: 200, but for the errors that say in
+/// 2026-07-28 that the request as such was wrong (Transports §Error handling). The upstream's own
+/// status does not count: over stdio there is none, and an older server answers 200 to everything.
+fn status_of(reply: &Reply, client: Era) -> StatusCode {
+    match reply {
+        Reply::Error(error) if client == Era::Modern => match code_of(error) {
+            Some(b"-32601") => StatusCode::NOT_FOUND,
+            Some(b"-32020" | b"-32021" | b"-32022") => StatusCode::BAD_REQUEST,
+            _ => StatusCode::OK,
+        },
+        Reply::Error(_) | Reply::Result(_) => StatusCode::OK,
+    }
+}
+
+/// The code of an error object, as it is written.
+fn code_of(error: &Bytes) -> Option<&[u8]> {
+    let mut span = None;
+    let walk = json::members(error, u32::MAX, |member| {
+        if member.key == b"code" {
+            span = Some(member.value);
+        }
+    });
+    error.get(span.filter(|_| walk.is_ok())?)
+}
+
 /// An error of the other era: the code of a missing resource differs, and codes that speak of the
 /// gateway's own request mean nothing to the client.
 fn carry_error(error: &Bytes, client: Era) -> Bytes {
@@ -339,6 +370,23 @@ mod tests {
         assert_eq!(strip(r#"{"resultType":"complete"}"#), Ok(Bytes::from("{}")));
         let asks = strip(r#"{"resultType":"input_required","requestState":"x"}"#);
         assert_eq!(asks, Err(LocalReply::Upstream(Failure::AskRefused)));
+    }
+
+    #[test]
+    fn an_upstreams_error_has_the_status_that_the_clients_era_gives_it() {
+        let status = |text: &'static str, client| {
+            let error = Bytes::from_static(text.as_bytes());
+            status_of(&Reply::Error(error), client).as_u16()
+        };
+        for (code, modern) in [
+            (r#"{"code":-32601}"#, 404),
+            (r#"{"message":"m", "code": -32021 }"#, 400),
+            (r#"{"code":-32602}"#, 200),
+            (r#"{"message":"-32601"}"#, 200),
+        ] {
+            assert_eq!(status(code, Era::Modern), modern, "{code}");
+            assert_eq!(status(code, Era::Legacy), 200, "{code}");
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 #![cfg(target_os = "linux")]
 
+mod descriptors;
 mod http;
+mod malformed;
 mod stage;
 mod stdio;

@@ -51,14 +51,9 @@ fn plan(text: &str) -> Vec<u8> {
 impl Stage {
     /// Serves a configuration without its addresses.
     pub(crate) fn open(text: &str) -> Self {
-        Self::open_through(text, |gateway| Command::new(gateway))
-    }
-
-    /// The same, with something in front of the gateway's command.
-    pub(crate) fn open_through(text: &str, command: impl FnOnce(&str) -> Command) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("plan.json"), plan(text)).unwrap();
-        let mut command = command(env!("CARGO_BIN_EXE_mcpc-faults-gateway"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mcpc-faults-gateway"));
         command
             .args(["--plan", "plan.json"])
             .env_clear()
