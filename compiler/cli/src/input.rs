@@ -47,8 +47,13 @@ pub(crate) fn name_of(file: &Path) -> String {
 
 /// Reads a file; `-` is standard input.
 pub(crate) fn read(file: &Path) -> Result<Source, Unread> {
+    source(file, read_bytes(file))
+}
+
+/// Makes a text of what was read.
+pub(crate) fn source(file: &Path, read: io::Result<Vec<u8>>) -> Result<Source, Unread> {
     let name = name_of(file);
-    match read_bytes(file) {
+    match read {
         Ok(bytes) => Source::from_bytes(name, bytes).map_err(Unread::BadText),
         Err(error) => {
             let diagnostic = unreadable(&error);
@@ -59,7 +64,7 @@ pub(crate) fn read(file: &Path) -> Result<Source, Unread> {
 }
 
 /// One byte more than the limit is enough for the compiler to see that the text is too large.
-fn read_bytes(file: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read_bytes(file: &Path) -> io::Result<Vec<u8>> {
     let limit = Source::BYTES_MAX as u64 + 1;
     let mut bytes = Vec::new();
     if is_standard(file) {

@@ -54,7 +54,16 @@ pub(crate) fn compile_file(
     environment: &Environment,
     overrides: Overrides,
 ) -> (Checked, Result<Plan, Exit>) {
-    match input::read(file) {
+    compile_read(input::read(file), environment, overrides)
+}
+
+/// Compiles what was read, or tells why it could not be.
+pub(crate) fn compile_read(
+    read: Result<Source, Unread>,
+    environment: &Environment,
+    overrides: Overrides,
+) -> (Checked, Result<Plan, Exit>) {
+    match read {
         Ok(source) => compile_text(source, environment, overrides),
         Err(unread) => {
             let exit = match unread {

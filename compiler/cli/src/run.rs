@@ -6,9 +6,11 @@
 use std::path::{Path, PathBuf};
 
 use mcpc_compiler::{Overrides, Source};
-use mcpc_daemon::{Ended, LogFormat, Plans, Rejected, Stage, open_reach, operate, start_log};
+use mcpc_daemon::{
+    Ended, LogFormat, Plans, Rejected, Stage, is_rereadable, open_reach, operate, start_log,
+};
 use mcpc_dataplane::Refusal;
-use mcpc_plan::Plan;
+use mcpc_plan::{Digest, Plan};
 use tracing::warn;
 
 use crate::report::Checked;
@@ -22,7 +24,8 @@ struct ConfigFile {
     overrides: Overrides,
     terminal: Terminal,
     log_format: LogFormat,
-    /// Standard input, once it was read: it cannot be read again.
+    loaded: Option<Digest>,
+    /// Standard input or a pipe, once it was read: it cannot be read again.
     kept: Option<Source>,
 }
 
@@ -41,6 +44,7 @@ pub(crate) fn run(arguments: &args::Run, terminal: Terminal) -> Exit {
         },
         terminal,
         log_format: flags.log_format,
+        loaded: None,
         kept: None,
     };
     let ended = operate(&mut config, flags, reach, |gateway, plan| {
@@ -61,11 +65,18 @@ impl ConfigFile {
         if let Some(source) = &self.kept {
             return plan::compile_text(source.clone(), environment, self.overrides);
         }
-        let compiled = plan::compile_file(&self.path, environment, self.overrides);
-        if input::is_standard(&self.path) {
+        let read = input::read_bytes(&self.path);
+        self.loaded = read.as_ref().ok().map(|bytes| Digest::of(bytes));
+        let source = input::source(&self.path, read);
+        let compiled = plan::compile_read(source, environment, self.overrides);
+        if !self.is_rereadable() {
             self.kept = Some(compiled.0.source().clone());
         }
         compiled
+    }
+
+    fn is_rereadable(&self) -> bool {
+        !input::is_standard(&self.path) && is_rereadable(&self.path)
     }
 
     fn warn(&self, checked: &Checked) {
@@ -108,6 +119,15 @@ impl Plans for ConfigFile {
     }
 
     fn file(&self) -> Option<&Path> {
-        (!input::is_standard(&self.path)).then_some(self.path.as_path())
+        self.is_rereadable().then_some(self.path.as_path())
+    }
+
+    fn loaded(&self) -> Option<Digest> {
+        self.loaded.clone()
+    }
+
+    fn present(&self) -> Option<Digest> {
+        let read = input::read_bytes(&self.path);
+        read.ok().map(|bytes| Digest::of(&bytes))
     }
 }

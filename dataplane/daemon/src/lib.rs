@@ -22,5 +22,5 @@ pub use command::run;
 pub use flags::{GatewayFlags, LogFormat, LogLevel};
 pub use log::start_log;
 pub use operate::{Ended, Plans, Rejected, Stage, operate};
-pub use plan_file::PlanFile;
+pub use plan_file::{PlanFile, is_rereadable};
 pub use sibling::open_reach;

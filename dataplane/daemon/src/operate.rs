@@ -31,6 +31,12 @@ pub trait Plans {
 
     /// The file whose changes are worth a new load, if there is one.
     fn file(&self) -> Option<&Path>;
+
+    /// The content that the last load has read; nothing if it could not be read.
+    fn loaded(&self) -> Option<Digest>;
+
+    /// The content that a load would read now; nothing if it could not be read.
+    fn present(&self) -> Option<Digest>;
 }
 
 /// What there was instead of a plan.
@@ -128,7 +134,7 @@ pub fn operate(
     );
     started(&gateway, &plan);
     let mut live = plan;
-    while runtime.block_on(inputs.next()) == Wish::Reload {
+    while runtime.block_on(inputs.next(plans)) == Wish::Reload {
         reload(plans, flags, &mut gateway, &mut live);
     }
     stop(gateway, &live, &runtime, &mut inputs)
@@ -239,10 +245,10 @@ impl Inputs {
         Ok((runtime, Self { signals, watch }))
     }
 
-    async fn next(&mut self) -> Wish {
+    async fn next(&mut self, plans: &dyn Plans) -> Wish {
         let changed = async {
             match &mut self.watch {
-                Some(watch) => watch.changed().await,
+                Some(watch) => changed(watch, plans).await,
                 None => std::future::pending().await,
             }
         };
@@ -254,6 +260,24 @@ impl Inputs {
 
     async fn asked_to_stop(&mut self) {
         while self.signals.next().await != Wish::Stop {}
+    }
+}
+
+/// Ends when there is something else than what was loaded. Not something else than the last time: a
+/// load in between, after SIGHUP or of a file that changed and changed back, may have read a content
+/// that no event was looked at for.
+async fn changed(watch: &mut Watch, plans: &dyn Plans) {
+    loop {
+        watch.stirred().await;
+        let mut present = plans.present();
+        if present.is_none() {
+            // Deleted to be written anew, as some editors do. Once more, then it is gone.
+            watch.settled().await;
+            present = plans.present();
+        }
+        if present != plans.loaded() {
+            return;
+        }
     }
 }
 

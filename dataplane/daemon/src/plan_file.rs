@@ -16,6 +16,9 @@ const BYTES_MAX: u64 = 256 << 20;
 /// A plan in a file, and the addresses that win over those in it.
 pub struct PlanFile {
     path: PathBuf,
+    loaded: Option<Digest>,
+    /// The content of a pipe: it cannot be read again.
+    kept: Option<Vec<u8>>,
     listen: Option<SocketAddr>,
     admin: Option<SocketAddr>,
 }
@@ -25,12 +28,17 @@ impl PlanFile {
     pub fn new(path: PathBuf, flags: &GatewayFlags) -> Self {
         Self {
             path,
+            loaded: None,
+            kept: None,
             listen: flags.listen,
             admin: flags.admin,
         }
     }
 
     fn read(&self) -> io::Result<Vec<u8>> {
+        if let Some(kept) = &self.kept {
+            return Ok(kept.clone());
+        }
         let mut bytes = Vec::new();
         let opened = File::open(&self.path)?;
         if opened.metadata()?.is_dir() {
@@ -63,9 +71,12 @@ impl PlanFile {
 
 impl Plans for PlanFile {
     fn load(&mut self) -> Result<Plan, Rejected> {
-        let bytes = self
-            .read()
-            .map_err(|error| Rejected::new(Stage::Unread, unreadable(&error)))?;
+        let read = self.read();
+        self.loaded = read.as_ref().ok().map(|bytes| Digest::of(bytes));
+        let bytes = read.map_err(|error| Rejected::new(Stage::Unread, unreadable(&error)))?;
+        if !is_rereadable(&self.path) {
+            self.kept = Some(bytes.clone());
+        }
         let plan = Plan::from_bytes(&bytes).map_err(|error| Rejected {
             digest: claimed_digest(&bytes),
             ..Rejected::new(Stage::Read, unusable(&error))
@@ -82,8 +93,23 @@ impl Plans for PlanFile {
     }
 
     fn file(&self) -> Option<&Path> {
-        Some(&self.path)
+        is_rereadable(&self.path).then_some(self.path.as_path())
     }
+
+    fn loaded(&self) -> Option<Digest> {
+        self.loaded.clone()
+    }
+
+    fn present(&self) -> Option<Digest> {
+        self.read().ok().map(|bytes| Digest::of(&bytes))
+    }
+}
+
+/// Whether a file gives its content again each time. A pipe does not, and opening one may block for
+/// ever; what is not there may become a file.
+pub fn is_rereadable(path: &Path) -> bool {
+    path.metadata()
+        .map_or(true, |file| file.is_file() || file.is_dir())
 }
 
 fn hold(address: SocketAddr, allow_anonymous: bool, flag: &str) -> Result<(), Refusal> {

@@ -1,15 +1,13 @@
-//! Notices that a file has another content.
+//! Notices that something happens to a file.
 //!
 //! Watches the file's directory, not the file: editors write a new file and rename it over the old
 //! one, and a mounted `ConfigMap` swaps a link (`..data`) that the file's own link goes through. A
-//! watch on the file itself would go with the old one. Which event it was does not matter: after a
-//! short pause the content decides.
+//! watch on the file itself would go with the old one. Which event it was does not matter: `operate`
+//! compares what is there with what it has loaded.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mcpc_plan::Digest;
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
@@ -17,14 +15,9 @@ use tokio::sync::mpsc;
 /// Between the first event and the look at the content: one save is many events.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How much of a file is looked at. Larger ones are refused anyway.
-const BYTES_MAX: u64 = 256 << 20;
-
 /// A watched file.
 pub(crate) struct Watch {
-    file: PathBuf,
     events: mpsc::Receiver<()>,
-    seen: Option<Digest>,
     /// Watches until it is dropped.
     _watcher: RecommendedWatcher,
 }
@@ -50,31 +43,23 @@ impl Watch {
             let _only_the_link = watcher.watch(&directory_of(&target), RecursiveMode::NonRecursive);
         }
         Ok(Self {
-            file: file.to_owned(),
             events,
-            seen: content(file),
             _watcher: watcher,
         })
     }
 
-    /// Ends when the file has another content than it had the last time.
-    pub(crate) async fn changed(&mut self) {
-        loop {
-            if self.events.recv().await.is_none() {
-                return std::future::pending().await;
-            }
-            tokio::time::sleep(PAUSE).await;
-            while self.events.try_recv().is_ok() {}
-            let mut now = content(&self.file);
-            if now.is_none() {
-                // Deleted to be written anew, as some editors do. Once more, then it is gone.
-                tokio::time::sleep(PAUSE).await;
-                now = content(&self.file);
-            }
-            if std::mem::replace(&mut self.seen, now.clone()) != now {
-                return;
-            }
+    /// Ends a short while after something has happened.
+    pub(crate) async fn stirred(&mut self) {
+        if self.events.recv().await.is_none() {
+            return std::future::pending().await;
         }
+        self.settled().await;
+    }
+
+    /// Waits until what is being written has had the time to be complete.
+    pub(crate) async fn settled(&mut self) {
+        tokio::time::sleep(PAUSE).await;
+        while self.events.try_recv().is_ok() {}
     }
 }
 
@@ -95,11 +80,4 @@ fn is_change(kind: EventKind) -> bool {
         | EventKind::Remove(_)
         | EventKind::Other => true,
     }
-}
-
-fn content(file: &Path) -> Option<Digest> {
-    let mut bytes = Vec::new();
-    let opened = std::fs::File::open(file).ok()?;
-    opened.take(BYTES_MAX).read_to_end(&mut bytes).ok()?;
-    Some(Digest::of(&bytes))
 }

@@ -193,6 +193,36 @@ fn sighup_loads_the_plan_again() {
 }
 
 #[test]
+fn a_plan_that_was_loaded_between_two_looks_does_not_stay() {
+    let folder = Folder::with(&plan("/one"));
+    let mut daemon = folder.start();
+    // The signal loads what was written before the watch has looked at it.
+    folder.replace(&plan("/two").to_bytes().unwrap());
+    daemon.signal(Signal::HUP);
+    daemon.hears("the new plan is live");
+    folder.replace(&plan("/one").to_bytes().unwrap());
+    daemon.hears("the new plan is live");
+    assert_ne!(status_of(&daemon, "/one"), 404);
+    daemon.stop();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_plan_from_a_pipe_is_read_once() {
+    use std::io::Write;
+    let folder = Folder::with(&plan("/one"));
+    let mut command = folder.mcpcd(&["--plan", "/dev/fd/0"]);
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    writer.write_all(&plan("/one").to_bytes().unwrap()).unwrap();
+    drop(writer);
+    let mut daemon = Running::start(command.stdin(reader));
+    daemon.signal(Signal::HUP);
+    daemon.hears("the plan is live already");
+    assert_ne!(status_of(&daemon, "/one"), 404);
+    daemon.stop();
+}
+
+#[test]
 fn the_plan_can_come_from_the_environment() {
     let folder = Folder::with(&plan("/one"));
     let mut command = folder.mcpcd(&[]);
