@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{Finding, Repository};
 
 /// Which crates of ours each crate may depend on. A crate that is not listed may use all of them.
-const MAY_USE: [(&str, &[&str]); 7] = [
+const MAY_USE: [(&str, &[&str]); 8] = [
     ("mcpc-config", &[]),
     ("mcpc-plan", &[]),
     ("mcpc-compiler", &["mcpc-config", "mcpc-plan"]),
@@ -28,6 +28,7 @@ const MAY_USE: [(&str, &[&str]); 7] = [
     ),
     ("mcpcd", &["mcpc-dataplane", "mcpc-plan", "mcpc-process"]),
     ("mcpc-process", &[]),
+    ("mcpc-fixture", &[]),
 ];
 
 /// The most packages behind the data plane's library.
