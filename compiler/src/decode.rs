@@ -1,19 +1,23 @@
 //! Turns the tree into the configuration types.
 //!
 //! Owns what a schema cannot say about one value (is this a URL, a duration, a pattern) and the
-//! removal of what is broken, so that the rest still reaches the later passes. Does not look at
-//! how values relate: `resolve` and `check` do.
+//! removal of what is broken, value by value, so that all the rest still reaches the later passes.
+//! Does not look at how values relate: `resolve` and `check` do. The way from a node to a type is
+//! in `decode/source.rs`.
+
+mod source;
 
 use std::collections::BTreeSet;
 
 use mcpc_config::{Address, Config, Duration, Glob, Host, Percent, Rate, ScalarError, Size, Url};
-use serde_json::{Value, json};
+use serde::Deserialize;
 
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::expand::Unknown;
-use crate::leaves::Leaf;
-use crate::path::{Path, Step};
+use crate::meaning::{Leaf, Meaning};
+use crate::path::Path;
+use crate::schema::{self, Kind, Schema};
 use crate::shape::{Shaped, kind_code, situate};
 use crate::source::Span;
 use crate::tree::{Content, NodeId, Tree};
@@ -23,17 +27,24 @@ use crate::tree::{Content, NodeId, Tree};
 pub(crate) struct Decoded {
     /// The configuration, without what is broken.
     pub(crate) config: Config,
-    /// Where everything stands.
+    /// Where everything stands. Lists no longer have the items that are broken.
     pub(crate) tree: Tree,
-    /// What was removed because of an error that is already reported, and what is not known. A
-    /// later pass says nothing about what lies there or depends on it.
+    /// Keys whose value was removed because of an error that is already reported, is missing, or
+    /// is not known. A later pass says nothing about what lies there or depends on it.
     pub(crate) broken: BTreeSet<Path>,
+    /// Lists of which items were removed.
+    shortened: BTreeSet<Path>,
     /// Whether every value is known. If not, no plan can be made of it.
     pub(crate) is_complete: bool,
 }
 
 impl Decoded {
-    /// Whether a place was removed, or lies below one that was.
+    /// Whether anything was removed at all.
+    pub(crate) fn has_errors(&self) -> bool {
+        !self.broken.is_empty() || !self.shortened.is_empty()
+    }
+
+    /// Whether a value was removed, or lies below one that was.
     pub(crate) fn is_broken(&self, path: &Path) -> bool {
         if self.broken.is_empty() {
             return false;
@@ -43,6 +54,19 @@ impl Decoded {
             self.broken.contains(&Path::from_steps(above.to_vec()))
         })
     }
+
+    /// Whether a value is not all of what was written: it was removed, or something below it was.
+    pub(crate) fn is_partial(&self, path: &Path) -> bool {
+        if !self.has_errors() {
+            return false;
+        }
+        // What lies below a path follows it in the order of paths.
+        let is_below = |paths: &BTreeSet<Path>| {
+            let mut from = paths.range(path..);
+            from.next().is_some_and(|next| next.is_within(path))
+        };
+        is_below(&self.broken) || is_below(&self.shortened) || self.is_broken(path)
+    }
 }
 
 /// More findings than this are not told.
@@ -50,47 +74,69 @@ const FINDINGS_MAX: usize = 1000;
 
 /// Decodes the tree; `None` if nothing sound is left.
 pub(crate) fn decode(
-    tree: Tree,
-    leaves: &[Leaf],
+    mut tree: Tree,
+    meaning: &Meaning,
     unknown: &Unknown,
     shaped: Shaped,
     sink: &mut Sink,
 ) -> Option<Decoded> {
-    let Shaped {
-        mut json,
-        broken: mut bad,
-        dropped,
-    } = shaped;
-    let mut told = BTreeSet::new();
-    for leaf in leaves {
-        if bad.contains(&leaf.node) {
-            continue;
-        }
-        if let Some(diagnostic) = judge(&tree, leaf) {
-            bad.insert(leaf.node);
-            if told.len() < FINDINGS_MAX && told.insert(diagnostic.primary.span) {
-                sink.report(situate(&tree, leaf.node, diagnostic));
-            }
-        }
-    }
-    let mut broken = BTreeSet::new();
-    remove(&tree, &dropped, &mut json, &mut broken, |path| path);
-    remove(&tree, &bad, &mut json, &mut broken, |path| unit(&path));
-    broken.extend(unknown.iter().map(|node| tree.path(*node)));
-    complete(&mut json, &mut broken)?;
-    let Ok(config) = serde_json::from_value::<Config>(json) else {
-        // Of a text with very many errors not all are looked at, so what is left may not decode.
-        if !sink.has_errors() {
-            sink.report(not_decoded());
-        }
+    let Shaped { broken, missing } = shaped;
+    let mut bad = broken;
+    judge_leaves(&tree, &meaning.leaves, &mut bad, sink);
+    let shortened = shorten(&mut tree, &bad);
+    let removed = bad.iter().filter(|node| tree.entry_of(**node).is_some());
+    let lacking = missing.iter();
+    let broken = removed
+        .map(|node| tree.path(*node))
+        .chain(lacking.map(|(map, key)| tree.path(*map).key(key)))
+        .collect();
+    let reader = source::Reader {
+        tree: &tree,
+        broken: &bad,
+        schema: schema::root(),
+        node: tree.root().filter(|root| !bad.contains(root)),
+    };
+    reader.node?;
+    let Ok(config) = Config::deserialize(reader) else {
+        sink.report(not_decoded());
         return None;
     };
     Some(Decoded {
         config,
         tree,
         broken,
+        shortened,
         is_complete: unknown.is_empty(),
     })
+}
+
+fn judge_leaves(tree: &Tree, leaves: &[Leaf], bad: &mut BTreeSet<NodeId>, sink: &mut Sink) {
+    let mut told = BTreeSet::new();
+    for leaf in leaves {
+        if bad.contains(&leaf.node) {
+            continue;
+        }
+        if let Some(diagnostic) = judge(tree, leaf) {
+            bad.insert(leaf.node);
+            if told.len() < FINDINGS_MAX && told.insert(diagnostic.primary.span) {
+                sink.report(situate(tree, leaf.node, diagnostic));
+            }
+        }
+    }
+}
+
+/// Takes broken items out of their lists, and hands back the paths of those lists.
+fn shorten(tree: &mut Tree, bad: &BTreeSet<NodeId>) -> BTreeSet<Path> {
+    let lists: BTreeSet<NodeId> = bad
+        .iter()
+        .filter_map(|node| tree.parent(*node))
+        .filter(|parent| matches!(tree.content(*parent), Content::List(_)))
+        .collect();
+    for list in &lists {
+        tree.retain(*list, |item| !bad.contains(&item));
+    }
+    // Only now: a list may lie in a list whose items have moved.
+    lists.iter().map(|list| tree.path(*list)).collect()
 }
 
 /// What is wrong with one value, if anything.
@@ -110,9 +156,11 @@ fn judge(tree: &Tree, leaf: &Leaf) -> Option<Diagnostic> {
             })
         }
         Content::Integer(number) => {
-            let is_u32 = leaf.schema.get("format").and_then(Value::as_str) == Some("uint32");
-            (is_u32 && *number > i64::from(u32::MAX)).then(|| {
-                let limit = format!("must be at most {}", u32::MAX);
+            let Schema::Integer(form) = leaf.schema else {
+                return None;
+            };
+            (*number > form.type_max).then(|| {
+                let limit = format!("must be at most {}", form.type_max);
                 number_error(tree, leaf, codes::OUT_OF_RANGE, &limit, "out of range")
             })
         }
@@ -147,86 +195,42 @@ fn number_error(
 }
 
 /// Reads a text as what it stands for.
-fn parse(kind: &str, text: &str) -> Result<(), ScalarError> {
+fn parse(kind: Kind, text: &str) -> Result<(), ScalarError> {
     match kind {
-        "duration" => Duration::parse(text).map(drop),
-        "size" => Size::parse(text).map(drop),
-        "rate" => Rate::parse(text).map(drop),
-        "percent" => Percent::parse(text).map(drop),
-        "address" => Address::parse(text).map(drop),
-        "url" => Url::parse(text).map(drop),
-        "glob" => Glob::parse(text).map(drop),
-        "host" => Host::parse(text).map(drop),
-        _ => Ok(()),
+        Kind::Duration => Duration::parse(text).map(drop),
+        Kind::Size => Size::parse(text).map(drop),
+        Kind::Rate => Rate::parse(text).map(drop),
+        Kind::Percent => Percent::parse(text).map(drop),
+        Kind::Address => Address::parse(text).map(drop),
+        Kind::Url => Url::parse(text).map(drop),
+        Kind::Glob => Glob::parse(text).map(drop),
+        Kind::Host => Host::parse(text).map(drop),
+        Kind::Plain | Kind::Secret => Ok(()),
     }
 }
 
-fn noun(kind: &str) -> &'static str {
+const fn noun(kind: Kind) -> &'static str {
     match kind {
-        "duration" => "a duration",
-        "size" => "a size",
-        "rate" => "a rate",
-        "percent" => "a share",
-        "address" => "an address to listen on",
-        "url" => "a URL",
-        "glob" => "a pattern",
-        _ => "a host name",
+        Kind::Duration => "a duration",
+        Kind::Size => "a size",
+        Kind::Rate => "a rate",
+        Kind::Percent => "a share",
+        Kind::Address => "an address to listen on",
+        Kind::Url => "a URL",
+        Kind::Glob => "a pattern",
+        Kind::Host => "a host name",
+        Kind::Plain | Kind::Secret => "a text",
     }
 }
 
 /// Examples from the schema: `30s`, `5m`.
 fn examples(leaf: &Leaf) -> Option<String> {
-    let examples = leaf.schema.get("examples")?.as_array()?;
-    let quoted = examples.iter().filter_map(Value::as_str);
-    let quoted: Vec<String> = quoted.map(|example| format!("`{example}`")).collect();
-    (!quoted.is_empty()).then(|| quoted.join(", "))
-}
-
-/// The part of a configuration that goes with a broken value: a whole server or endpoint, because
-/// what is left of it could look wrong only for lack of the rest; otherwise a whole section.
-fn unit(path: &Path) -> Path {
-    let length = match path.steps().first() {
-        Some(Step::Key(key)) if key == "servers" || key == "endpoints" => 2,
-        _ => 1,
+    let Schema::Text(form) = leaf.schema else {
+        return None;
     };
-    let steps = path.steps().iter().take(length).cloned();
-    Path::from_steps(steps.collect())
-}
-
-/// Takes values out of the JSON, and notes their paths.
-fn remove(
-    tree: &Tree,
-    nodes: &BTreeSet<NodeId>,
-    json: &mut Value,
-    broken: &mut BTreeSet<Path>,
-    widen: impl Fn(Path) -> Path,
-) {
-    for node in nodes {
-        let path = widen(tree.path(*node));
-        let Some((Step::Key(last), above)) = path.steps().split_last() else {
-            continue;
-        };
-        let parent = above.iter().try_fold(&mut *json, |value, step| match step {
-            Step::Key(key) => value.get_mut(key),
-            Step::Index(index) => value.get_mut(index),
-        });
-        if let Some(parent) = parent.and_then(Value::as_object_mut) {
-            parent.remove(last);
-        }
-        broken.insert(path);
-    }
-}
-
-/// Puts in what the types cannot do without. What is missing is reported already.
-fn complete(json: &mut Value, broken: &mut BTreeSet<Path>) -> Option<()> {
-    let root = json.as_object_mut()?;
-    for (key, value) in [("version", json!(1)), ("servers", json!({}))] {
-        if !root.contains_key(key) {
-            root.insert(key.to_owned(), value);
-            broken.insert(Path::of([key]));
-        }
-    }
-    Some(())
+    let quoted = form.examples.iter().map(|example| format!("`{example}`"));
+    let quoted: Vec<String> = quoted.collect();
+    (!quoted.is_empty()).then(|| quoted.join(", "))
 }
 
 fn not_decoded() -> Diagnostic {
@@ -242,6 +246,8 @@ fn not_decoded() -> Diagnostic {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failing test may panic")]
+
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::{Code, Input, NoVariables, Overrides, Source, Tier};
@@ -296,10 +302,10 @@ tests: [{ as: r, endpoint: main, call: a/b, expect: allowed }]
             let found = sink.into_sorted();
             return (found.iter().map(|found| found.code).collect(), false);
         };
-        let leaves = crate::leaves::leaves(&tree);
-        let unknown = crate::expand::expand(&input, &mut tree, &leaves, &mut sink);
-        let shaped = crate::shape::shape(&source, &tree, &leaves, &unknown, &mut sink).unwrap();
-        let decoded = decode(tree, &leaves, &unknown, shaped, &mut sink).is_some();
+        let meaning = Meaning::of(&tree);
+        let unknown = crate::expand::expand(&input, &mut tree, &meaning.leaves, &mut sink);
+        let shaped = crate::shape::shape(&source, &tree, &meaning, &unknown, &mut sink).unwrap();
+        let decoded = decode(tree, &meaning, &unknown, shaped, &mut sink).is_some();
         let found = sink.into_sorted();
         (found.iter().map(|found| found.code).collect(), decoded)
     }
@@ -365,7 +371,7 @@ tests: [{ as: r, endpoint: main, call: a/b, expect: allowed }]
         let (codes, decoded) = front(WHOLE);
         assert_eq!((codes, decoded), (Vec::new(), true));
         let tree = crate::parse::parse(&Source::new("t", WHOLE), &mut Sink::default()).unwrap();
-        let whole = tree.json(tree.root().unwrap(), &|_| true);
+        let whole = tree.json(tree.root().unwrap());
         let mutants = mutants(&whole);
         assert!(mutants.len() > 1000, "{}", mutants.len());
         // Types do not know ranges, lengths, forms and names, take null for absent, and read a map

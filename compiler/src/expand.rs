@@ -2,16 +2,17 @@
 //!
 //! Owns what a placeholder may do: it acts on one scalar after parsing, so a value can never add
 //! structure; keys and secrets are never expanded; values of variables never reach a diagnostic.
-//! Does not know the grammar (`placeholder`) or the schema (`leaves`). Hands a set of nodes to
+//! Does not know the grammar (`placeholder`) or the schema (`meaning`). Hands a set of nodes to
 //! `shape` and `decode` whose value is not known, and about which they say nothing.
 
 use std::collections::BTreeSet;
 
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink, plain_text};
-use crate::leaves::Leaf;
+use crate::meaning::Leaf;
 use crate::placeholder::{Fault, Kind, Origin, Piece, Placeholder, pieces};
 use crate::scalar::{self, Resolved};
+use crate::schema::Schema;
 use crate::source::{Source, Span};
 use crate::tree::{Content, NodeId, Style, Tree};
 use crate::{Input, Tier};
@@ -84,7 +85,7 @@ fn replace(tree: &mut Tree, leaf: &Leaf, text: &str, result: &str) {
     let close = if name.starts_with("$<") { '>' } else { '}' };
     let origin = format!("{name}{close}").into();
     let content = match scalar::resolve(result) {
-        Resolved::Value(content) if is_whole && leaf.json_type() != "string" => content,
+        Resolved::Value(content) if is_whole && !matches!(leaf.schema, Schema::Text(_)) => content,
         _ => Content::Text(result.into()),
     };
     tree.expand(leaf.node, content, origin);
@@ -232,7 +233,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a failing test may panic")]
 
     use super::*;
-    use crate::leaves::leaves;
+    use crate::meaning::Meaning;
     use crate::{NoVariables, Overrides, Path, Variables};
 
     struct Fixed(&'static str);
@@ -253,7 +254,7 @@ mod tests {
             tier,
             overrides: Overrides::default(),
         };
-        let leaves = leaves(&tree);
+        let leaves = Meaning::of(&tree).leaves;
         let unknown = expand(&input, &mut tree, &leaves, &mut sink);
         (tree, unknown, sink.into_sorted())
     }

@@ -15,8 +15,10 @@ mod decode;
 mod diagnostic;
 mod emit;
 mod expand;
-mod leaves;
 mod lower;
+mod meaning;
+#[cfg(feature = "oracle")]
+mod oracle;
 mod parse;
 mod path;
 mod placeholder;
@@ -24,6 +26,7 @@ mod references;
 mod render;
 mod resolve;
 mod scalar;
+mod schema;
 mod secrets;
 mod shape;
 mod source;
@@ -36,8 +39,12 @@ use std::net::SocketAddr;
 
 use mcpc_plan::Plan;
 
+use meaning::Meaning;
+
 pub use codes::{CODES, CodeEntry, code_entry};
 pub use diagnostic::{Code, Diagnostic, Fix, Label, Severity, Sink};
+#[cfg(feature = "oracle")]
+pub use oracle::shape_verdict;
 pub use path::{Path, Step};
 pub use render::{Color, FINDINGS_MAX, Format, Report, Tally, render, tally};
 pub use source::{Place, Rejected, Source, Span};
@@ -117,18 +124,17 @@ pub fn compile(input: &Input<'_>) -> Outcome {
 /// The passes in their order.
 fn run(input: &Input<'_>, secrets: &mut Option<Vec<Span>>, sink: &mut Sink) -> Option<Plan> {
     let mut tree = parse::parse(input.source, sink)?;
-    let leaves = leaves::leaves(&tree);
-    *secrets = Some(secrets::of_tree(&tree, &leaves));
-    let misplaced = check::misplaced_secrets(&tree, &leaves, sink);
+    let meaning = Meaning::of(&tree);
+    *secrets = Some(secrets::of_tree(&tree, &meaning.leaves));
+    let misplaced = check::misplaced_secrets(&tree, &meaning.leaves, sink);
+    let leaves = meaning.leaves.iter().copied();
     let expandable: Vec<_> = leaves
-        .iter()
         .filter(|leaf| !misplaced.contains(&leaf.node))
-        .copied()
         .collect();
     let mut unknown = expand::expand(input, &mut tree, &expandable, sink);
     unknown.extend(misplaced);
-    let shaped = shape::shape(input.source, &tree, &leaves, &unknown, sink)?;
-    let decoded = decode::decode(tree, &leaves, &unknown, shaped, sink)?;
+    let shaped = shape::shape(input.source, &tree, &meaning, &unknown, sink)?;
+    let decoded = decode::decode(tree, &meaning, &unknown, shaped, sink)?;
     let resolved = resolve::resolve(&decoded, input.overrides, sink);
     check::check(&resolved, sink);
     if sink.has_errors() || !decoded.is_complete {

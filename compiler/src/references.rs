@@ -121,7 +121,7 @@ impl<'a> References<'a> {
         sink: &mut Sink,
     ) {
         let Some(roles) = roles else { return };
-        if role == "*" || roles.contains(role) {
+        if role == "*" || roles.contains(role) || self.decoded.is_broken(place) {
             return;
         }
         let near = self.near(role, roles.iter());
@@ -140,7 +140,7 @@ impl<'a> References<'a> {
 
     /// A target is `server/pattern`; the server may itself be a pattern.
     fn check_target(&mut self, target: &str, place: &Path, sink: &mut Sink) {
-        if target == "*" {
+        if target == "*" || self.decoded.is_broken(place) {
             return;
         }
         let Some((server, _)) = target.split_once('/') else {
@@ -164,9 +164,7 @@ impl<'a> References<'a> {
 
     /// The roles there can be; nothing if tokens can bring any role, or if identity is in error.
     fn known_roles(&self) -> Option<BTreeSet<&'a str>> {
-        let identity = Path::of(["identity"]);
-        let in_error = |path: &Path| path.is_within(&identity);
-        if self.decoded.broken.iter().any(in_error) {
+        if self.decoded.is_partial(&Path::of(["identity"])) {
             return None;
         }
         let Some(identity) = &self.decoded.config.identity else {

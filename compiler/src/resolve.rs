@@ -181,16 +181,14 @@ pub(crate) fn resolve<'a>(
     sink: &mut Sink,
 ) -> Resolved<'a> {
     let config = &decoded.config;
-    let servers = config.servers.iter().map(|(name, server)| ResolvedServer {
-        name,
-        server,
-        tools: Surface::new(server.tools()),
-        prompts: Surface::new(server.prompts()),
-    });
+    let servers = config.servers.iter();
+    let servers = servers.map(|(name, server)| resolve_server(name, server, decoded));
     let servers: Vec<_> = servers.collect();
     let mut references = References::new(decoded);
     let mut endpoints = match &config.endpoints {
         Some(written) => resolve_endpoints(written, decoded, &mut references, sink),
+        // Which endpoints there are is not known.
+        None if decoded.is_broken(&Path::of(["endpoints"])) => Vec::new(),
         None => vec![default_endpoint(decoded)],
     };
     refuse_shared_paths(&endpoints, decoded, sink);
@@ -207,6 +205,24 @@ pub(crate) fn resolve<'a>(
             .unwrap_or_else(|| config.admin.address.get()),
         servers,
         endpoints,
+    }
+}
+
+fn resolve_server<'a>(name: &'a str, server: &'a Server, decoded: &Decoded) -> ResolvedServer<'a> {
+    let surface = |filter, kind: Kind| {
+        // Most configurations are sound, and have many servers: no path is made for nothing.
+        let site = || Path::of(["servers", name, kind.key()]);
+        if decoded.has_errors() && decoded.is_partial(&site()) {
+            Surface::partial(filter)
+        } else {
+            Surface::new(filter)
+        }
+    };
+    ResolvedServer {
+        name,
+        server,
+        tools: surface(server.tools(), Kind::Tools),
+        prompts: surface(server.prompts(), Kind::Prompts),
     }
 }
 
@@ -251,11 +267,20 @@ fn resolve_endpoints<'a>(
         .map(|(index, name)| (name.as_str(), ServerId(index)))
         .collect();
     let endpoint = |(name, endpoint): (&'a String, &'a Endpoint)| {
+        let site = Path::of(["endpoints", name]);
+        let servers = site.key("servers");
+        // A prefix that is not known is taken for one that tells servers apart.
+        let prefix = if decoded.is_broken(&site.key("prefix")) {
+            Some("{server}__")
+        } else {
+            endpoint.prefix.as_deref()
+        };
         let members = match &endpoint.servers {
-            None => all_members(decoded, endpoint.prefix.as_deref()),
+            // Which servers are meant is not known.
+            None if decoded.is_broken(&servers) => Vec::new(),
+            None => all_members(decoded, prefix),
             Some(listed) => {
-                let site = Path::root().key("endpoints").key(name).key("servers");
-                listed_members(listed, endpoint, &ids, (decoded, &site), references, sink)
+                listed_members(listed, prefix, &ids, (decoded, &servers), references, sink)
             }
         };
         ResolvedEndpoint {
@@ -270,7 +295,7 @@ fn resolve_endpoints<'a>(
 
 fn listed_members<'a>(
     listed: &'a [String],
-    endpoint: &Endpoint,
+    prefix: Option<&str>,
     ids: &BTreeMap<&str, ServerId>,
     (decoded, site): (&'a Decoded, &Path),
     references: &mut References<'a>,
@@ -278,6 +303,8 @@ fn listed_members<'a>(
 ) -> Vec<ResolvedMember> {
     let mut members = Vec::with_capacity(listed.len());
     let mut first: BTreeMap<&str, usize> = BTreeMap::new();
+    // A name that is in error counts too, as in `all_members`.
+    let several = listed.len() > 1 || decoded.is_partial(site);
     for (index, name) in listed.iter().enumerate() {
         let place = |index| decoded.tree.value_span(&site.index(index));
         if let Some(before) = first.get(name.as_str()) {
@@ -297,7 +324,7 @@ fn listed_members<'a>(
         match ids.get(name.as_str()) {
             Some(server) => members.push(ResolvedMember {
                 server: *server,
-                prefix: expand_prefix(endpoint.prefix.as_deref(), name, listed.len() > 1),
+                prefix: expand_prefix(prefix, name, several),
                 listed: Some(index),
             }),
             None => references.unknown_server(name, &site.index(index), sink),
@@ -310,7 +337,9 @@ fn listed_members<'a>(
 /// and clients add and drop it freely, and would reach the other endpoint.
 fn refuse_shared_paths(endpoints: &[ResolvedEndpoint<'_>], decoded: &Decoded, sink: &mut Sink) {
     let mut first: BTreeMap<&str, &ResolvedEndpoint<'_>> = BTreeMap::new();
-    for endpoint in endpoints {
+    let is_known =
+        |endpoint: &&ResolvedEndpoint<'_>| !decoded.is_broken(&endpoint.site().key("path"));
+    for endpoint in endpoints.iter().filter(is_known) {
         let path = endpoint.path.trim_end_matches('/');
         let Some(before) = first.get(path) else {
             first.insert(path, endpoint);

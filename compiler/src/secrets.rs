@@ -7,7 +7,8 @@
 use std::collections::BTreeSet;
 
 use crate::diagnostic::Diagnostic;
-use crate::leaves::Leaf;
+use crate::meaning::Leaf;
+use crate::schema::Kind;
 use crate::source::{Source, Span};
 use crate::suggest::nearest;
 use crate::tree::{Content, NodeId, Tree};
@@ -23,11 +24,11 @@ pub(crate) fn of_tree(tree: &Tree, leaves: &[Leaf]) -> Vec<Span> {
     let mut visible: Vec<Span> = Vec::with_capacity(leaves.len());
     for leaf in leaves {
         let span = tree.node_span(leaf.node);
-        let has_password = leaf.kind() == "url"
+        let has_password = leaf.kind() == Kind::Url
             && matches!(tree.content(leaf.node), Content::Text(text) if text.contains('@'));
         if leaf.is_secret() || has_password {
             hidden.push(span);
-        } else {
+        } else if !leaf.is_guess {
             visible.push(span);
         }
     }

@@ -2,8 +2,10 @@
 //!
 //! Owns what counts as near. Knows nothing of what the names stand for.
 
-/// The candidate that was probably meant: the nearest one, at most a third of its length away.
-/// Case, `-` and `_` do not count. Of several as near, the first in the alphabet.
+/// The candidate that was probably meant: the nearest one, at most a third of the name's length
+/// away. One change is always a slip, except in a name of one character, where it is another name.
+/// Two characters in each other's place are one change. Case, `-` and `_` do not count. Of several
+/// as near, the first in the alphabet.
 pub(crate) fn nearest<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -13,7 +15,10 @@ pub(crate) fn nearest<'a>(
         return None;
     }
     let folded = fold(name);
-    let limit = name.chars().count().max(3) / 3;
+    let limit = match folded.chars().count() {
+        0 | 1 => 0,
+        count => (count / 3).max(1),
+    };
     candidates
         .into_iter()
         .filter(|candidate| candidate.len().abs_diff(name.len()) <= limit + 3)
@@ -66,6 +71,10 @@ mod tests {
             ("ARGS", Some("args")),
             ("arg", Some("args")),
             ("enf", Some("env")),
+            ("evn", Some("env")),
+            ("nev", Some("env")),
+            ("en", Some("env")),
+            ("E-N-V", Some("env")),
             ("x", None),
             ("", None),
             ("weight", None),
@@ -76,6 +85,7 @@ mod tests {
 
     #[test]
     fn nearest_is_the_same_in_any_order() {
+        assert_eq!(nearest("d", ["a", "b", "D"]), Some("D"));
         assert_eq!(nearest("abcx", ["abcz", "abcy"]), Some("abcy"));
         assert_eq!(nearest("abcx", ["abcy", "abcz"]), Some("abcy"));
     }

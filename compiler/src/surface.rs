@@ -23,6 +23,9 @@ pub(crate) struct Surface<'a> {
     pub(crate) known: Vec<Known<'a>>,
     /// Whether the server may expose names that are not known.
     pub(crate) open: bool,
+    /// Whether part of the filter is in error. Then no name is known, and no other one is expected:
+    /// whatever would be said of them could be wrong.
+    pub(crate) is_partial: bool,
 }
 
 /// A name that is known to be exposed, if the server has it.
@@ -77,6 +80,17 @@ impl<'a> Surface<'a> {
             deny,
             known,
             open,
+            is_partial: false,
+        }
+    }
+
+    /// Reads what is left of a filter that is in error.
+    pub(crate) fn partial(filter: Option<&'a NameFilter>) -> Self {
+        Self {
+            known: Vec::new(),
+            open: false,
+            is_partial: true,
+            ..Self::new(filter)
         }
     }
 
@@ -97,7 +111,7 @@ impl<'a> Surface<'a> {
 
     /// Whether nothing at all is exposed.
     pub(crate) fn is_empty(&self) -> bool {
-        !self.open && self.known.is_empty()
+        !self.open && self.known.is_empty() && !self.is_partial
     }
 }
 

@@ -2,10 +2,8 @@
 //!
 //! Owns nodes, keys, the places of both, the places where an alias or a merge brought a node in,
 //! and look-up by [`Path`]. Does not read YAML (`parse` builds it) and does not know what a node
-//! means (`leaves` does). A node that came through an alias is a copy with a `site`, so every
+//! means (`meaning` does). A node that came through an alias is a copy with a `site`, so every
 //! node has exactly one parent and one path.
-
-use serde_json::Value;
 
 use crate::path::{Path, Step};
 use crate::source::Span;
@@ -227,25 +225,22 @@ impl Tree {
         entry.filter(|entry| entry.value == id)
     }
 
-    /// The node as JSON, without the nodes for which `keep` is false. Depth is bounded by `parse`.
-    pub(crate) fn json(&self, id: NodeId, keep: &impl Fn(NodeId) -> bool) -> Value {
+    /// The node as JSON, for tests. Depth is bounded by `parse`.
+    #[cfg(any(test, feature = "oracle"))]
+    pub(crate) fn json(&self, id: NodeId) -> serde_json::Value {
+        use serde_json::Value;
         match self.content(id) {
             Content::Null => Value::Null,
             Content::Bool(value) => Value::Bool(*value),
             Content::Integer(value) => Value::from(*value),
             Content::Float(value) => Value::from(*value),
             Content::Text(text) => Value::String(text.to_string()),
-            Content::List(items) => items
-                .iter()
-                .filter(|item| keep(**item))
-                .map(|item| self.json(*item, keep))
-                .collect(),
-            Content::Map(map) => map
-                .entries
-                .iter()
-                .filter(|entry| keep(entry.value))
-                .map(|entry| (entry.key.to_string(), self.json(entry.value, keep)))
-                .collect(),
+            Content::List(items) => items.iter().map(|item| self.json(*item)).collect(),
+            Content::Map(map) => {
+                let entries = map.entries().iter();
+                let entries = entries.map(|entry| (entry.key.to_string(), self.json(entry.value)));
+                entries.collect()
+            }
         }
     }
 
@@ -298,6 +293,15 @@ impl Tree {
         if let Some(node) = self.nodes.get_mut(id.0 as usize) {
             node.content = content;
             node.span = Span32::narrow(span);
+        }
+    }
+
+    /// Takes the items out of a list for which `keep` is false.
+    pub(crate) fn retain(&mut self, id: NodeId, keep: impl Fn(NodeId) -> bool) {
+        if let Content::List(items) = self.content(id) {
+            let kept = items.iter().copied().filter(|item| keep(*item));
+            let kept = Content::List(kept.collect());
+            self.close(id, kept, self.node_span(id));
         }
     }
 

@@ -17,8 +17,13 @@ pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
         return;
     };
     let site = Path::of(["access", "rules"]);
+    // Of a rule that is in error in part nobody knows what it says.
+    let is_whole = |index| !resolved.decoded.is_partial(&site.index(index));
     for (index, rule) in access.rules.iter().enumerate() {
         let site = site.index(index);
+        if !is_whole(index) {
+            continue;
+        }
         if effect(resolved, rule, &site, sink) && subject(resolved, rule, &site, sink) {
             empty_grants(resolved, rule, &site, sink);
         }
@@ -32,7 +37,7 @@ pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
         .rules
         .iter()
         .enumerate()
-        .filter(|(_, rule)| denies_all(rule))
+        .filter(|(index, rule)| denies_all(rule) && is_whole(*index))
     {
         shadowed(resolved, &access.rules, (index, deny), sink);
     }
@@ -124,6 +129,9 @@ fn can_match(surface: &Surface<'_>, pattern: &str) -> bool {
         .allow
         .as_ref()
         .is_none_or(|allow| allow.meets(pattern));
+    if surface.is_partial {
+        return true;
+    }
     let unknown = surface.open && meets && surface.deny.matching(pattern).is_none();
     unknown || surface.known.iter().any(|known| glob.matches(known.name))
 }
@@ -143,7 +151,8 @@ fn shadowed(resolved: &Resolved<'_>, rules: &[Rule], (at, deny): (usize, &Rule),
         let says_something = rule_patterns(rule)
             .iter()
             .any(|(_, patterns)| !patterns.is_empty());
-        if rule.allow.is_none() || !is_dead || !says_something {
+        let is_whole = !resolved.decoded.is_partial(&site.index(index));
+        if rule.allow.is_none() || !is_dead || !says_something || !is_whole {
             continue;
         }
         let message = "a rule allows what another one denies to everybody";

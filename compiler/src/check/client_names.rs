@@ -13,7 +13,11 @@ const NAME_CHARS_MAX: usize = 64;
 const PREFIX_CHARS_MAX: usize = 32;
 
 pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
-    for endpoint in &resolved.endpoints {
+    // How long names become with a prefix that is not known, nobody can tell.
+    let is_known = |endpoint: &&ResolvedEndpoint<'_>| {
+        !resolved.decoded.is_broken(&endpoint.site().key("prefix"))
+    };
+    for endpoint in resolved.endpoints.iter().filter(is_known) {
         long_prefixes(resolved, endpoint, sink);
         let exposed = exposed_names(resolved, endpoint, Kind::Tools);
         for tool in &exposed {

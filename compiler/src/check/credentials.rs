@@ -140,9 +140,10 @@ impl Credential<'_> {
 
     /// Anybody on the way could read it.
     fn in_the_clear(&self, resolved: &Resolved<'_>, urls: &[(&Url, Path)], sink: &mut Sink) {
-        let clear = urls.iter().find(|(url, _)| {
+        let clear = urls.iter().find(|(url, site)| {
             let parts = UrlParts::of(url.as_str());
-            parts.scheme == Scheme::Http && !parts.is_loopback()
+            let is_clear = parts.scheme == Scheme::Http && !parts.is_loopback();
+            is_clear && !resolved.decoded.is_broken(site)
         });
         let Some((_, site)) = clear else { return };
         let message = format!(
@@ -172,7 +173,12 @@ impl Credential<'_> {
         hosts: &mut BTreeMap<Source, (String, Path)>,
         sink: &mut Sink,
     ) {
-        let Some((url, _)) = urls.first() else { return };
+        let Some((url, site)) = urls.first() else {
+            return;
+        };
+        if resolved.decoded.is_broken(site) {
+            return;
+        }
         let host = UrlParts::of(url.as_str()).host;
         for part in &self.template.0 {
             let Part::Reference { source, .. } = part else {

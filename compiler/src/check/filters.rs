@@ -71,7 +71,10 @@ impl Lists<'_> {
         }
         if let Some(allow) = self.allow {
             self.denied(allow, sink);
-            self.needless(allow.1, sink);
+            // What is missing in a list that is in error may be what the deny is about.
+            if !self.resolved.decoded.is_partial(&self.site.key("allow")) {
+                self.needless(allow.1, sink);
+            }
         }
     }
 

@@ -32,7 +32,9 @@ pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
         }
     }
     let is_known = !resolved.decoded.is_broken(&listen.site());
-    if is_known && !listen.address.ip().is_loopback() && config.listen.hosts.is_empty() {
+    let has_no_hosts = config.listen.hosts.is_empty()
+        && !resolved.decoded.is_partial(&Path::of(["listen", "hosts"]));
+    if is_known && !listen.address.ip().is_loopback() && has_no_hosts {
         listen.without_hosts(sink);
     }
     if is_known
@@ -84,7 +86,9 @@ impl Listener<'_> {
     }
 
     fn open_to_all(&self, sink: &mut Sink) {
-        if self.address.ip().is_loopback() || self.allow_anonymous {
+        let permission = Path::of([self.key, "allow_anonymous"]);
+        let is_permitted = self.allow_anonymous || self.resolved.decoded.is_broken(&permission);
+        if self.address.ip().is_loopback() || is_permitted {
             return;
         }
         let message = format!("`{}` lets other machines in without identity", self.key);

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
-use crate::leaves::Leaf;
+use crate::meaning::Leaf;
 use crate::placeholder::{Kind, Origin, pieces};
 use crate::tree::{Content, NodeId, Tree};
 

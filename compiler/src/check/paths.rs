@@ -17,6 +17,9 @@ pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
         } else {
             continue;
         };
+        if resolved.decoded.is_broken(&endpoint.site().key("path")) {
+            continue;
+        }
         let message = format!("path of endpoint `{}` cannot be reached", endpoint.name);
         let span = resolved.span(&endpoint.site().key("path"));
         let diagnostic = Diagnostic::error(codes::UNREACHABLE_PATH, message, span, label);

@@ -38,7 +38,8 @@ fn hidden(
         .iter()
         .flat_map(|filter| filter.rename.keys())
     {
-        if surface.allows(from) {
+        // What is missing in a list that is in error may have been this name.
+        if surface.allows(from) || surface.is_partial {
             continue;
         }
         let name = plain_text(from);

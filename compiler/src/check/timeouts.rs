@@ -41,6 +41,11 @@ fn not_zero(resolved: &Resolved<'_>, place: &Path, span: Duration, sink: &mut Si
     sink.report(diagnostic.help("give it a time, or leave it out for its default"));
 }
 
+/// Whether a value was written, and is sound.
+fn is_written(resolved: &Resolved<'_>, place: &Path) -> bool {
+    resolved.decoded.tree.contains(place) && !resolved.decoded.is_broken(place)
+}
+
 fn parts_of_total(resolved: &Resolved<'_>, server: &ResolvedServer<'_>, sink: &mut Sink) {
     let timeouts = server.server.timeouts();
     let total = timeouts.total;
@@ -59,10 +64,11 @@ fn parts_of_total(resolved: &Resolved<'_>, server: &ResolvedServer<'_>, sink: &m
     }
     let site = server.site().key("timeouts");
     not_zero(resolved, &site.key("total"), total, sink);
+    let is_total_known = total.as_ms() > 0 && !resolved.decoded.is_broken(&site.key("total"));
     for (key, part) in parts {
         let place = site.key(key);
         not_zero(resolved, &place, part, sink);
-        if part <= total || total.as_ms() == 0 || !resolved.decoded.tree.contains(&place) {
+        if part <= total || !is_total_known || !is_written(resolved, &place) {
             continue;
         }
         let message = format!("`{place}` is longer than the whole call may take");
@@ -111,8 +117,7 @@ fn shrinking_backoff(
     }
     let site = server.site().key("restart").key("backoff");
     let (from, to) = (site.key("from"), site.key("to"));
-    let tree = &resolved.decoded.tree;
-    if !tree.contains(&from) || !tree.contains(&to) {
+    if !is_written(resolved, &from) || !is_written(resolved, &to) {
         return;
     }
     let diagnostic = Diagnostic::error(
@@ -142,6 +147,11 @@ fn start_outlasts_call(
         return;
     }
     let start = server.site().key("start");
+    let place = server.site().key("timeouts").key("total");
+    let is_broken = |path: &Path| resolved.decoded.is_broken(path);
+    if is_broken(&place) || is_broken(&start.key("timeout")) {
+        return;
+    }
     let message = format!(
         "the first call to server `{}` may end before its process has started",
         server.name
@@ -156,6 +166,5 @@ fn start_outlasts_call(
     .help("use `when: eager`, raise `timeouts.total`, or lower `start.timeout`")
     .note("a lazy process starts with the first call, which waits for it");
     let end = format!("a call ends after {total}");
-    let place = server.site().key("timeouts").key("total");
     sink.report(resolved.and(diagnostic, &place, &end));
 }

@@ -67,6 +67,10 @@ fn unsupported_keys(server: &Server) -> Vec<&'static str> {
 }
 
 fn refuse(resolved: &Resolved<'_>, place: &Path, key: &str, sink: &mut Sink) {
+    // What has a mistake in it is reported already, and one finding is enough for one setting.
+    if resolved.decoded.is_partial(place) {
+        return;
+    }
     let (what, label) = if key == "sharing" {
         (
             "`sharing: session`".to_owned(),

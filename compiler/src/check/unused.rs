@@ -8,7 +8,8 @@ use crate::references::broken_count;
 use crate::resolve::{Resolved, ResolvedServer};
 
 pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
-    let mut endpoints_are_whole = broken_count(resolved.decoded, "endpoints") == 0;
+    let mut endpoints_are_whole = !resolved.decoded.is_broken(&Path::of(["endpoints"]))
+        && broken_count(resolved.decoded, "endpoints") == 0;
     let mut used = vec![false; resolved.servers.len()];
     for endpoint in &resolved.endpoints {
         for member in &endpoint.members {
@@ -20,20 +21,18 @@ pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
             .written
             .and_then(|written| written.servers.as_deref());
         // A name that refers to nothing may have been meant for a server that now seems unused.
-        endpoints_are_whole &= listed.is_none_or(|listed| listed.len() == endpoint.members.len());
-        if listed.is_some_and(<[String]>::is_empty) {
-            empty_endpoint(
-                resolved,
-                &endpoint.site().key("servers"),
-                endpoint.name,
-                sink,
-            );
+        let servers = endpoint.site().key("servers");
+        let is_whole = !resolved.decoded.is_partial(&servers);
+        endpoints_are_whole &=
+            is_whole && listed.is_none_or(|listed| listed.len() == endpoint.members.len());
+        if is_whole && listed.is_some_and(<[String]>::is_empty) {
+            empty_endpoint(resolved, &servers, endpoint.name, sink);
         }
     }
     for (server, used) in resolved.servers.iter().zip(used) {
         if !used && endpoints_are_whole {
             unused_server(resolved, server, sink);
-        } else if exposes_nothing(server) {
+        } else if exposes_nothing(resolved, server) {
             useless_server(resolved, server, sink);
         }
     }
@@ -60,12 +59,13 @@ fn unused_server(resolved: &Resolved<'_>, server: &ResolvedServer<'_>, sink: &mu
     sink.report(diagnostic.help("add it to the `servers` of an endpoint, or remove it"));
 }
 
-fn exposes_nothing(server: &ResolvedServer<'_>) -> bool {
+fn exposes_nothing(resolved: &Resolved<'_>, server: &ResolvedServer<'_>) -> bool {
     let no_resources = server.server.resources().is_some_and(|filter| {
         let denied = filter.deny.iter().any(|pattern| pattern.as_str() == "*");
         denied || filter.allow.as_ref().is_some_and(Vec::is_empty)
     });
-    no_resources && server.tools.is_empty() && server.prompts.is_empty()
+    let is_whole = || !resolved.decoded.is_partial(&server.site().key("resources"));
+    no_resources && is_whole() && server.tools.is_empty() && server.prompts.is_empty()
 }
 
 fn useless_server(resolved: &Resolved<'_>, server: &ResolvedServer<'_>, sink: &mut Sink) {

@@ -1,102 +1,28 @@
 //! Findings about keys: unknown, missing, misspelt, badly named.
-//!
-//! A missing key and an unknown one that is spelt nearly the same are one mistake and one finding,
-//! so keys are collected first and reported together.
-
-use std::collections::BTreeSet;
-
-use serde_json::{Map, Value};
 
 use super::Pass;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, plain_text};
-use crate::leaves::document;
+use crate::schema::{self, MapForm, Pattern};
 use crate::source::Span;
-use crate::suggest::{nearest, synonym};
-use crate::tree::{self, NodeId, Style};
+use crate::tree::{Entry, Map, NodeId, Style};
 
-type Schema = Option<&'static Map<String, Value>>;
-
-/// Keys of one text that are missing or unknown.
-#[derive(Default)]
-pub(super) struct Keys {
-    unknown: Vec<(NodeId, String, Schema)>,
-    missing: Vec<(NodeId, String)>,
-}
-
-impl Keys {
-    /// Remembers the unknown keys of a map.
-    pub(super) fn unknown(&mut self, node: NodeId, names: &[String], schema: Schema) {
-        let names = names.iter().take(super::ERRORS_MAX);
-        self.unknown
-            .extend(names.map(|name| (node, name.clone(), schema)));
-    }
-
-    /// Remembers a key that a map lacks.
-    pub(super) fn missing(&mut self, node: NodeId, name: &str) {
-        self.missing.push((node, name.to_owned()));
-    }
-
-    /// Reports them all, each mistake once.
-    pub(super) fn report(mut self, pass: &mut Pass<'_>) {
-        for (node, name, schema) in std::mem::take(&mut self.unknown) {
-            let lacks = self
-                .missing
-                .iter()
-                .filter(|(map, _)| *map == node)
-                .map(|(_, key)| key.as_str());
-            let misspelt = nearest(&name, lacks).map(ToOwned::to_owned);
-            if let Some(meant) = &misspelt {
-                self.missing
-                    .retain(|(map, key)| (*map, key) != (node, meant));
-                pass.break_map(node);
-            }
-            unknown_key(pass, node, &name, misspelt.as_deref(), schema);
-        }
-        for (node, name) in &self.missing {
-            missing_key(pass, *node, name);
-        }
-    }
-}
-
-/// The top-level `x-…` keys, which hold anchors and nothing else.
-pub(super) fn anchor_keys(map: &tree::Map) -> BTreeSet<NodeId> {
-    map.entries()
-        .iter()
-        .filter(|entry| entry.key.starts_with("x-"))
-        .map(|entry| entry.value)
-        .collect()
-}
-
-fn unknown_key(
+/// A key that the form of its map does not have.
+pub(super) fn unknown_key(
     pass: &mut Pass<'_>,
     node: NodeId,
-    name: &str,
-    misspelt: Option<&str>,
-    schema: Schema,
+    (map, entry): (&Map, &Entry),
+    form: &MapForm,
 ) {
-    let tree = pass.tree;
-    let Some(map) = tree.map(node) else { return };
-    let Some(entry) = map.get(name) else { return };
-    pass.dropped.insert(entry.value);
-    let properties = schema.and_then(|schema| schema.get("properties")?.as_object());
-    let known = || {
-        properties
-            .into_iter()
-            .flat_map(Map::keys)
-            .map(String::as_str)
-    };
-    let meant = misspelt
-        .or_else(|| nearest(name, known()))
-        .or_else(|| synonym(name).filter(|synonym| known().any(|key| key == *synonym)));
+    let name = &*entry.key;
+    let path = pass.tree.path(node).to_string();
     let span = entry.key_span.wide();
-    let path = tree.path(node).to_string();
     let message = if path.is_empty() {
         format!("unknown key `{}`", plain_text(name))
     } else {
         format!("unknown key `{}` in `{path}`", plain_text(name))
     };
-    let diagnostic = match meant {
+    let diagnostic = match pass.meaning.meant(entry) {
         Some(meant) if map.get(meant).is_none() => Diagnostic::error(
             codes::UNKNOWN_KEY,
             message,
@@ -108,7 +34,7 @@ fn unknown_key(
         Some(meant) => Diagnostic::error(codes::UNKNOWN_KEY, message, span, "no such key")
             .help(format!("remove it; `{meant}` is already given")),
         None => {
-            let help = other_shape(name, &path).unwrap_or_else(|| match listed(known()) {
+            let help = other_shape(name, &path).unwrap_or_else(|| match listed(form.keys()) {
                 Some(keys) => format!("remove it; the keys here are {keys}"),
                 None => "remove it".to_owned(),
             });
@@ -128,23 +54,14 @@ fn other_shape(name: &str, path: &str) -> Option<String> {
             "remove it; how a server is reached follows from `command`, `url` or `replicas`".into(),
         );
     }
-    let shapes = [
-        ("StdioServer", "command"),
-        ("HttpServer", "url"),
-        ("ReplicatedServer", "replicas"),
-    ];
-    let (_, shape) = shapes.iter().find(|(definition, _)| {
-        document()
-            .pointer(&format!("/$defs/{definition}/properties"))
-            .is_some_and(|properties| properties.get(name).is_some())
-    })?;
+    let shape = schema::servers()?.shape_with(name)?;
     Some(format!(
         "remove it; only a server with `{shape}` has `{name}`"
     ))
 }
 
-fn missing_key(pass: &mut Pass<'_>, node: NodeId, name: &str) {
-    pass.break_map(node);
+/// A key that a map lacks.
+pub(super) fn missing_key(pass: &mut Pass<'_>, node: NodeId, name: &str) {
     let tree = pass.tree;
     let path = tree.path(node).to_string();
     let diagnostic = if path.is_empty() {
@@ -200,39 +117,27 @@ fn first_word_end(pass: &Pass<'_>, start: usize) -> usize {
     start + length.max(rest.chars().next().map_or(0, char::len_utf8))
 }
 
-/// A name that a map with free names does not allow.
-pub(super) fn bad_name(pass: &mut Pass<'_>, node: NodeId, name: &str) {
-    let tree = pass.tree;
-    let Some(entry) = tree.map(node).and_then(|map| map.get(name)) else {
-        return;
-    };
+/// A name that a map with free names does not allow. What it names is left out.
+pub(super) fn bad_name(pass: &mut Pass<'_>, node: NodeId, entry: &Entry, names: &Pattern) {
     pass.broken.insert(entry.value);
+    let tree = pass.tree;
     let of = tree.entry_of(node).map_or("", |entry| &*entry.key);
-    let (what, rule) = match of {
-        "servers" => ("a server", NAME_RULE),
-        "endpoints" => ("an endpoint", NAME_RULE),
-        "env" => (
-            "a variable",
-            "a variable's name has letters, digits and `_`, and does not start with a digit",
-        ),
-        "headers" => (
-            "a header",
-            "a header's name has letters, digits and `! # $ % & ' * + . ^ _ | ~ -`",
-        ),
-        _ => ("a key", "the name does not have the allowed form"),
+    let what = match of {
+        "servers" => "a server",
+        "endpoints" => "an endpoint",
+        "env" => "a variable",
+        "headers" => "a header",
+        _ => "a key",
     };
     let diagnostic = Diagnostic::error(
         codes::BAD_NAME,
-        format!("`{}` cannot be the name of {what}", plain_text(name)),
+        format!("`{}` cannot be the name of {what}", plain_text(&entry.key)),
         entry.key_span.wide(),
-        "not an allowed name",
+        names.label,
     )
-    .help(rule);
+    .help(names.rule);
     pass.report(entry.value, diagnostic);
 }
-
-const NAME_RULE: &str =
-    "a name has 1 to 64 letters, digits, `_` and `-`, and starts with a letter or digit";
 
 /// `a`, `b` and `c`; nothing if there are none.
 fn listed<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {

@@ -1,8 +1,8 @@
-//! Holds the tree against the JSON Schema of `mcpc.yaml`.
+//! Holds the tree against the schema of `mcpc.yaml`, in one walk over both.
 //!
-//! Owns the way from an error of the schema validator to a finding of ours: our code, our words,
-//! the right label, the near name, the repair. Does not judge what is inside a text with a kind,
-//! such as a URL: `decode` does. Never repeats a secret or an expanded value.
+//! Owns what is said where the two differ: our code, the right label, the near name, the repair.
+//! Does not judge what is inside a text with a kind, such as a URL: `decode` does. Never repeats a
+//! secret or an expanded value. What a node stands for is known from `meaning`.
 //!
 //! `keys` speaks about keys, `values` about values, `servers` about the three shapes of a server.
 
@@ -11,150 +11,140 @@ mod servers;
 mod values;
 
 use std::collections::BTreeSet;
-use std::sync::OnceLock;
-
-use jsonschema::error::ValidationErrorKind;
-use jsonschema::paths::Location;
-use jsonschema::{ValidationError, Validator};
-use serde_json::{Map, Value};
 
 use crate::codes;
 use crate::diagnostic::{Code, Diagnostic, Sink};
 use crate::expand::Unknown;
-use crate::leaves::{Leaf, document};
+use crate::meaning::Meaning;
+use crate::schema::{self, Kind, MapForm, Schema};
 use crate::source::{Source, Span};
-use crate::tree::{Content, NodeId, Style, Tree};
+use crate::tree::{Content, Map, NodeId, Style, Tree};
 
-/// More errors than this are not looked at; the text is something else than a configuration.
-const ERRORS_MAX: usize = 1000;
+/// More findings than this are not told; the text is something else than a configuration.
+const FINDINGS_MAX: usize = 1000;
 
 /// What came of the comparison.
 #[derive(Debug)]
 pub(crate) struct Shaped {
-    /// The tree as JSON, without what schema and types do not speak about.
-    pub(crate) json: Value,
-    /// Nodes with an error that is reported, or whose value is not known.
+    /// Values that cannot be used, or that are not known. The rest of what holds them is sound.
     pub(crate) broken: BTreeSet<NodeId>,
-    /// Values of keys that do not exist. The keys are reported; the rest of their map is sound.
-    pub(crate) dropped: BTreeSet<NodeId>,
+    /// Keys that maps lack, or whose name is misspelt there: what they say is not known.
+    pub(crate) missing: Vec<(NodeId, &'static str)>,
 }
 
 /// Compares the tree with the schema.
 pub(crate) fn shape(
     source: &Source,
     tree: &Tree,
-    leaves: &[Leaf],
+    meaning: &Meaning,
     unknown: &Unknown,
     sink: &mut Sink,
 ) -> Option<Shaped> {
     let root = tree.root()?;
-    let anchors = tree.map(root).map(keys::anchor_keys).unwrap_or_default();
+    let leaves = meaning.leaves.iter();
+    let refused = leaves.clone().map(|leaf| leaf.node);
+    let refused = refused.filter(|node| tree.style(*node) == Style::Refused);
     let mut pass = Pass {
         source,
         tree,
-        secrets: leaves
-            .iter()
-            .filter(|leaf| leaf.is_secret())
+        meaning,
+        untold: leaves
+            .filter(|leaf| leaf.is_secret() || leaf.is_guess)
             .map(|leaf| leaf.node)
             .collect(),
         unknown,
         sink,
-        broken: unknown.clone(),
-        dropped: BTreeSet::new(),
+        broken: refused.chain(unknown.iter().copied()).collect(),
+        missing: Vec::new(),
         told: BTreeSet::new(),
     };
-    let refused = leaves.iter().map(|leaf| leaf.node);
-    pass.broken
-        .extend(refused.filter(|node| tree.style(*node) == Style::Refused));
-    servers::check(&mut pass);
-    let json = tree.json(root, &|node| !anchors.contains(&node));
-    let mut keys = keys::Keys::default();
-    for error in validator()?.iter_errors(&json).take(ERRORS_MAX) {
-        pass.take(&error, &mut keys);
-    }
-    keys.report(&mut pass);
-    for leaf in leaves {
+    pass.judge(root, schema::root());
+    for leaf in &meaning.leaves {
         values::look_alike(&mut pass, leaf);
     }
     Some(Shaped {
         broken: pass.broken,
-        dropped: pass.dropped,
-        json,
+        missing: pass.missing,
     })
 }
 
-/// The validator, built once. The schema is our own, so it always builds.
-fn validator() -> Option<&'static Validator> {
-    static VALIDATOR: OnceLock<Option<Validator>> = OnceLock::new();
-    VALIDATOR
-        .get_or_init(|| jsonschema::options().build(document()).ok())
-        .as_ref()
-}
-
-/// The pass on its way through the errors.
+/// The pass on its way through the tree.
 struct Pass<'a> {
     source: &'a Source,
     tree: &'a Tree,
-    secrets: BTreeSet<NodeId>,
+    meaning: &'a Meaning,
+    /// Scalars whose value is not told, whatever is wrong with them.
+    untold: BTreeSet<NodeId>,
     unknown: &'a Unknown,
     sink: &'a mut Sink,
     broken: BTreeSet<NodeId>,
-    dropped: BTreeSet<NodeId>,
+    missing: Vec<(NodeId, &'static str)>,
     told: BTreeSet<(Code, Span)>,
 }
 
-impl Pass<'_> {
-    fn take(&mut self, error: &ValidationError<'_>, keys: &mut keys::Keys) {
-        let Some(node) = locate(self.tree, error.instance_path()) else {
-            return;
-        };
-        if self.is_silent(node) {
+impl<'a> Pass<'a> {
+    /// Judges a node and what is below it. A value that is found broken is not looked into.
+    fn judge(&mut self, node: NodeId, schema: &'static Schema) {
+        if self.broken.contains(&node) {
             return;
         }
-        let schema = schema_of(error);
-        match error.kind() {
-            ValidationErrorKind::AdditionalProperties { unexpected } => {
-                keys.unknown(node, unexpected, schema);
+        let tree: &'a Tree = self.tree;
+        match (tree.content(node), schema) {
+            (_, Schema::Anything) => {}
+            (Content::Map(map), Schema::Server(servers)) => {
+                servers::judge(self, node, map);
+                self.judge_map(node, map, servers.form(map));
             }
-            ValidationErrorKind::Required { property } => {
-                keys.missing(node, property.as_str().unwrap_or_default());
+            (Content::Map(map), Schema::Map(form)) => self.judge_map(node, map, form),
+            (Content::List(items), Schema::List(form)) => {
+                for item in items {
+                    self.judge(*item, &form.items);
+                }
+                values::judge_count(self, node, items.len(), (form.items_min, form.items_max));
             }
-            ValidationErrorKind::PropertyNames { error } => {
-                let name = error.instance().as_str().unwrap_or_default();
-                keys::bad_name(self, node, name);
-            }
-            // A kind has words of its own for this.
-            ValidationErrorKind::Pattern { .. } if has_kind(schema) => {}
-            // The wrong type is told by an error of its own.
-            ValidationErrorKind::Enum { .. }
-                if !matches!(self.tree.content(node), Content::Text(_)) => {}
-            kind => values::explain(self, node, kind, schema),
+            _ => values::judge(self, node, schema),
         }
     }
 
-    /// Whether something about the node, or about what holds it, is known to be wrong already.
-    fn is_silent(&self, node: NodeId) -> bool {
-        let mut at = Some(node);
-        while let Some(node) = at {
-            if self.broken.contains(&node) {
-                return true;
+    fn judge_map(&mut self, node: NodeId, map: &Map, form: &'static MapForm) {
+        let required = form.required.iter().map(|key| &**key);
+        let mut lacks: Vec<&str> = required.filter(|key| map.get(key).is_none()).collect();
+        for entry in map.entries() {
+            if let Some(below) = form.property(&entry.key) {
+                self.judge(entry.value, below);
+                if let Some(names) = form.names.filter(|names| !names.fits(&entry.key)) {
+                    keys::bad_name(self, node, entry, names);
+                }
+            } else if !form.is_anchor(&entry.key) {
+                keys::unknown_key(self, node, (map, entry), form);
+                if let Some(meant) = self
+                    .meaning
+                    .meant(entry)
+                    .filter(|key| map.get(key).is_none())
+                {
+                    lacks.retain(|key| *key != meant);
+                    self.missing.push((node, meant));
+                }
+                if let Some(below) = self.meaning.guess(self.tree, form, map, entry) {
+                    self.judge(entry.value, below);
+                }
             }
-            at = self.tree.parent(node);
         }
-        false
-    }
-
-    /// Takes a map that lacks a key as broken. The whole configuration never is: `decode` puts in
-    /// what it needs to go on.
-    fn break_map(&mut self, node: NodeId) {
-        if self.tree.parent(node).is_some() {
-            self.broken.insert(node);
+        for key in lacks {
+            keys::missing_key(self, node, key);
+            self.missing.push((node, key));
         }
+        values::judge_count(
+            self,
+            node,
+            map.entries().len(),
+            (form.entries_min, usize::MAX),
+        );
     }
 
     /// Whether the value of a node may be told.
     fn may_tell(&self, node: NodeId) -> bool {
-        !self.secrets.contains(&node)
+        !self.untold.contains(&node)
             && self.tree.origin(node).is_none()
             && !self.unknown.contains(&node)
     }
@@ -165,7 +155,7 @@ impl Pass<'_> {
         let site = self.tree.node_site(node);
         let place = (diagnostic.code, diagnostic.primary.span);
         let is_new = self.told.insert(place);
-        if site.is_some() && !is_new {
+        if self.told.len() > FINDINGS_MAX || (site.is_some() && !is_new) {
             return;
         }
         self.sink.report(situate(self.tree, node, diagnostic));
@@ -189,41 +179,17 @@ pub(crate) fn situate(tree: &Tree, node: NodeId, diagnostic: Diagnostic) -> Diag
     diagnostic
 }
 
-/// The node at the place that the validator names.
-fn locate(tree: &Tree, location: &Location) -> Option<NodeId> {
-    let mut node = tree.root()?;
-    for segment in location.segments() {
-        let segment = segment.to_string();
-        node = match tree.content(node) {
-            Content::Map(map) => map.get(&segment)?.value,
-            Content::List(items) => *items.get(segment.parse::<usize>().ok()?)?,
-            _ => return None,
-        };
-    }
-    Some(node)
-}
-
-/// The schema whose keyword failed.
-fn schema_of(error: &ValidationError<'_>) -> Option<&'static Map<String, Value>> {
-    let (above, _) = error.schema_path().as_str().rsplit_once('/')?;
-    document().pointer(above)?.as_object()
-}
-
-fn has_kind(schema: Option<&Map<String, Value>>) -> bool {
-    schema.is_some_and(|schema| schema.contains_key(mcpc_config::KIND_KEYWORD))
-}
-
 /// The codes of typed scalars by their kind.
-pub(crate) fn kind_code(kind: &str) -> Option<Code> {
+pub(crate) const fn kind_code(kind: Kind) -> Option<Code> {
     Some(match kind {
-        "duration" => codes::DURATION,
-        "size" => codes::SIZE,
-        "rate" => codes::RATE,
-        "percent" => codes::PERCENT,
-        "address" => codes::ADDRESS,
-        "url" => codes::URL,
-        "glob" => codes::GLOB,
-        "host" => codes::HOST,
-        _ => return None,
+        Kind::Duration => codes::DURATION,
+        Kind::Size => codes::SIZE,
+        Kind::Rate => codes::RATE,
+        Kind::Percent => codes::PERCENT,
+        Kind::Address => codes::ADDRESS,
+        Kind::Url => codes::URL,
+        Kind::Glob => codes::GLOB,
+        Kind::Host => codes::HOST,
+        Kind::Plain | Kind::Secret => return None,
     })
 }

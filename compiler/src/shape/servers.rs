@@ -1,70 +1,48 @@
 //! A server has exactly one of the keys `command`, `url` and `replicas`.
 //!
-//! Owns the findings about a server with none or several of them. The schema would call the second
-//! one an unknown key, or ask for `command`; both miss what is wrong.
+//! Owns the findings about a server with none or several of them. What else is in such a server is
+//! judged by what its shapes know, see `schema`.
 
 use mcpc_config::Server;
 
 use super::Pass;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, plain_text};
-use crate::suggest::{nearest, synonym};
 use crate::tree::{Entry, Map, NodeId};
 
-/// Looks at the shape of every server; one without a clear shape is broken.
-pub(super) fn check(pass: &mut Pass<'_>) {
-    let tree = pass.tree;
-    let servers = tree
-        .root()
-        .and_then(|root| tree.map(root)?.get("servers"))
-        .and_then(|entry| tree.map(entry.value));
-    let mut told = 0;
-    for server in servers.into_iter().flat_map(Map::entries) {
-        let Some(map) = tree.map(server.value) else {
-            continue;
-        };
-        let shapes: Vec<&Entry> = map
-            .entries()
-            .iter()
-            .filter(|entry| Server::SHAPES.contains(&&*entry.key))
-            .collect();
-        match shapes.as_slice() {
-            [_] => continue,
-            _ if told >= super::ERRORS_MAX => {}
-            [] => none(pass, server.value, server, map),
-            [first, second, ..] => several(pass, server.value, first, second),
-        }
-        told += 1;
-        pass.broken.insert(server.value);
+/// Looks at the shape of a server.
+pub(super) fn judge(pass: &mut Pass<'_>, node: NodeId, map: &Map) {
+    let is_shape = |entry: &&Entry| Server::SHAPES.contains(&&*entry.key);
+    let mut shapes = map.entries().iter().filter(is_shape);
+    match (shapes.next(), shapes.next()) {
+        (Some(_), None) => {}
+        (Some(first), Some(second)) => several(pass, node, first, second),
+        (None, _) => none(pass, node, map),
     }
 }
 
-fn none(pass: &mut Pass<'_>, node: NodeId, server: &Entry, map: &Map) {
-    let meant = map.entries().iter().find_map(|entry| {
-        let meant = nearest(&entry.key, Server::SHAPES).or_else(|| synonym(&entry.key))?;
-        Server::SHAPES.contains(&meant).then_some((entry, meant))
+/// What is not known is which of the keys is missing, so all of them are.
+fn none(pass: &mut Pass<'_>, node: NodeId, map: &Map) {
+    let is_misspelt = map.entries().iter().any(|entry| {
+        let meant = pass.meaning.meant(entry);
+        meant.is_some_and(|meant| Server::SHAPES.contains(&meant))
     });
-    let name = plain_text(&server.key);
-    let diagnostic = match meant {
-        Some((entry, meant)) => Diagnostic::error(
-            codes::UNKNOWN_KEY,
-            format!(
-                "unknown key `{}` in `servers.{name}`",
-                plain_text(&entry.key)
-            ),
-            entry.key_span.wide(),
-            format!("did you mean `{meant}`?"),
-        )
-        .help(format!("write `{meant}`"))
-        .fix(entry.key_span.wide(), meant),
-        None => Diagnostic::error(
-            codes::SHAPELESS_SERVER,
-            format!("`servers.{name}` does not say how the server is reached"),
-            server.key_span.wide(),
-            "needs `command`, `url` or `replicas`",
-        )
-        .help("give a `command` for a child process, or a `url` for a server reached over HTTP"),
-    };
+    if is_misspelt {
+        return;
+    }
+    pass.missing
+        .extend(Server::SHAPES.map(|shape| (node, shape)));
+    let name = pass.tree.entry_of(node).map_or("", |entry| &*entry.key);
+    let diagnostic = Diagnostic::error(
+        codes::SHAPELESS_SERVER,
+        format!(
+            "`servers.{}` does not say how the server is reached",
+            plain_text(name)
+        ),
+        pass.tree.label_span(Some(node)),
+        "needs `command`, `url` or `replicas`",
+    )
+    .help("give a `command` for a child process, or a `url` for a server reached over HTTP");
     pass.report(node, diagnostic);
 }
 

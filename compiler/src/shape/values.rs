@@ -1,78 +1,103 @@
 //! Findings about values: wrong type, not one of the choices, out of range, wrong length or form.
 
-use jsonschema::error::ValidationErrorKind;
-use serde_json::{Map, Value};
-
 use super::{Pass, kind_code};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Fix, plain_text};
-use crate::leaves::Leaf;
+use crate::meaning::Leaf;
 use crate::scalar;
+use crate::schema::{IntegerForm, Kind, Pattern, Schema, TextForm};
 use crate::source::Span;
 use crate::suggest::nearest;
 use crate::tree::{Content, NodeId, Style};
 
-type Schema<'s> = Option<&'s Map<String, Value>>;
+/// Judges a value that is not a map or list where one is wanted.
+pub(super) fn judge(pass: &mut Pass<'_>, node: NodeId, schema: &Schema) {
+    let found = match (schema, pass.tree.content(node)) {
+        (Schema::Text(form), Content::Text(text)) => judge_text(pass, node, form, text),
+        (Schema::Integer(form), Content::Integer(number)) => {
+            let outside = *number < form.min || form.max.is_some_and(|max| *number > max);
+            outside.then(|| out_of_range(pass, node, form, *number < form.min))
+        }
+        // For JSON `1.0` is a whole number; `decode` says that it is none here.
+        (Schema::Integer(form), Content::Float(number)) if number.fract() == 0.0 => {
+            let (min, max) = (bound(form.min), form.max.map(bound));
+            let outside = *number < min || max.is_some_and(|max| *number > max);
+            outside.then(|| out_of_range(pass, node, form, *number < min))
+        }
+        (Schema::Boolean, Content::Bool(_)) => None,
+        _ => Some(wrong_type(pass, node, schema)),
+    };
+    if let Some(diagnostic) = found {
+        pass.broken.insert(node);
+        pass.report(node, diagnostic);
+    }
+}
 
-/// Reports an error about one value.
-pub(super) fn explain(
+/// The bounds of the schema are small enough to be floats.
+#[expect(clippy::cast_precision_loss, reason = "bounds are below 2^53")]
+const fn bound(limit: i64) -> f64 {
+    limit as f64
+}
+
+/// Judges the number of entries or items.
+pub(super) fn judge_count(
     pass: &mut Pass<'_>,
     node: NodeId,
-    kind: &ValidationErrorKind,
-    schema: Schema<'_>,
+    count: usize,
+    (min, max): (usize, usize),
 ) {
-    pass.broken.insert(node);
-    let name = named(pass, node);
-    let span = pass.tree.span(Some(node));
-    let key = pass.tree.label_span(Some(node));
-    let range = |text: String| Diagnostic::error(codes::OUT_OF_RANGE, text, span, "out of range");
-    let length = |text: String, label| Diagnostic::error(codes::LENGTH, text, span, label);
-    let diagnostic = match kind {
-        ValidationErrorKind::Type { .. } => wrong_type(pass, node, &name, schema),
-        ValidationErrorKind::Enum { options } => choice(pass, node, &name, options),
-        ValidationErrorKind::Minimum { .. } | ValidationErrorKind::Maximum { .. }
-            if name == "`version`" =>
-        {
-            Diagnostic::error(
-                codes::VERSION,
-                "this version of the configuration language is not known",
-                span,
-                "there is only version 1",
-            )
-            .help("write `version: 1`")
-        }
-        ValidationErrorKind::Minimum { limit } => range(format!("{name} must be at least {limit}")),
-        ValidationErrorKind::Maximum { limit } => range(format!("{name} must be at most {limit}")),
-        ValidationErrorKind::MinLength { .. } => {
-            length(format!("{name} must not be empty"), "this text is empty")
-        }
-        ValidationErrorKind::MaxLength { limit } => length(
-            format!("{name} has at most {limit} characters"),
-            "this text is too long",
-        ),
-        ValidationErrorKind::MinProperties { .. } | ValidationErrorKind::MinItems { .. } => {
-            Diagnostic::error(
-                codes::LENGTH,
-                format!("{name} must not be empty"),
-                key,
-                "needs at least one entry",
-            )
-        }
-        ValidationErrorKind::MaxItems { limit } => Diagnostic::error(
-            codes::LENGTH,
-            format!("{name} has at most {limit} items"),
-            key,
-            "has more items",
-        ),
-        ValidationErrorKind::Pattern { .. } => form(pass, node, &name, span),
-        _ => Diagnostic::error(
-            codes::FORM,
-            format!("{name} does not have the allowed form"),
-            span,
-            "not allowed here",
-        ),
+    let (fact, label) = if count < min {
+        ("must not be empty".to_owned(), "needs at least one entry")
+    } else if count > max {
+        (format!("has at most {max} items"), "has more items")
+    } else {
+        return;
     };
-    pass.report(node, diagnostic);
+    pass.broken.insert(node);
+    let message = format!("{} {fact}", named(pass, node));
+    let key = pass.tree.label_span(Some(node));
+    pass.report(node, Diagnostic::error(codes::LENGTH, message, key, label));
+}
+
+fn judge_text(pass: &Pass<'_>, node: NodeId, form: &TextForm, text: &str) -> Option<Diagnostic> {
+    if !form.choices.is_empty() {
+        let is_choice = form.choices.iter().any(|choice| **choice == *text);
+        return (!is_choice).then(|| choice(pass, node, &named(pass, node), form));
+    }
+    let span = pass.tree.span(Some(node));
+    let length = |fact: String, label| {
+        let message = format!("{} {fact}", named(pass, node));
+        Some(Diagnostic::error(codes::LENGTH, message, span, label))
+    };
+    // A text has at most as many characters as bytes, so that most need no counting.
+    let is_longer = text.len() > form.chars_max && text.chars().count() > form.chars_max;
+    if form.chars_min > 0 && text.chars().count() < form.chars_min {
+        return length("must not be empty".to_owned(), "this text is empty");
+    }
+    if is_longer {
+        let fact = format!("has at most {} characters", form.chars_max);
+        return length(fact, "this text is too long");
+    }
+    let misses = form.pattern.filter(|pattern| !pattern.fits(text));
+    misses.map(|pattern| wrong_form(pass, node, pattern))
+}
+
+fn out_of_range(pass: &Pass<'_>, node: NodeId, form: &IntegerForm, is_low: bool) -> Diagnostic {
+    let (name, span) = (named(pass, node), pass.tree.span(Some(node)));
+    if name == "`version`" {
+        return Diagnostic::error(
+            codes::VERSION,
+            "this version of the configuration language is not known",
+            span,
+            "there is only version 1",
+        )
+        .help("write `version: 1`");
+    }
+    let message = match form.max {
+        Some(max) if !is_low => format!("{name} must be at most {max}"),
+        _ => format!("{name} must be at least {}", form.min),
+    };
+    Diagnostic::error(codes::OUT_OF_RANGE, message, span, "out of range")
 }
 
 /// The path of a node, in backticks.
@@ -84,12 +109,8 @@ fn named(pass: &Pass<'_>, node: NodeId) -> String {
     format!("`{path}`")
 }
 
-fn wrong_type(pass: &Pass<'_>, node: NodeId, name: &str, schema: Schema<'_>) -> Diagnostic {
-    let text = |keyword: &str| {
-        let value = schema.and_then(|schema| schema.get(keyword));
-        value.and_then(Value::as_str).unwrap_or_default()
-    };
-    let (kind, wanted) = (text(mcpc_config::KIND_KEYWORD), text("type"));
+fn wrong_type(pass: &Pass<'_>, node: NodeId, schema: &Schema) -> Diagnostic {
+    let name = named(pass, node);
     let span = pass.tree.span(Some(node));
     let content = pass.tree.content(node);
     if *content == Content::Null {
@@ -97,18 +118,18 @@ fn wrong_type(pass: &Pass<'_>, node: NodeId, name: &str, schema: Schema<'_>) -> 
             codes::WRONG_TYPE,
             format!("{name} has no value"),
             span,
-            format!("needs {}", wanted_words(kind, wanted)),
+            format!("needs {}", wanted_words(schema)),
         )
         .help("give it a value, or remove the key");
     }
-    let unit = match kind {
-        "duration" => "s",
-        "size" => "MiB",
-        "rate" => "/m",
-        "percent" => "%",
+    let unit = match schema.kind() {
+        Kind::Duration => "s",
+        Kind::Size => "MiB",
+        Kind::Rate => "/m",
+        Kind::Percent => "%",
         _ => "",
     };
-    if let (Content::Integer(_), Some(code)) = (content, kind_code(kind))
+    if let (Content::Integer(_), Some(code)) = (content, kind_code(schema.kind()))
         && !unit.is_empty()
     {
         let example = match content {
@@ -119,30 +140,36 @@ fn wrong_type(pass: &Pass<'_>, node: NodeId, name: &str, schema: Schema<'_>) -> 
             code,
             format!("{name} needs a unit"),
             span,
-            format!("needs {}", wanted_words(kind, wanted)),
+            format!("needs {}", wanted_words(schema)),
         )
         .help(format!("add the unit, for example `{example}`"));
     }
     let diagnostic = Diagnostic::error(
         codes::WRONG_TYPE,
-        format!("{name} must be {}", wanted_words(kind, wanted)),
+        format!("{name} must be {}", wanted_words(schema)),
         span,
         format!("this is {}", content_words(content)),
     );
-    repair_type(pass, node, wanted, diagnostic)
+    repair_type(pass, node, schema, diagnostic)
 }
 
 /// What turns the value into one of the wanted type, where that is certain.
-fn repair_type(pass: &Pass<'_>, node: NodeId, wanted: &str, diagnostic: Diagnostic) -> Diagnostic {
+fn repair_type(
+    pass: &Pass<'_>,
+    node: NodeId,
+    schema: &Schema,
+    diagnostic: Diagnostic,
+) -> Diagnostic {
     let span = pass.tree.node_span(node);
     let style = pass.tree.style(node);
-    match (wanted, pass.tree.content(node)) {
-        ("string", Content::Integer(_) | Content::Float(_) | Content::Bool(_)) => {
+    match (schema, pass.tree.content(node)) {
+        (Schema::Text(form), _) if !form.choices.is_empty() => diagnostic.help(choices_help(form)),
+        (Schema::Text(_), Content::Integer(_) | Content::Float(_) | Content::Bool(_)) => {
             let mut diagnostic = diagnostic.help("put it in quotes");
             diagnostic.fix = Some(quotes(span));
             diagnostic
         }
-        ("boolean", Content::Text(text)) if style == Style::Plain => {
+        (Schema::Boolean, Content::Text(text)) if style == Style::Plain => {
             let meant = match text.to_ascii_lowercase().as_str() {
                 "yes" | "on" | "y" => "true",
                 "no" | "off" | "n" => "false",
@@ -153,10 +180,12 @@ fn repair_type(pass: &Pass<'_>, node: NodeId, wanted: &str, diagnostic: Diagnost
                 .note("`yes`, `no`, `on` and `off` are text in YAML 1.2")
                 .fix(span, meant)
         }
-        ("boolean" | "integer", Content::Text(text)) if style == Style::Quoted => {
+        (Schema::Boolean | Schema::Integer(_), Content::Text(text)) if style == Style::Quoted => {
             let fits = match scalar::resolve(text) {
-                scalar::Resolved::Value(Content::Bool(_)) => wanted == "boolean",
-                scalar::Resolved::Value(Content::Integer(_)) => wanted == "integer",
+                scalar::Resolved::Value(Content::Bool(_)) => matches!(schema, Schema::Boolean),
+                scalar::Resolved::Value(Content::Integer(_)) => {
+                    matches!(schema, Schema::Integer(_))
+                }
                 _ => false,
             };
             if !fits {
@@ -169,10 +198,10 @@ fn repair_type(pass: &Pass<'_>, node: NodeId, wanted: &str, diagnostic: Diagnost
                 repaired
             }
         }
-        ("array", Content::Text(_) | Content::Integer(_) | Content::Bool(_)) => {
+        (Schema::List(_), Content::Text(_) | Content::Integer(_) | Content::Bool(_)) => {
             diagnostic.help("put the value in brackets to make a list of it: `[…]`")
         }
-        ("object", Content::List(_)) => {
+        (Schema::Map(_) | Schema::Server(_), Content::List(_)) => {
             diagnostic.help("write `name: value` entries, without `- ` in front of them")
         }
         _ => diagnostic,
@@ -187,12 +216,10 @@ fn quotes(span: Span) -> Fix {
     }
 }
 
-fn choice(pass: &Pass<'_>, node: NodeId, name: &str, options: &Value) -> Diagnostic {
-    let options = options.as_array().into_iter().flatten();
-    let options: Vec<&str> = options.filter_map(Value::as_str).collect();
-    let all: Vec<String> = options.iter().map(|option| format!("`{option}`")).collect();
+fn choice(pass: &Pass<'_>, node: NodeId, name: &str, form: &TextForm) -> Diagnostic {
+    let options = form.choices.iter().map(|choice| &**choice);
     let span = pass.tree.span(Some(node));
-    let help = format!("use one of {}", all.join(", "));
+    let help = choices_help(form);
     let text = match pass.tree.content(node) {
         Content::Text(text) if pass.may_tell(node) => text,
         _ => {
@@ -215,41 +242,30 @@ fn choice(pass: &Pass<'_>, node: NodeId, name: &str, options: &Value) -> Diagnos
     }
 }
 
+fn choices_help(form: &TextForm) -> String {
+    let all: Vec<String> = form
+        .choices
+        .iter()
+        .map(|option| format!("`{option}`"))
+        .collect();
+    format!("use one of {}", all.join(", "))
+}
+
 /// A text without a kind that has to match a pattern.
-fn form(pass: &Pass<'_>, node: NodeId, name: &str, span: Span) -> Diagnostic {
-    let key_of = |node| pass.tree.entry_of(node).map(|entry| &*entry.key);
-    let above = pass.tree.parent(node).and_then(key_of);
-    let (label, help) = match (above, key_of(node)) {
-        (Some("rename"), _) => (
-            "not a name that clients can call",
-            "a name has 1 to 128 letters, digits, `_`, `-` and `.`",
-        ),
-        (_, Some("path")) => (
-            "not a path",
-            "a path starts with `/` and has letters, digits and `. _ ~ - /`, at most 256 in all",
-        ),
-        (_, Some("prefix")) => (
-            "not a prefix",
-            "a prefix has letters, digits, `_`, `-`, `.` and `{server}`, at most 64 in all",
-        ),
-        _ => (
-            "not of the allowed form",
-            "see the schema for what is allowed",
-        ),
-    };
+fn wrong_form(pass: &Pass<'_>, node: NodeId, pattern: &Pattern) -> Diagnostic {
     Diagnostic::error(
         codes::FORM,
-        format!("{name} does not have the allowed form"),
-        span,
-        label,
+        format!("{} does not have the allowed form", named(pass, node)),
+        pass.tree.span(Some(node)),
+        pattern.label,
     )
-    .help(help)
+    .help(pattern.rule)
 }
 
 /// Warns about text that other tools, which follow YAML 1.1, do not read as text.
 pub(super) fn look_alike(pass: &mut Pass<'_>, leaf: &Leaf) {
     let node = leaf.node;
-    let is_free_text = leaf.json_type() == "string" && !leaf.schema.contains_key("enum");
+    let is_free_text = matches!(leaf.schema, Schema::Text(form) if form.choices.is_empty());
     if !is_free_text || pass.tree.style(node) != Style::Plain || !pass.may_tell(node) {
         return;
     }
@@ -259,8 +275,8 @@ pub(super) fn look_alike(pass: &mut Pass<'_>, leaf: &Leaf) {
     let Some(reading) = scalar::yaml_1_1_reading(text) else {
         return;
     };
-    if pass.is_silent(node) || super::kind_code(leaf.kind()).is_some_and(|code| code != codes::GLOB)
-    {
+    let has_form = !matches!(leaf.kind(), Kind::Plain | Kind::Secret | Kind::Glob);
+    if has_form || pass.broken.contains(&node) {
         return;
     }
     let span = pass.tree.node_span(node);
@@ -275,22 +291,24 @@ pub(super) fn look_alike(pass: &mut Pass<'_>, leaf: &Leaf) {
     pass.report(node, diagnostic);
 }
 
-fn wanted_words(kind: &str, json_type: &str) -> &'static str {
-    match (kind, json_type) {
-        ("duration", _) => "a duration such as `30s`",
-        ("size", _) => "a size such as `4MiB`",
-        ("rate", _) => "a rate such as `100/m`",
-        ("percent", _) => "a share such as `20%`",
-        ("address", _) => "an address such as `127.0.0.1:8080`",
-        ("url", _) => "a URL",
-        ("glob", _) => "a pattern",
-        ("host", _) => "a host name",
-        (_, "string") => "text",
-        (_, "integer") => "a whole number",
-        (_, "boolean") => "`true` or `false`",
-        (_, "array") => "a list",
-        (_, "object") => "a map",
-        _ => "something else",
+fn wanted_words(schema: &Schema) -> &'static str {
+    match schema {
+        Schema::Text(form) => match form.kind {
+            Kind::Duration => "a duration such as `30s`",
+            Kind::Size => "a size such as `4MiB`",
+            Kind::Rate => "a rate such as `100/m`",
+            Kind::Percent => "a share such as `20%`",
+            Kind::Address => "an address such as `127.0.0.1:8080`",
+            Kind::Url => "a URL",
+            Kind::Glob => "a pattern",
+            Kind::Host => "a host name",
+            Kind::Plain | Kind::Secret => "text",
+        },
+        Schema::Integer(_) => "a whole number",
+        Schema::Boolean => "`true` or `false`",
+        Schema::List(_) => "a list",
+        Schema::Map(_) | Schema::Server(_) => "a map",
+        Schema::Anything => "something else",
     }
 }
 

@@ -1,13 +1,16 @@
 //! MCP servers: how each is reached, what of it is exposed, and how long it may take.
 //!
 //! A server has one of three shapes, told apart by the key that is present: `command`, `url` or
-//! `replicas`. The schema dispatches on that key, so that an error names the exact mistake.
+//! `replicas`. The schema dispatches on that key, so that an error names the exact mistake. How a
+//! type is chosen by it is in `server/shape.rs`.
+
+mod shape;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::scalar::{Duration, Glob, Percent, Secret, Size, Url};
 
@@ -61,24 +64,6 @@ impl Server {
             Self::Http(server) => &server.timeouts,
             Self::Replicated(server) => &server.timeouts,
         }
-    }
-}
-
-impl<'de> Deserialize<'de> for Server {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        use serde::de::Error;
-        // The shape is known only after all keys were seen, so the keys are collected first.
-        // This loses no positions: diagnostics find theirs by path in the compiler's tree.
-        let value = serde_json::Value::deserialize(deserializer)?;
-        let has = |key: &str| value.get(key).is_some();
-        let server = if has("command") {
-            StdioServer::deserialize(value).map(Self::Stdio)
-        } else if has("url") {
-            HttpServer::deserialize(value).map(Self::Http)
-        } else {
-            ReplicatedServer::deserialize(value).map(Self::Replicated)
-        };
-        server.map_err(D::Error::custom)
     }
 }
 
