@@ -81,17 +81,19 @@ impl Engine {
 
     fn try_swap(&mut self, plan: Plan) -> Result<Swapped, Refusal> {
         let live = self.plane.live.load_full();
-        if plan.digest == live.digest {
-            self.scene.settled();
-            return Ok(Swapped::Unchanged);
-        }
         if plan.listener.address != live.listener.address
             || plan.admin.address != live.admin.address
         {
             let reason = "the listen or admin address differs, and that needs a restart";
             return Err(Refusal::new("MCPC9606", reason));
         }
+        let is_live = plan.digest == live.digest;
         let prepared = self.standing.prepare(plan, &self.keeper, &self.reach)?;
+        // The same plan can still mean something new: other values of its secrets.
+        if is_live && prepared.started == 0 {
+            self.scene.settled();
+            return Ok(Swapped::Unchanged);
+        }
         Ok(self.commit(prepared, &live))
     }
 

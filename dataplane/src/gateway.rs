@@ -50,7 +50,7 @@ pub struct Refusal {
 /// What a swap did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Swapped {
-    /// The plan is the live one already.
+    /// The plan is the live one already, and so are the values of its secrets.
     Unchanged,
     /// The plan is live.
     Live {

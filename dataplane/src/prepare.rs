@@ -1,9 +1,11 @@
 //! Makes a plan ready to serve, beside the live one: everything that can fail, and nothing visible.
 //!
 //! Owns the first of the three steps of a swap. Secrets are resolved before anything is started, so
-//! a plan that cannot be used starts no process. What has the same content key as before is kept.
+//! a plan that cannot be used starts no process. What has the same content key as before, and the same
+//! values of its secrets, is kept.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 
 use mcpc_plan::{ContentKey, Plan, Source};
@@ -41,19 +43,18 @@ impl Standing {
         keeper: &Keeper,
         reach: &Arc<dyn Reach>,
     ) -> Result<Prepared, Refusal> {
+        reach.renew().map_err(|error| unusable(&error))?;
         let mut standing = Self::default();
         let mut resolved = Vec::new();
         for upstream in &plan.upstreams {
-            if let Some(alive) = self.upstreams.get(&upstream.key) {
-                standing
-                    .upstreams
-                    .insert(upstream.key.clone(), Arc::clone(alive));
-            } else {
-                let secrets = Resolved::of(upstream, reach.as_ref());
-                resolved.push((
-                    upstream,
-                    secrets.map_err(|why| refusal(&upstream.name, &why))?,
-                ));
+            let secrets = Resolved::of(upstream, reach.as_ref());
+            let secrets = secrets.map_err(|why| refusal(&upstream.name, &why))?;
+            match self.upstreams.get(&upstream.key) {
+                Some(alive) if alive.was_started_with(&secrets) => {
+                    let key = upstream.key.clone();
+                    standing.upstreams.insert(key, Arc::clone(alive));
+                }
+                _ => resolved.push((upstream, secrets)),
             }
         }
         let kept = standing.upstreams.len();
@@ -91,7 +92,7 @@ impl Standing {
     /// Stops what was started for a plan that is not to be.
     fn retreat(&self, begun: Self, keeper: &Keeper, grace_ms: u64) {
         for (key, upstream) in begun.upstreams {
-            if !self.upstreams.contains_key(&key) {
+            if !self.has(&key, &upstream) {
                 keeper.spawn(async move {
                     upstream
                         .stop(std::time::Duration::from_millis(grace_ms))
@@ -106,8 +107,14 @@ impl Standing {
         let gone = self
             .upstreams
             .iter()
-            .filter(|(key, _)| !next.upstreams.contains_key(*key));
+            .filter(|(key, upstream)| !next.has(key, upstream));
         gone.map(|(_, upstream)| Arc::clone(upstream)).collect()
+    }
+
+    /// Whether it holds this very upstream, not another one with the same definition.
+    fn has(&self, key: &ContentKey, upstream: &Arc<Upstream>) -> bool {
+        let held = self.upstreams.get(key);
+        held.is_some_and(|held| Arc::ptr_eq(held, upstream))
     }
 
     /// All upstreams.
@@ -165,6 +172,15 @@ impl Standing {
             upstream: Arc::clone(self.upstreams.get(&upstream.key)?),
         })
     }
+}
+
+/// Never the error's own text: it could quote what is in the file.
+fn unusable(error: &io::Error) -> Refusal {
+    let kind = error.kind();
+    Refusal::new(
+        "MCPC0005",
+        format!("the credentials file cannot be used: {kind}"),
+    )
 }
 
 fn refusal(server: &str, why: &Unusable) -> Refusal {

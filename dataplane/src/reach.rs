@@ -88,6 +88,14 @@ pub trait Reach: Send + Sync + 'static {
     /// Whatever the system says.
     fn launch(&self, launch: &Launch<'_>) -> io::Result<Process>;
 
+    /// Looks anew at what may have changed since the last look: the credentials file.
+    ///
+    /// # Errors
+    /// The file is there but cannot be used; what was read before stays.
+    fn renew(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// The value of a variable: the credentials file, then the environment.
     fn variable(&self, name: &str) -> Option<crate::Secret>;
 

@@ -156,6 +156,14 @@ fn reload(plans: &mut dyn Plans, flags: &GatewayFlags, gateway: &mut Gateway, li
             kept,
             started,
             stopped,
+        }) if plan.digest == live.digest => info!(
+            plan = plan.digest.short(),
+            kept, started, stopped, "new values of secrets are live"
+        ),
+        Ok(Swapped::Live {
+            kept,
+            started,
+            stopped,
         }) => {
             info!(
                 old = live.digest.short(),

@@ -63,6 +63,10 @@ impl<R: Reach> Reach for Siblings<R> {
         }
     }
 
+    fn renew(&self) -> io::Result<()> {
+        self.reach.renew()
+    }
+
     fn variable(&self, name: &str) -> Option<Secret> {
         self.reach.variable(name)
     }

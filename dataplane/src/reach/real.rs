@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arc_swap::ArcSwap;
 use mcpc_plan::Scheme;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
@@ -31,9 +32,12 @@ const INHERITED: [&str; 6] = ["PATH", "HOME", "LANG", "TMPDIR", "USER", "SHELL"]
 /// The most bytes of a secret or credentials file.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
+/// The content of the credentials file.
+type Credentials = HashMap<Box<str>, Secret>;
+
 /// The real outside. Cheap to start: roots are loaded with the first TLS connection.
 pub struct Real {
-    credentials: HashMap<Box<str>, Secret>,
+    credentials: ArcSwap<Credentials>,
     shim: Option<PathBuf>,
     #[cfg(unix)]
     guard: OnceLock<Option<Arc<Guard>>>,
@@ -48,10 +52,7 @@ impl Real {
     /// The file is there but cannot be read, or is not an object of strings.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
-            credentials: match credentials_path() {
-                Some(path) => read_credentials(&path)?,
-                None => HashMap::new(),
-            },
+            credentials: ArcSwap::from_pointee(credentials()?),
             shim: None,
             #[cfg(unix)]
             guard: OnceLock::new(),
@@ -108,8 +109,13 @@ impl Reach for Real {
         process(command.spawn()?)
     }
 
+    fn renew(&self) -> io::Result<()> {
+        self.credentials.store(Arc::new(credentials()?));
+        Ok(())
+    }
+
     fn variable(&self, name: &str) -> Option<Secret> {
-        let known = self.credentials.get(name).cloned();
+        let known = self.credentials.load().get(name).cloned();
         known.or_else(|| std::env::var(name).ok().map(Secret::new))
     }
 
@@ -283,6 +289,10 @@ impl GroupSignals {
     }
 }
 
+fn credentials() -> io::Result<Credentials> {
+    credentials_path().map_or_else(|| Ok(HashMap::new()), |path| read_credentials(&path))
+}
+
 fn credentials_path() -> Option<PathBuf> {
     if let Some(path) = std::env::var_os("MCPC_CREDENTIALS_FILE") {
         return Some(path.into());
@@ -295,7 +305,7 @@ fn credentials_path() -> Option<PathBuf> {
     path.exists().then_some(path)
 }
 
-fn read_credentials(path: &Path) -> io::Result<HashMap<Box<str>, Secret>> {
+fn read_credentials(path: &Path) -> io::Result<Credentials> {
     let text = read_text(path)?;
     #[cfg(unix)]
     {

@@ -73,6 +73,8 @@ pub(crate) struct Upstream {
     name: Box<str>,
     bounds: Bounds,
     carrier: Carrier,
+    /// What it was started with.
+    resolved: Resolved,
     presence: Presence,
     ids: AtomicU64,
     changes: watch::Sender<Changes>,
@@ -124,6 +126,7 @@ pub(crate) struct Changes {
 }
 
 /// An upstream's definition with its secrets in place.
+#[derive(Clone)]
 pub(crate) struct Resolved {
     headers: Vec<(HeaderName, HeaderValue)>,
     env: Vec<(Box<str>, Secret)>,
@@ -181,6 +184,15 @@ impl Resolved {
         }
         Ok(resolved)
     }
+
+    fn is_same(&self, other: &Self) -> bool {
+        let pairs = self.env.iter().zip(&other.env);
+        self.headers == other.headers
+            && self.env.len() == other.env.len()
+            && pairs.into_iter().all(|((name, value), (other, new))| {
+                name == other && value.expose() == new.expose()
+            })
+    }
 }
 
 impl Upstream {
@@ -192,6 +204,7 @@ impl Upstream {
         reach: &Arc<dyn Reach>,
         limits: &Limits,
     ) -> Result<Arc<Self>, Unusable> {
+        let kept = resolved.clone();
         let carrier = match &definition.transport {
             Transport::Http(http) => {
                 let site = Site::new(http, resolved.headers, Arc::clone(reach));
@@ -212,6 +225,7 @@ impl Upstream {
                 nesting: limits.nesting,
             },
             carrier,
+            resolved: kept,
             presence: Presence::new(),
             ids: AtomicU64::new(handshake::HANDSHAKE_ID + 1),
             changes: watch::Sender::new(Changes::default()),
@@ -221,6 +235,11 @@ impl Upstream {
         });
         keeper.spawn(keep::keep(Arc::clone(&upstream), definition.clone()));
         Ok(upstream)
+    }
+
+    /// Whether it was started with these values of its secrets.
+    pub(crate) fn was_started_with(&self, resolved: &Resolved) -> bool {
+        self.resolved.is_same(resolved)
     }
 
     /// Sends a call and waits for the first event. The permit is the proof that policy saw the call.

@@ -1,7 +1,8 @@
 //! What a server that works would say.
 //!
-//! Owns reading a message as far as this server needs it, and the answers in both eras. The two
-//! tools besides the faults are `echo`, which gives its arguments back, and `pid`.
+//! Owns reading a message as far as this server needs it, and the answers in both eras. The tools
+//! besides the faults are `echo`, which gives its arguments back, `pid`, and `variable`, which tells
+//! what a variable of its environment holds.
 
 use serde_json::{Value, json};
 
@@ -50,6 +51,12 @@ pub fn healthy(asked: &Asked) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "error": error })
 }
 
+fn variable(arguments: &Value) -> String {
+    let name = arguments.get("name").and_then(Value::as_str);
+    name.and_then(|name| std::env::var(name).ok())
+        .unwrap_or_default()
+}
+
 fn result(asked: &Asked) -> Option<Value> {
     Some(match asked.method.as_str() {
         "initialize" => json!({
@@ -68,7 +75,7 @@ fn result(asked: &Asked) -> Option<Value> {
         "tools/list" => {
             let faults = Fault::ALL.iter().map(|(name, _)| *name);
             let tools: Vec<Value> = faults
-                .chain(["echo", "pid"])
+                .chain(["echo", "pid", "variable"])
                 .map(|name| json!({ "name": name, "inputSchema": { "type": "object" } }))
                 .collect();
             json!({ "resultType": "complete", "tools": tools, "ttlMs": 0, "cacheScope": "private" })
@@ -76,6 +83,7 @@ fn result(asked: &Asked) -> Option<Value> {
         "tools/call" => {
             let text = match asked.tool.as_str() {
                 "pid" => std::process::id().to_string(),
+                "variable" => variable(&asked.arguments),
                 _ => asked.arguments.to_string(),
             };
             json!({ "resultType": "complete", "content": [{ "type": "text", "text": text }] })

@@ -8,5 +8,6 @@
 mod descriptors;
 mod http;
 mod malformed;
+mod rotation;
 mod stage;
 mod stdio;

@@ -74,6 +74,13 @@ impl Stage {
         self.gateway.hears("the new plan is live");
     }
 
+    /// Writes a file into the directory that is the gateway's home.
+    pub(crate) fn write(&self, name: &str, content: &str) {
+        let path = self.folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
     /// A client.
     pub(crate) fn client(&self) -> Caller {
         let address = self.gateway.address;
