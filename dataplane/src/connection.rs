@@ -111,8 +111,12 @@ pub(crate) async fn serve_connection<I, S, F>(
     http.half_close(false)
         .pipeline_flush(false)
         .header_read_timeout(None)
-        .max_headers(bounds.fields)
         .max_buf_size(READ_BYTES_MAX.max(bounds.bytes * 2));
+    // The guard keeps the bound; hyper has room for a hundred without being asked, and an allocation
+    // per request beyond that.
+    if bounds.fields > 100 {
+        http.max_headers(bounds.fields);
+    }
     let mut connection = pin!(http.serve_connection(TokioIo::new(guarded), gate));
     let mut finishing = false;
     poll_fn(|context| {

@@ -7,20 +7,17 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::Method;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Bounds;
+use super::body::{Body, Filled};
+use super::head::{Draft, Kind, Verb};
 use super::http::{HttpSession, is_id, number_of};
-use super::pool::{self, Lease};
 use super::sse::Decoder;
-use super::wire::{Exchange, Kind, next_chunk};
+use super::wire::Exchange;
 use crate::call::{Call, Event, Notification, Reply};
 use crate::failure::Failure;
 use crate::message::{self, Message};
-
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// How often one answer may be taken up again, and how long to wait before if nobody said.
 const RESUMPTIONS_MAX: u32 = 100;
@@ -28,8 +25,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// An open answer. Dropping it closes its connection.
 pub(super) struct HttpEvents {
-    body: hyper::body::Incoming,
-    lease: Lease,
+    body: Body,
     decoder: Decoder,
     id: u64,
     nesting: u32,
@@ -63,7 +59,6 @@ impl HttpEvents {
     ) -> Self {
         Self {
             body: exchange.body,
-            lease: exchange.lease,
             decoder: Decoder::new(bounds.reply_bytes),
             id,
             nesting: bounds.nesting,
@@ -84,9 +79,11 @@ impl HttpEvents {
                     return Ok(step);
                 }
             }
-            match next_chunk(&mut self.body, self.idle, self.deadline).await? {
-                Some(chunk) => self.decoder.feed(chunk),
-                None => return Err(Failure::Closed),
+            let room = self.decoder.room();
+            let text = self.decoder.text();
+            match self.body.fill(text, room, self.idle, self.deadline).await? {
+                Filled::Some => {}
+                Filled::End => return Err(Failure::Closed),
             }
         }
     }
@@ -114,40 +111,31 @@ impl HttpEvents {
         let Some(last) = self.decoder.last_id() else {
             return Ok(false);
         };
-        let (Ok(last), Some(left)) = (
-            HeaderValue::from_maybe_shared(last.clone()),
-            self.resumptions.checked_sub(1),
-        ) else {
+        let mut request = Draft::new(Verb::Get, &http.preamble, Vec::new());
+        let named = request.field("last-event-id", last);
+        let (Ok(()), Some(left)) = (named, self.resumptions.checked_sub(1)) else {
             return Ok(false);
         };
         self.resumptions = left;
         let pause = self.decoder.retry_ms().map_or(RETRY, Duration::from_millis);
-        let mut headers = http.headers.clone();
-        headers.remove(CONTENT_TYPE);
-        headers.insert(LAST_EVENT_ID, last);
         let reopening = async {
             sleep(pause).await;
-            let method = Method::GET;
-            let sent = http
-                .site
-                .exchange(method, headers, Bytes::new(), self.deadline);
-            sent.await
+            http.site.exchange(request.end(), self.deadline).await
         };
         let exchange = timeout_at(self.deadline, reopening)
             .await
             .map_err(|_| Failure::TotalTimeout)??;
-        if !exchange.status.is_success() || exchange.kind() != Kind::Events {
+        if !exchange.status.is_success() || exchange.kind != Kind::Events {
             return Ok(false);
         }
         self.decoder.reopen();
         self.body = exchange.body;
-        self.lease = exchange.lease;
         Ok(true)
     }
 
     /// Ends a stream whose answer is complete, so that its connection can serve the next call.
     pub(super) fn finish(self) {
-        pool::settle(self.lease, self.body);
+        self.body.settle();
     }
 }
 

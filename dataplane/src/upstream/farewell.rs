@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{Line, Session, Upstream};
@@ -86,13 +85,13 @@ impl Farewell {
         if !std::mem::replace(&mut self.is_armed, false) || self.is_by_closing() {
             return;
         }
-        let message = Bytes::from(format!(
+        let message = format!(
             "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{{\"requestId\":{}}}}}",
             self.id
-        ));
+        );
         let session = Arc::clone(&self.session);
         self.upstream.keeper.errand(async move {
-            session.tell(message).await;
+            session.tell(message.into()).await;
         });
     }
 }
@@ -107,21 +106,21 @@ impl Drop for Farewell {
 
 impl Session {
     /// Sends a message that expects no answer. Best effort: there is nobody to report to.
-    pub(super) async fn tell(&self, message: Bytes) {
+    pub(super) async fn tell(&self, message: Vec<u8>) {
         match &self.line {
             Line::Http(http) => {
                 let _status = http.tell(message, Instant::now() + PATIENCE).await;
             }
             Line::Stdio(link) => {
                 let deadline = Instant::now() + PATIENCE;
-                let _written = link.write(message.to_vec(), deadline).await;
+                let _written = link.write(message, deadline).await;
             }
         }
     }
 
     /// Answers a request of the upstream.
     pub(super) async fn answer(&self, id: &[u8], method: &[u8]) {
-        self.tell(answer_to(id, method).into()).await;
+        self.tell(answer_to(id, method)).await;
     }
 }
 

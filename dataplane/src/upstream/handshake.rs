@@ -7,17 +7,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use hyper::header::{HeaderMap, HeaderValue};
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
 use mcpc_plan::Timeouts;
 use tokio::time::{Instant, timeout_at};
 
 use super::Bounds;
 use super::events::{HttpEvents, Step};
-use super::http::{HttpSession, METHOD, PROTOCOL_VERSION, SESSION_ID, code_of, reply_of};
+use super::head::{Draft, Kind, NotFieldValue, Verb};
+use super::http::{HttpSession, METHOD, PROTOCOL_VERSION, code_of, reply_of};
 use super::revision::{self, LEGACY_REVISION};
-use super::wire::{Kind, Site};
+use super::wire::Site;
 use crate::call::{Era, Event, Reply};
 use crate::failure::Failure;
 use crate::params::{META_CAPABILITIES, META_CLIENT, META_VERSION, MODERN_REVISION};
@@ -133,7 +132,7 @@ pub(super) struct HttpHandshake<'a> {
 /// An answer to one of the gateway's own requests.
 struct Asked {
     status: StatusCode,
-    session_id: Option<HeaderValue>,
+    session_id: Option<Box<[u8]>>,
     reply: Result<Reply, Failure>,
 }
 
@@ -155,7 +154,8 @@ impl HttpHandshake<'_> {
                 Proof::Modern(profile) => {
                     *verdict = Some(Verdict::of(Era::Modern));
                     let site = Arc::clone(self.site);
-                    return Ok((HttpSession::new(site, MODERN_REVISION, None), profile));
+                    let session = HttpSession::new(site, MODERN_REVISION, None);
+                    return Ok((session.map_err(unusable)?, profile));
                 }
                 Proof::Foreign => return Err(Failure::Handshake),
                 Proof::NotModern if self.era == mcpc_plan::Era::Modern => {
@@ -171,10 +171,13 @@ impl HttpHandshake<'_> {
     }
 
     async fn discover(&self) -> Result<Proof, Failure> {
-        let mut headers = self.site.base().clone();
-        headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(MODERN_REVISION));
-        headers.insert(METHOD, HeaderValue::from_static("server/discover"));
-        let asked = self.ask(headers, discover_message().into()).await?;
+        let message = discover_message().into_bytes();
+        let mut request = Draft::new(Verb::Post, self.site.preamble(), message);
+        request
+            .field(PROTOCOL_VERSION, MODERN_REVISION.as_bytes())
+            .and_then(|()| request.field(METHOD, b"server/discover"))
+            .map_err(unusable)?;
+        let asked = self.ask(request).await?;
         match asked.reply {
             Ok(reply) => Ok(judge(
                 &reply,
@@ -193,9 +196,9 @@ impl HttpHandshake<'_> {
     }
 
     async fn initialize(&self) -> Result<(HttpSession, Profile), Failure> {
-        let asked = self
-            .ask(self.site.base().clone(), initialize_message().into())
-            .await?;
+        let message = initialize_message().into_bytes();
+        let request = Draft::new(Verb::Post, self.site.preamble(), message);
+        let asked = self.ask(request).await?;
         let result = match asked.reply? {
             Reply::Result(result) => result,
             Reply::Error(_) => return Err(Failure::Handshake),
@@ -203,11 +206,10 @@ impl HttpHandshake<'_> {
         let profile = revision::of_initialize(&result, self.bounds.nesting, &LEGACY_OVER_HTTP)
             .ok_or(Failure::Handshake)?;
         let site = Arc::clone(self.site);
-        let session = HttpSession::new(site, &profile.revision, asked.session_id);
+        let session_id = asked.session_id.as_deref();
+        let session = HttpSession::new(site, &profile.revision, session_id).map_err(unusable)?;
         let deadline = self.deadline();
-        let status = session
-            .tell(Bytes::from_static(INITIALIZED), deadline)
-            .await?;
+        let status = session.tell(INITIALIZED.to_vec(), deadline).await?;
         if status.is_success() {
             Ok((session, profile))
         } else {
@@ -221,10 +223,10 @@ impl HttpHandshake<'_> {
 
     /// Sends one of the gateway's own requests. Fails where nothing can be concluded: no
     /// connection, refused credentials, a broken server.
-    async fn ask(&self, headers: HeaderMap, body: Bytes) -> Result<Asked, Failure> {
+    async fn ask(&self, request: Draft) -> Result<Asked, Failure> {
         let connect_by = Instant::now() + Duration::from_millis(self.timeouts.connect_ms);
         let deadline = self.deadline();
-        let sent = self.site.exchange(Method::POST, headers, body, connect_by);
+        let sent = self.site.exchange(request.end(), connect_by);
         let exchange = timeout_at(deadline, sent)
             .await
             .map_err(|_| Failure::FirstByteTimeout)??;
@@ -235,10 +237,11 @@ impl HttpHandshake<'_> {
         if status.is_server_error() {
             return Err(Failure::Status(status.as_u16()));
         }
-        let session_id = exchange.headers.get(SESSION_ID).cloned();
         let idle = Duration::from_millis(self.timeouts.idle_ms);
-        let reply = match exchange.kind() {
+        let session_id = exchange.session_id.clone();
+        let reply = match exchange.kind {
             Kind::Json => exchange
+                .body
                 .collect(self.bounds.reply_bytes, idle, deadline)
                 .await
                 .and_then(|body| reply_of(&body, status, HANDSHAKE_ID, self.bounds)),
@@ -256,6 +259,11 @@ impl HttpHandshake<'_> {
     }
 }
 
+/// What the upstream calls its session or its revision cannot be said back to it.
+fn unusable(_: NotFieldValue) -> Failure {
+    Failure::Handshake
+}
+
 /// The reply at the end of a stream; what comes before it is nobody's.
 async fn last_reply(mut events: HttpEvents) -> Result<Reply, Failure> {
     loop {
@@ -270,38 +278,40 @@ impl HttpSession {
     /// Sends a message that expects no answer, within the session.
     pub(super) async fn tell(
         &self,
-        message: Bytes,
+        message: Vec<u8>,
         deadline: Instant,
     ) -> Result<StatusCode, Failure> {
-        self.send_and_ignore(Method::POST, message, deadline).await
+        self.send_and_ignore(Verb::Post, message, deadline).await
     }
 
     /// Ends the session, if the upstream gave it an id. Servers may refuse this.
     pub(super) async fn end(&self, deadline: Instant) {
-        if self.headers.contains_key(SESSION_ID) {
+        if self.has_id {
             let _status = self
-                .send_and_ignore(Method::DELETE, Bytes::new(), deadline)
+                .send_and_ignore(Verb::Delete, Vec::new(), deadline)
                 .await;
         }
     }
 
     async fn send_and_ignore(
         &self,
-        method: Method,
-        message: Bytes,
+        verb: Verb,
+        message: Vec<u8>,
         deadline: Instant,
     ) -> Result<StatusCode, Failure> {
-        let sent = self
-            .site
-            .exchange(method, self.headers.clone(), message, deadline);
+        let request = Draft::new(verb, &self.preamble, message).end();
+        let sent = self.site.exchange(request, deadline);
         let exchange = timeout_at(deadline, sent)
             .await
             .map_err(|_| Failure::FirstByteTimeout)??;
         let status = exchange.status;
-        if exchange.kind() != Kind::Events {
+        if exchange.kind != Kind::Events {
             let idle = deadline.saturating_duration_since(Instant::now());
             // Read only to use the connection again; what it says changes nothing.
-            let _body = exchange.collect(IGNORED_BYTES_MAX, idle, deadline).await;
+            let _body = exchange
+                .body
+                .collect(IGNORED_BYTES_MAX, idle, deadline)
+                .await;
         }
         Ok(status)
     }

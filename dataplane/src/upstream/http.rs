@@ -3,33 +3,35 @@
 //! Owns the request headers of both eras and the reading of every kind of answer. Does not connect
 //! (`wire`), open sessions (`handshake`) or decide whether a lost call is repeated (`mod`).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
 use tokio::time::{Instant, timeout_at};
 
 use super::Bounds;
 use super::events::HttpEvents;
-use super::wire::{Exchange, Kind, Site};
+use super::head::{Draft, Kind, NotFieldValue, Preamble, Verb};
+use super::wire::{Exchange, Site};
 use crate::call::{Call, Era, Reply};
 use crate::failure::Failure;
 use crate::message::{self, Message};
 
-pub(super) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-pub(super) const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
-pub(super) const METHOD: HeaderName = HeaderName::from_static("mcp-method");
-const NAME: HeaderName = HeaderName::from_static("mcp-name");
+pub(super) const PROTOCOL_VERSION: &str = "mcp-protocol-version";
+pub(super) const METHOD: &str = "mcp-method";
+const SESSION_ID: &str = "mcp-session-id";
+const NAME: &str = "mcp-name";
 
 /// What every call of one upstream session carries.
 pub(super) struct HttpSession {
     pub(super) site: Arc<Site>,
-    /// The base headers, the revision, and the session id if there is one.
-    pub(super) headers: HeaderMap,
+    /// The site's fields, the revision, and the session id if there is one.
+    pub(super) preamble: Preamble,
+    pub(super) has_id: bool,
 }
 
 /// What an exchange came to.
@@ -47,15 +49,23 @@ pub(super) enum Outcome {
 }
 
 impl HttpSession {
-    pub(super) fn new(site: Arc<Site>, revision: &str, session_id: Option<HeaderValue>) -> Self {
-        let mut headers = site.base().clone();
-        if let Ok(value) = HeaderValue::from_str(revision) {
-            headers.insert(PROTOCOL_VERSION, value);
+    /// A session; fails if what the upstream calls it cannot stand in a field.
+    pub(super) fn new(
+        site: Arc<Site>,
+        revision: &str,
+        session_id: Option<&[u8]>,
+    ) -> Result<Self, NotFieldValue> {
+        let mut preamble = site
+            .preamble()
+            .with(PROTOCOL_VERSION, revision.as_bytes())?;
+        if let Some(id) = session_id {
+            preamble = preamble.with(SESSION_ID, id)?;
         }
-        if let Some(value) = session_id {
-            headers.insert(SESSION_ID, value);
-        }
-        Self { site, headers }
+        Ok(Self {
+            site,
+            preamble,
+            has_id: session_id.is_some(),
+        })
     }
 
     /// Sends a call and reads its answer up to the first event.
@@ -68,16 +78,15 @@ impl HttpSession {
     ) -> Result<Outcome, Failure> {
         let mut body = Vec::new();
         call.write_message(&mut body, id, era);
-        let mut headers = self.headers.clone();
+        let mut request = Draft::new(Verb::Post, &self.preamble, body);
         if era == Era::Modern {
-            mirror(call, &mut headers)?;
+            // A method that no field can carry cannot be mirrored; a modern upstream would refuse it.
+            mirror(call, &mut request).map_err(|NotFieldValue| Failure::Garbage)?;
         }
         let now = Instant::now();
         let connect_by = (now + Duration::from_millis(call.timeouts.connect_ms)).min(call.deadline);
         let first_by = now + Duration::from_millis(call.timeouts.first_byte_ms);
-        let sent = self
-            .site
-            .exchange(Method::POST, headers, body.into(), connect_by);
+        let sent = self.site.exchange(request.end(), connect_by);
         let exchange = timeout_at(first_by.min(call.deadline), sent)
             .await
             .map_err(|_| {
@@ -99,7 +108,7 @@ impl HttpSession {
         bounds: &Bounds,
     ) -> Result<Outcome, Failure> {
         let status = exchange.status;
-        let has_session = era == Era::Legacy && self.headers.contains_key(SESSION_ID);
+        let has_session = era == Era::Legacy && self.has_id;
         if status == StatusCode::NOT_FOUND && has_session {
             return Ok(Outcome::Unknown);
         }
@@ -107,9 +116,10 @@ impl HttpSession {
             return Err(Failure::Unauthorized);
         }
         let idle = Duration::from_millis(call.timeouts.idle_ms);
-        match exchange.kind() {
+        match exchange.kind {
             Kind::Json => {
                 let body = exchange
+                    .body
                     .collect(bounds.reply_bytes, idle, call.deadline)
                     .await?;
                 let reply = reply_of(&body, status, id, bounds)?;
@@ -191,32 +201,26 @@ pub(super) fn code_of(error: &Bytes) -> Option<i64> {
 }
 
 /// The mirror headers of 2026-07-28 (Streamable HTTP §Standard Request Headers).
-fn mirror(call: &Call, headers: &mut HeaderMap) -> Result<(), Failure> {
-    // A method that is no header value cannot be mirrored; a modern upstream would refuse it.
-    let method =
-        HeaderValue::from_maybe_shared(call.method.clone()).map_err(|_| Failure::Garbage)?;
-    headers.insert(METHOD, method);
+fn mirror(call: &Call, request: &mut Draft) -> Result<(), NotFieldValue> {
+    request.field(METHOD, &call.method)?;
     if let Some(name) = &call.name {
-        headers.insert(NAME, mirrored_name(name));
+        request.field(NAME, &mirrored_name(name))?;
     }
     for (name, value) in &call.mirrored {
-        headers.append(name.clone(), value.clone());
+        request.field(name.as_str(), value.as_bytes())?;
     }
     Ok(())
 }
 
 /// A name as `Mcp-Name` carries it: as it is, or in base64 between the sentinels.
-fn mirrored_name(name: &Bytes) -> HeaderValue {
+fn mirrored_name(name: &[u8]) -> Cow<'_, [u8]> {
     let is_plain = name.iter().all(|byte| (b' '..=b'~').contains(byte))
         && name.first() != Some(&b' ')
         && name.last() != Some(&b' ')
         && !(name.starts_with(b"=?base64?") && name.ends_with(b"?="));
-    let plain = HeaderValue::from_maybe_shared(name.clone());
-    match plain {
-        Ok(value) if is_plain => value,
-        _ => {
-            let text = format!("=?base64?{}?=", STANDARD.encode(name));
-            HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
-        }
+    if is_plain {
+        Cow::Borrowed(name)
+    } else {
+        Cow::Owned(format!("=?base64?{}?=", STANDARD.encode(name)).into_bytes())
     }
 }

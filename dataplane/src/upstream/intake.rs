@@ -8,16 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
 use tokio::time::{Instant, sleep};
 
 use super::events::{HttpEvents, Step};
 use super::handshake::modern_meta;
+use super::head::{Draft, Kind, Verb};
 use super::http::{HttpSession, METHOD};
 use super::revision::announces;
-use super::wire::{Exchange, Kind};
+use super::wire::Exchange;
 use super::{Session, Upstream};
 use crate::call::{Era, Event};
 use crate::failure::Failure;
@@ -106,13 +105,13 @@ async fn stream(
     upstream.health.note_connected();
     if exchange.status == StatusCode::NOT_FOUND && session.profile.era == Era::Legacy {
         // Without a session id it is the stream that is not found.
-        let has_id = http.headers.contains_key(super::http::SESSION_ID);
+        let has_id = http.has_id;
         return if has_id { End::Lost } else { End::None };
     }
     if exchange.status.is_server_error() {
         return End::Again;
     }
-    if !exchange.status.is_success() || exchange.kind() != Kind::Events {
+    if !exchange.status.is_success() || exchange.kind != Kind::Events {
         return End::None;
     }
     if has_missed {
@@ -130,20 +129,16 @@ async fn stream(
 }
 
 async fn open(session: &Session, http: &HttpSession, id: u64) -> Result<Exchange, Failure> {
-    let mut headers = http.headers.clone();
     let connect_by = Instant::now() + PAUSE_TO;
-    if session.profile.era == Era::Legacy {
-        headers.remove(CONTENT_TYPE);
-        let method = Method::GET;
-        return http
-            .site
-            .exchange(method, headers, Bytes::new(), connect_by)
-            .await;
-    }
-    headers.insert(METHOD, HeaderValue::from_static("subscriptions/listen"));
-    let message = listen_message(&session.profile, id).unwrap_or_default();
-    let method = Method::POST;
-    http.site
-        .exchange(method, headers, message.into(), connect_by)
-        .await
+    let request = match session.profile.era {
+        Era::Legacy => Draft::new(Verb::Get, &http.preamble, Vec::new()),
+        Era::Modern => {
+            let message = listen_message(&session.profile, id).unwrap_or_default();
+            let mut request = Draft::new(Verb::Post, &http.preamble, message.into());
+            let mirrored = request.field(METHOD, b"subscriptions/listen");
+            debug_assert!(mirrored.is_ok(), "a constant of this file");
+            request
+        }
+    };
+    http.site.exchange(request.end(), connect_by).await
 }

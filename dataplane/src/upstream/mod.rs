@@ -1,7 +1,8 @@
 //! Upstreams: what sends a call to an MCP server and brings back what it answers.
 //!
 //! ```text
-//! Upstream::send ─► presence (one load) ─► http ─► wire ─► pool      a POST per call
+//! Upstream::send ─► presence (one load) ─► http ─► wire ─► head, body   a POST per call
+//!                                       │          └► pool, lease      its connection
 //!                                       └► stdio ─► child's stdin    one process for all calls
 //! keep (keeper thread) ─► handshake | child ─► presence; listen ─► changes
 //! ```
@@ -9,16 +10,19 @@
 //! Owns the life of an upstream across plans, its id space, and what is repeated after a lost
 //! session. Does not decide who may call (`policy`) or how a failure is told (`reply`).
 
+mod body;
 mod child;
 mod events;
 #[cfg(test)]
 mod fake;
 mod farewell;
 mod handshake;
+mod head;
 mod health;
 mod http;
 mod intake;
 mod keep;
+mod lease;
 mod lines;
 mod pool;
 mod presence;
@@ -37,6 +41,8 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod wire;
+#[cfg(test)]
+mod wire_tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -207,7 +213,7 @@ impl Upstream {
         let kept = resolved.clone();
         let carrier = match &definition.transport {
             Transport::Http(http) => {
-                let site = Site::new(http, resolved.headers, Arc::clone(reach));
+                let site = Site::new(http, &resolved.headers, Arc::clone(reach));
                 Carrier::Http(Arc::new(site.ok_or(Unusable::BadValue {
                     field: "url".into(),
                 })?))

@@ -4,22 +4,18 @@
 //! `wire` does. Each thread has its own pool, so nothing is shared and nothing is locked.
 //!
 //! A connection is usable again when its last answer was read to the end. A chunked answer tells
-//! its end only by a further poll, so a connection may be put back with the tail of its answer.
+//! its end only behind its last event, so a connection may be put back with the rest of its answer.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::pin::Pin;
-use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::Body;
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::client::conn::http1::SendRequest;
-use tokio::task::AbortHandle;
-use tokio::time::Instant;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use super::body::Body;
+use super::lease::Lease;
 
 /// The most idle connections per upstream and thread.
 const IDLE_MAX: usize = 256;
@@ -30,113 +26,109 @@ const IDLE_AGE_MAX: Duration = Duration::from_secs(50);
 /// How long the end of an answer may be missing after its last event.
 const TAIL_AGE_MAX: Duration = Duration::from_secs(1);
 
-/// A connection in use. Dropping it closes the connection, which is how a call is cancelled
-/// (2026-07-28 §Cancellation); [`Lease::give_back`] keeps it.
-pub(super) struct Lease {
-    pub(super) sender: SendRequest<Full<Bytes>>,
-    task: AbortHandle,
-    site: u64,
-    alive: Weak<()>,
-}
+/// How often connections are looked at that nobody asks for.
+const SWEEP: Duration = Duration::from_secs(10);
 
-/// A connection that nobody uses.
+/// A connection that nobody uses, with what is left of its last answer.
 struct Idle {
-    lease: Lease,
-    tail: Option<Incoming>,
+    body: Body,
     since: Instant,
 }
 
+/// The idle connections of one thread, by site.
+#[derive(Default)]
+struct Pool {
+    shelves: HashMap<u64, Vec<Idle>>,
+    /// Closes what upstreams have closed or nobody uses any more, as long as there is anything.
+    sweeping: Option<JoinHandle<()>>,
+}
+
 thread_local! {
-    static POOL: RefCell<HashMap<u64, Vec<Idle>>> = RefCell::new(HashMap::new());
+    static POOL: RefCell<Pool> = RefCell::default();
 }
 
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.task.abort();
+/// Puts a connection back after its last answer, whose end may still be on its way.
+pub(super) fn give_back(mut body: Body) {
+    if body.poll_end(&mut Context::from_waker(Waker::noop())) == Poll::Ready(false) {
+        return;
     }
-}
-
-impl Lease {
-    /// A new connection to a site; `alive` ends with the site.
-    pub(super) fn new(
-        sender: SendRequest<Full<Bytes>>,
-        task: AbortHandle,
-        site: u64,
-        alive: &Arc<()>,
-    ) -> Self {
-        Self {
-            sender,
-            task,
-            site,
-            alive: Arc::downgrade(alive),
+    body.lease().rest();
+    let now = Instant::now();
+    POOL.with_borrow_mut(|pool| {
+        let shelf = pool.shelves.entry(body.lease().site()).or_default();
+        if shelf.first().is_some_and(|idle| idle.is_stale(now)) {
+            shelf.retain(|idle| !idle.is_stale(now));
         }
-    }
-
-    /// Puts the connection back; `tail` is the rest of its last answer, if its end was not seen.
-    pub(super) fn give_back(self, tail: Option<Incoming>) {
-        let now = Instant::now();
-        POOL.with_borrow_mut(|pool| {
-            if !pool.contains_key(&self.site) {
-                // A new site is rare: the moment to forget those that are gone.
-                pool.retain(|_, shelf| {
-                    shelf.iter().any(|idle| idle.lease.alive.strong_count() > 0)
-                });
-            }
-            let idle = pool.entry(self.site).or_default();
-            if idle.first().is_some_and(|idle| idle.is_stale(now)) {
-                idle.retain(|idle| !idle.is_stale(now));
-            }
-            if idle.len() < IDLE_MAX {
-                idle.push(Idle {
-                    lease: self,
-                    tail,
-                    since: now,
-                });
-            }
-        });
-    }
+        if shelf.len() < IDLE_MAX {
+            shelf.push(Idle { body, since: now });
+        }
+        pool.keep_swept();
+    });
 }
 
 /// An idle connection to a site, ready for a request.
 pub(super) async fn checkout(site: u64) -> Option<Lease> {
-    let mut has_yielded = false;
-    loop {
-        let now = Instant::now();
-        match POOL.with_borrow_mut(|pool| take(pool.get_mut(&site)?, now)) {
-            Some(mut lease) => {
-                if lease.sender.ready().await.is_ok() {
-                    return Some(lease);
+    let found = take(site);
+    if found.is_some() || !has_tails(site) {
+        return found;
+    }
+    // The end of an answer may be about to come: let whoever writes or polls for it have a turn.
+    tokio::task::yield_now().await;
+    take(site)
+}
+
+/// Closes connections that cannot be used any more. Gives whether others are left.
+pub(super) fn sweep() -> bool {
+    let now = Instant::now();
+    POOL.with_borrow_mut(|pool| {
+        pool.shelves.retain(|_, shelf| {
+            shelf.retain_mut(|idle| idle.settle(now) != Settled::Closed);
+            !shelf.is_empty()
+        });
+        !pool.shelves.is_empty()
+    })
+}
+
+impl Pool {
+    fn keep_swept(&mut self) {
+        let is_swept = self.sweeping.as_ref().is_some_and(|it| !it.is_finished());
+        if !is_swept {
+            self.sweeping = Some(tokio::spawn(async {
+                sleep(SWEEP).await;
+                while sweep() {
+                    sleep(SWEEP).await;
                 }
-            }
-            None if has_yielded || !has_tails(site) => return None,
-            None => {
-                // The end of an answer may lie in the socket already: let its task read it.
-                has_yielded = true;
-                tokio::task::yield_now().await;
-            }
+            }));
         }
     }
 }
 
 fn has_tails(site: u64) -> bool {
-    POOL.with_borrow(|pool| pool.get(&site).is_some_and(|shelf| !shelf.is_empty()))
+    POOL.with_borrow(|pool| {
+        let shelf = pool.shelves.get(&site);
+        shelf.is_some_and(|shelf| !shelf.is_empty())
+    })
 }
 
 /// The most recently used connection whose answer has ended. Closed ones are dropped on the way.
-fn take(shelf: &mut Vec<Idle>, now: Instant) -> Option<Lease> {
-    let mut at = shelf.len();
-    while at > 0 {
-        at -= 1;
-        let idle = shelf.get_mut(at)?;
-        match idle.settle(now) {
-            Settled::Ready => return Some(shelf.remove(at).lease),
-            Settled::Closed => drop(shelf.remove(at)),
-            Settled::Unfinished => {}
+fn take(site: u64) -> Option<Lease> {
+    let now = Instant::now();
+    POOL.with_borrow_mut(|pool| {
+        let shelf = pool.shelves.get_mut(&site)?;
+        let mut at = shelf.len();
+        while at > 0 {
+            at -= 1;
+            match shelf.get_mut(at)?.settle(now) {
+                Settled::Ready => return shelf.remove(at).body.into_lease(),
+                Settled::Closed => drop(shelf.remove(at)),
+                Settled::Unfinished => {}
+            }
         }
-    }
-    None
+        None
+    })
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Settled {
     Ready,
     Closed,
@@ -149,48 +141,15 @@ impl Idle {
     }
 
     fn settle(&mut self, now: Instant) -> Settled {
-        if self.lease.sender.is_closed() || self.is_stale(now) {
+        if self.is_stale(now) {
             return Settled::Closed;
         }
-        let Some(tail) = &mut self.tail else {
-            return Settled::Ready;
-        };
-        match poll_end(tail, &mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(true) => {
-                self.tail = None;
-                Settled::Ready
-            }
-            Poll::Ready(false) => Settled::Closed,
+        let mut context = Context::from_waker(Waker::noop());
+        match self.body.poll_end(&mut context) {
+            Poll::Ready(true) if self.body.lease().is_quiet() => Settled::Ready,
+            Poll::Ready(_) => Settled::Closed,
             Poll::Pending if now.duration_since(self.since) > TAIL_AGE_MAX => Settled::Closed,
             Poll::Pending => Settled::Unfinished,
         }
-    }
-}
-
-/// Whether a body ends here. Bytes after the answer, beyond blank lines of an event stream, say no.
-fn poll_end(body: &mut Incoming, context: &mut Context<'_>) -> Poll<bool> {
-    loop {
-        match Pin::new(&mut *body).poll_frame(context) {
-            Poll::Ready(None) => return Poll::Ready(true),
-            Poll::Ready(Some(Ok(frame))) => {
-                let is_blank = frame
-                    .data_ref()
-                    .is_none_or(|data| data.iter().all(u8::is_ascii_whitespace));
-                if !is_blank {
-                    return Poll::Ready(false);
-                }
-            }
-            Poll::Ready(Some(Err(_))) => return Poll::Ready(false),
-            Poll::Pending => return Poll::Pending,
-        }
-    }
-}
-
-/// Puts a connection back after its last answer, whose end may still be on its way.
-pub(super) fn settle(lease: Lease, mut body: Incoming) {
-    match poll_end(&mut body, &mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(true) => lease.give_back(None),
-        Poll::Ready(false) => drop(lease),
-        Poll::Pending => lease.give_back(Some(body)),
     }
 }

@@ -1,10 +1,10 @@
 //! Decodes event streams (WHATWG HTML §9.2.6) without touching a socket: bytes in, events out.
 //!
 //! Owns line endings, fields, comments and the bound on one event. Does not know JSON-RPC and does
-//! not reconnect. The result does not depend on how the bytes were cut into chunks; an event that
-//! lies in one chunk is a slice of it.
+//! not reconnect. The result does not depend on how the bytes were cut into chunks. They are collected
+//! where they are decoded: what an event says is a slice of them.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 
 /// One dispatched event. Its data is not empty: an event without data only moves the last id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,11 +19,11 @@ pub(super) struct SseEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooLarge;
 
-/// The state between chunks. Invariant: `line` holds no line ending.
+/// The state between reads. Invariant: the first `searched` bytes of `text` hold no line ending.
 pub(super) struct Decoder {
     bytes_max: usize,
-    chunk: Bytes,
-    line: BytesMut,
+    text: BytesMut,
+    searched: usize,
     has_begun: bool,
     was_carriage_return: bool,
     kind: Option<Bytes>,
@@ -43,8 +43,8 @@ impl Decoder {
     pub(super) fn new(bytes_max: usize) -> Self {
         Self {
             bytes_max,
-            chunk: Bytes::new(),
-            line: BytesMut::new(),
+            text: BytesMut::new(),
+            searched: 0,
             has_begun: false,
             was_carriage_return: false,
             kind: None,
@@ -54,10 +54,16 @@ impl Decoder {
         }
     }
 
-    /// Takes the next bytes. Call [`Decoder::next`] until it has nothing before feeding again.
-    pub(super) fn feed(&mut self, chunk: Bytes) {
-        debug_assert!(self.chunk.is_empty(), "the last chunk was not used up");
-        self.chunk = chunk;
+    /// Where the next bytes go, behind those that are there. Call [`Decoder::next`] until it has
+    /// nothing before adding more.
+    pub(super) fn text(&mut self) -> &mut BytesMut {
+        &mut self.text
+    }
+
+    /// How many bytes may be added before one event is certainly too large.
+    pub(super) fn room(&self) -> usize {
+        // The name of the field, and one byte to tell what is just large enough from what is not.
+        self.bytes_max.saturating_sub(self.text.len()) + 8
     }
 
     /// The next event of what was fed, or nothing until more is fed.
@@ -97,31 +103,25 @@ impl Decoder {
     }
 
     fn next_line(&mut self) -> Option<Result<Bytes, TooLarge>> {
-        if self.was_carriage_return && !self.chunk.is_empty() {
+        if self.was_carriage_return && !self.text.is_empty() {
             self.was_carriage_return = false;
-            if self.chunk.first() == Some(&b'\n') {
-                drop(self.chunk.split_to(1));
+            if self.text.first() == Some(&b'\n') {
+                self.text.advance(1);
             }
         }
-        let end = memchr::memchr2(b'\n', b'\r', &self.chunk);
-        let length = end.unwrap_or(self.chunk.len());
-        if self.line.len() + length > self.bytes_max {
+        let unseen = self.text.get(self.searched..).unwrap_or_default();
+        let end = memchr::memchr2(b'\n', b'\r', unseen).map(|at| self.searched + at);
+        if end.unwrap_or(self.text.len()) > self.bytes_max {
             return Some(Err(TooLarge));
         }
         let Some(end) = end else {
-            let rest = std::mem::take(&mut self.chunk);
-            self.line.extend_from_slice(&rest);
+            self.searched = self.text.len();
             return None;
         };
-        self.was_carriage_return = self.chunk.get(end) == Some(&b'\r');
-        let head = self.chunk.split_to(end);
-        drop(self.chunk.split_to(1));
-        let line = if self.line.is_empty() {
-            head
-        } else {
-            self.line.extend_from_slice(&head);
-            self.line.split().freeze()
-        };
+        self.searched = 0;
+        self.was_carriage_return = self.text.get(end) == Some(&b'\r');
+        let line = self.text.split_to(end).freeze();
+        self.text.advance(1);
         Some(Ok(self.without_mark(line)))
     }
 
@@ -214,7 +214,7 @@ mod tests {
         let mut decoder = Decoder::new(64);
         let mut events = Vec::new();
         for chunk in bytes.chunks(size) {
-            decoder.feed(Bytes::copy_from_slice(chunk));
+            decoder.text().extend_from_slice(chunk);
             while let Some(event) = decoder.next() {
                 events.extend(event.ok());
             }
@@ -250,7 +250,7 @@ mod tests {
             format!("data: {}\n", "x".repeat(40)).repeat(2),
         ] {
             let mut decoder = Decoder::new(64);
-            decoder.feed(Bytes::from(text));
+            decoder.text().extend_from_slice(text.as_bytes());
             assert_eq!(decoder.next(), Some(Err(TooLarge)));
         }
     }

@@ -1,32 +1,31 @@
-//! One HTTP exchange with an upstream: request in, head and body stream out.
+//! One HTTP exchange with an upstream: request in, head and body out.
 //!
-//! Owns connecting, the choice of a connection, and what is believed of a response's framing and
-//! size. Does not know JSON-RPC: `http` does. The rest of the crate sees hyper's client only here.
+//! Owns connecting, the choice of a connection, and what a lost connection means for a request.
+//! Does not know JSON-RPC: `http` does. Heads are `head`'s, bodies are `body`'s. Everything is
+//! polled by the caller's own task: a call costs no task switch and no channel
+//! (`docs/decisions/0016-upstream-leg.md`).
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
-use http_body::Body;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::header::{
-    ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
-    TRANSFER_ENCODING, USER_AGENT,
-};
-use hyper::{Method, Request, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
+use bytes::Buf as _;
+use hyper::StatusCode;
+use hyper::header::{HeaderName, HeaderValue};
 use mcpc_plan::HttpTransport;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::pool::{self, Lease};
+use super::body::Body;
+use super::head::{self, Head, Kind, Preamble, Request};
+use super::lease::Lease;
+use super::pool;
 use crate::failure::Failure;
 use crate::reach::{Reach, Target};
 
-/// The most bytes of an upstream's response head.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// The most interim responses (1xx) in front of an answer.
+const INTERIM_MAX: u32 = 8;
 
 /// Sites are numbered, so that a thread's pool can tell them apart without text.
 static SITES: AtomicU64 = AtomicU64::new(0);
@@ -34,67 +33,51 @@ static SITES: AtomicU64 = AtomicU64::new(0);
 /// Where one upstream's requests go, and what they all carry.
 pub(super) struct Site {
     number: u64,
-    alive: Arc<()>,
     target: Target,
-    path: Uri,
-    base: HeaderMap,
+    preamble: Preamble,
     reach: Arc<dyn Reach>,
     closing: watch::Sender<bool>,
-}
-
-/// What a response's body is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Json,
-    Events,
-    Other,
 }
 
 /// A response whose body is still to be read.
 pub(super) struct Exchange {
     pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Incoming,
-    pub(super) lease: Lease,
+    pub(super) kind: Kind,
+    pub(super) session_id: Option<Box<[u8]>>,
+    pub(super) body: Body,
+}
+
+/// Why there is no response.
+enum Lost {
+    /// Nothing of the request was written, so sending it again cannot execute it twice.
+    Unsent,
+    /// Something was.
+    Failed(Failure),
 }
 
 impl Site {
     /// A site; nothing if its path or authority cannot stand in a request.
     pub(super) fn new(
         transport: &HttpTransport,
-        secrets: Vec<(HeaderName, HeaderValue)>,
+        secrets: &[(HeaderName, HeaderValue)],
         reach: Arc<dyn Reach>,
     ) -> Option<Self> {
-        let mut base = HeaderMap::with_capacity(secrets.len() + 12);
-        base.insert(HOST, HeaderValue::from_str(&transport.authority).ok()?);
-        base.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        base.insert(
-            ACCEPT,
-            HeaderValue::from_static("application/json, text/event-stream"),
-        );
-        base.insert(
-            USER_AGENT,
-            HeaderValue::from_static(concat!("mcpc/", env!("CARGO_PKG_VERSION"))),
-        );
-        base.extend(secrets);
         Some(Self {
             number: SITES.fetch_add(1, Ordering::Relaxed),
-            alive: Arc::new(()),
             target: Target {
                 scheme: transport.scheme,
                 host: transport.host.clone(),
                 port: transport.port,
             },
-            path: Uri::try_from(transport.path.as_ref()).ok()?,
-            base,
+            preamble: Preamble::new(transport, secrets)?,
             reach,
             closing: watch::Sender::new(false),
         })
     }
 
-    /// The headers that every request carries.
-    pub(super) fn base(&self) -> &HeaderMap {
-        &self.base
+    /// What every request carries.
+    pub(super) fn preamble(&self) -> &Preamble {
+        &self.preamble
     }
 
     /// Closes all connections, also those in the pools of other threads.
@@ -106,33 +89,23 @@ impl Site {
     /// of a connection; the caller bounds the whole.
     pub(super) async fn exchange(
         &self,
-        method: Method,
-        headers: HeaderMap,
-        body: Bytes,
+        request: Request,
         connect_by: Instant,
     ) -> Result<Exchange, Failure> {
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = method;
-        *request.uri_mut() = self.path.clone();
-        *request.headers_mut() = headers;
-        if let Some(mut lease) = pool::checkout(self.number).await {
-            match lease.sender.try_send_request(request).await {
-                Ok(response) => return Exchange::read_head(response, lease),
-                // The upstream closed the connection while it was idle. The request comes back only
-                // if nothing of it was written, so sending it again cannot execute it twice.
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(failure_of(error.error())),
-                },
+        if let Some(lease) = pool::checkout(self.number).await {
+            match converse(lease, &request).await {
+                Ok(exchange) => return Ok(exchange),
+                // The upstream closed the connection while it was idle.
+                Err(Lost::Unsent) => {}
+                Err(Lost::Failed(failure)) => return Err(failure),
             }
         }
         // Rare, and larger than everything else in here.
-        let mut lease = Box::pin(self.connect(connect_by)).await?;
-        match lease.sender.try_send_request(request).await {
-            Ok(response) => Exchange::read_head(response, lease),
-            Err(error) if error.message().is_some() => Err(Failure::Unreachable),
-            Err(error) => Err(failure_of(error.error())),
-        }
+        let lease = Box::pin(self.connect(connect_by)).await?;
+        converse(lease, &request).await.map_err(|lost| match lost {
+            Lost::Unsent => Failure::Unreachable,
+            Lost::Failed(failure) => failure,
+        })
     }
 
     async fn connect(&self, connect_by: Instant) -> Result<Lease, Failure> {
@@ -144,174 +117,92 @@ impl Site {
                 tracing::debug!(host = %self.target.host, port = self.target.port, %error, "no connection");
                 Failure::Unreachable
             })?;
-        let (sender, connection) = hyper::client::conn::http1::Builder::new()
-            .max_header_size(HEAD_BYTES_MAX)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|_| Failure::Unreachable)?;
-        let mut closing = self.closing.subscribe();
-        // Owned by the lease: dropping that aborts the task. A plain spawn suffices, because every
-        // runtime here has one thread.
-        let task = tokio::spawn(async move {
-            tokio::select! {
-                _ended = connection => {}
-                _closing = closing.wait_for(|closing| *closing) => {}
-            }
-        });
-        Ok(Lease::new(
-            sender,
-            task.abort_handle(),
-            self.number,
-            &self.alive,
-        ))
+        Ok(Lease::new(stream, self.number, self.closing.subscribe()))
     }
 }
 
-fn failure_of(error: &hyper::Error) -> Failure {
-    if error.is_parse() || error.is_parse_too_large() {
-        Failure::Garbage
-    } else {
-        Failure::Closed
-    }
+/// Writes a request and reads the head of its response. Dropped half-way, it closes the connection.
+async fn converse(mut lease: Lease, request: &Request) -> Result<Exchange, Lost> {
+    let mut progress = Progress::default();
+    let head = poll_fn(|context| progress.poll(context, &mut lease, request)).await?;
+    let keeps = head.keeps && progress.is_written(request);
+    Ok(Exchange {
+        status: head.status,
+        kind: head.kind,
+        session_id: head.session_id,
+        body: Body::new(lease, head.length, keeps),
+    })
 }
 
-impl Exchange {
-    /// Believes a response only if its framing has one meaning (RFC 9112 §6.3).
-    fn read_head(response: hyper::Response<Incoming>, lease: Lease) -> Result<Self, Failure> {
-        let (head, body) = response.into_parts();
-        let mut encodings = head.headers.get_all(TRANSFER_ENCODING).iter();
-        if let Some(encoding) = encodings.next() {
-            let is_plain = encoding.as_bytes().eq_ignore_ascii_case(b"chunked")
-                && encodings.next().is_none()
-                && !head.headers.contains_key(CONTENT_LENGTH);
-            if !is_plain {
-                return Err(Failure::Garbage);
-            }
-        }
-        Ok(Self {
-            status: head.status,
-            headers: head.headers,
-            body,
-            lease,
-        })
-    }
-
-    /// What the body is, by its media type.
-    pub(super) fn kind(&self) -> Kind {
-        let value = self.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-        let essence = value
-            .and_then(|value| value.split(|byte| *byte == b';').next())
-            .map(<[u8]>::trim_ascii)
-            .unwrap_or_default();
-        if essence.eq_ignore_ascii_case(b"application/json") {
-            Kind::Json
-        } else if essence.eq_ignore_ascii_case(b"text/event-stream") {
-            Kind::Events
-        } else {
-            Kind::Other
-        }
-    }
-
-    /// The whole body. One chunk stays as it is; several are joined in a buffer of the announced
-    /// size. The connection goes back to the pool.
-    pub(super) async fn collect(
-        mut self,
-        bytes_max: usize,
-        idle: Duration,
-        deadline: Instant,
-    ) -> Result<Bytes, Failure> {
-        let announced = self.body.size_hint().lower();
-        let announced = usize::try_from(announced).unwrap_or(usize::MAX);
-        if announced > bytes_max {
-            return Err(Failure::TooLarge);
-        }
-        let first = next_chunk(&mut self.body, idle, deadline).await?;
-        let first = first.unwrap_or_default();
-        if first.len() > bytes_max {
-            return Err(Failure::TooLarge);
-        }
-        if self.body.is_end_stream() {
-            self.lease.give_back(None);
-            return Ok(first);
-        }
-        let mut whole = Joined::One(first);
-        while let Some(chunk) = next_chunk(&mut self.body, idle, deadline).await? {
-            whole = whole.and(&chunk, announced);
-            if whole.len() > bytes_max {
-                return Err(Failure::TooLarge);
-            }
-            if self.body.is_end_stream() {
-                break;
-            }
-        }
-        self.lease.give_back(None);
-        Ok(whole.into_bytes())
-    }
+/// How far a conversation has come.
+#[derive(Default)]
+struct Progress {
+    written: usize,
+    is_flushed: bool,
+    /// The upstream takes no more bytes, but may have said why.
+    is_deaf: bool,
+    interim: u32,
 }
 
-/// Chunks so far: copied only when there is a second one.
-enum Joined {
-    One(Bytes),
-    Many(BytesMut),
-}
-
-impl Joined {
-    fn and(self, chunk: &[u8], announced: usize) -> Self {
-        let mut joined = match self {
-            Self::One(first) => {
-                let mut joined = BytesMut::with_capacity(announced.max(first.len() + chunk.len()));
-                joined.extend_from_slice(&first);
-                joined
-            }
-            Self::Many(joined) => joined,
-        };
-        joined.extend_from_slice(chunk);
-        Self::Many(joined)
+impl Progress {
+    fn is_written(&self, request: &Request) -> bool {
+        self.written == request.len()
     }
 
-    fn len(&self) -> usize {
-        match self {
-            Self::One(bytes) => bytes.len(),
-            Self::Many(bytes) => bytes.len(),
-        }
-    }
-
-    fn into_bytes(self) -> Bytes {
-        match self {
-            Self::One(bytes) => bytes,
-            Self::Many(bytes) => bytes.freeze(),
-        }
-    }
-}
-
-/// The next bytes of a body; nothing at its end. A timer is armed only if nothing is there yet.
-pub(super) async fn next_chunk(
-    body: &mut Incoming,
-    idle: Duration,
-    deadline: Instant,
-) -> Result<Option<Bytes>, Failure> {
-    loop {
-        let idle_end = Instant::now() + idle;
-        let frame = timeout_at(idle_end.min(deadline), body.frame())
-            .await
-            .map_err(|_| {
-                if idle_end < deadline {
-                    Failure::IdleTimeout
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        lease: &mut Lease,
+        request: &Request,
+    ) -> Poll<Result<Head, Lost>> {
+        // An upstream may answer before it has read all: so the answer is looked for in any case,
+        // and neither side waits for the other for ever.
+        self.write(context, lease, request)?;
+        loop {
+            let read = ready!(lease.poll_more(context));
+            if !matches!(read, Ok(1..)) {
+                return Poll::Ready(Err(if self.written == 0 {
+                    Lost::Unsent
                 } else {
-                    Failure::TotalTimeout
+                    Lost::Failed(Failure::Closed)
+                }));
+            }
+            while let Some((head, length)) = head::read(&lease.buffer).map_err(Lost::Failed)? {
+                lease.buffer.advance(length);
+                if !head.status.is_informational() {
+                    return Poll::Ready(Ok(head));
                 }
-            })?;
-        match frame {
-            None => return Ok(None),
-            Some(Err(_)) => return Err(Failure::Closed),
-            // Trailers carry nothing that an MCP message needs.
-            Some(Ok(frame)) => {
-                if let Ok(data) = frame.into_data()
-                    && !data.is_empty()
-                {
-                    return Ok(Some(data));
+                self.interim += 1;
+                // Nobody asked for another protocol.
+                if head.status == StatusCode::SWITCHING_PROTOCOLS || self.interim > INTERIM_MAX {
+                    return Poll::Ready(Err(Lost::Failed(Failure::Garbage)));
                 }
             }
         }
+    }
+
+    fn write(
+        &mut self,
+        context: &mut Context<'_>,
+        lease: &mut Lease,
+        request: &Request,
+    ) -> Result<(), Lost> {
+        while !self.is_deaf && !self.is_written(request) {
+            let (head, body) = request.rest(self.written);
+            match lease.poll_write(context, head, body) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(written @ 1..)) => self.written += written,
+                Poll::Ready(_) if self.written == 0 => return Err(Lost::Unsent),
+                Poll::Ready(_) => self.is_deaf = true,
+            }
+        }
+        if !self.is_deaf && !self.is_flushed {
+            match lease.poll_flush(context) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => self.is_flushed = true,
+                Poll::Ready(Err(_)) => self.is_deaf = true,
+            }
+        }
+        Ok(())
     }
 }
