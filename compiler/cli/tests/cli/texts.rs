@@ -20,7 +20,7 @@ fn every_code_is_explained_by_its_page() {
 fn codes_are_found_however_they_are_written() {
     let folder = Folder::new();
     let page = folder.mcpc(&["explain", "MCPC1008"]).exits_with(0).out;
-    for written in ["mcpc1008", "1008"] {
+    for written in ["mcpc1008", "1008", "Mcpc1008"] {
         assert_eq!(folder.mcpc(&["explain", written]).exits_with(0).out, page);
     }
 }
@@ -32,7 +32,11 @@ fn unknown_codes_exit_with_2_and_name_near_ones() {
         .mcpc(&["explain", "MCPC0000"])
         .exits_with(2)
         .says("MCPC0001");
-    for wrong in ["", "MCPC", "MCPC10080", "é", "E1008", "99999"] {
+    folder
+        .mcpc(&["explain", "MCPC930"])
+        .exits_with(2)
+        .says("MCPC9301");
+    for wrong in ["", "MCPC", "MCPC10080", "é", "E1008"] {
         folder
             .mcpc(&["explain", wrong])
             .exits_with(2)
