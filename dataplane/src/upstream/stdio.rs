@@ -40,8 +40,23 @@ const ROOM_PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct Link {
     outbox: mpsc::Sender<Outgoing>,
     room: Arc<Semaphore>,
-    waiting: papaya::HashMap<u64, mpsc::Sender<NextEvent>>,
+    waiting: papaya::HashMap<u64, Waiting>,
     is_closed: AtomicBool,
+}
+
+/// A call that waits for its answer.
+struct Waiting {
+    events: mpsc::Sender<NextEvent>,
+    takes: Takes,
+}
+
+/// Which messages a call can be sent besides its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// Log messages too.
+    Logs,
+    /// None of the log: in 2026-07-28 that is said in each request, and this one did not ask for it.
+    NoLogs,
 }
 
 /// A line for the child, and the room it takes up.
@@ -82,9 +97,17 @@ impl Link {
     ) -> Result<StdioEvents, Failure> {
         let mut line = Vec::new();
         call.write_message(&mut line, id, era);
+        let asks_for_logs = call.log_level.is_some() || call.params.log_level().is_some();
+        let takes = match era {
+            Era::Modern if !asks_for_logs => Takes::NoLogs,
+            Era::Modern | Era::Legacy => Takes::Logs,
+        };
         let first_by = Instant::now() + Duration::from_millis(call.timeouts.first_byte_ms);
         let idle = Duration::from_millis(call.timeouts.idle_ms);
-        self.ask(line, id, first_by, idle, call.deadline).await
+        let (events, waiting) = self.expect(id, first_by, idle, call.deadline, takes);
+        self.waiting.pin().insert(id, waiting);
+        self.write(line, call.deadline).await?;
+        Ok(events)
     }
 
     /// Sends a request with an id of the gateway's.
@@ -96,9 +119,23 @@ impl Link {
         idle: Duration,
         deadline: Instant,
     ) -> Result<StdioEvents, Failure> {
+        let (events, waiting) = self.expect(id, first_by, idle, deadline, Takes::NoLogs);
+        self.waiting.pin().insert(id, waiting);
+        self.write(line, deadline).await?;
+        Ok(events)
+    }
+
+    /// The two ends of what a call waits for. The drop of the first one takes the second one off the
+    /// list again.
+    fn expect(
+        self: &Arc<Self>,
+        id: u64,
+        first_by: Instant,
+        idle: Duration,
+        deadline: Instant,
+        takes: Takes,
+    ) -> (StdioEvents, Waiting) {
         let (sender, events) = mpsc::channel(EVENTS_MAX);
-        self.waiting.pin().insert(id, sender);
-        // From here on the drop of this value takes the caller off the list again.
         let events = StdioEvents {
             link: Arc::clone(self),
             id,
@@ -107,8 +144,11 @@ impl Link {
             idle,
             deadline,
         };
-        self.write(line, deadline).await?;
-        Ok(events)
+        let waiting = Waiting {
+            events: sender,
+            takes,
+        };
+        (events, waiting)
     }
 
     /// Puts a message in the queue; fails if the child does not make room for it.
@@ -139,9 +179,9 @@ impl Link {
         self.is_closed.store(true, Ordering::SeqCst);
         self.room.close();
         let waiting = self.waiting.pin();
-        for (_, events) in &waiting {
+        for (_, call) in &waiting {
             // One place is always free, see `EVENTS_MAX`.
-            let _told = events.try_send(Err(Failure::Closed));
+            let _told = call.events.try_send(Err(Failure::Closed));
         }
         waiting.clear();
     }
@@ -151,27 +191,36 @@ impl Link {
         let waiting = self.waiting.pin();
         waiting
             .remove(&id)
-            .is_some_and(|events| events.try_send(event).is_ok())
+            .is_some_and(|call| call.events.try_send(event).is_ok())
     }
 
     /// Gives an event to a call; false if nobody waits for it.
     fn notify(&self, id: u64, event: Event) -> bool {
         let waiting = self.waiting.pin();
-        let Some(events) = waiting.get(&id) else {
+        let Some(call) = waiting.get(&id) else {
             return false;
         };
-        if events.capacity() > 1 {
-            let _told = events.try_send(Ok(event));
+        if call.events.capacity() > 1 {
+            let _told = call.events.try_send(Ok(event));
         }
         true
     }
 
-    /// The one call that is under way, if it is only one.
-    fn only_one(&self) -> Option<u64> {
+    /// The one call that something can belong to, if it is only one.
+    fn only_one(&self, can_be: impl Fn(&Waiting) -> bool) -> Option<u64> {
         let waiting = self.waiting.pin();
-        let mut ids = waiting.keys();
-        let first = *ids.next()?;
-        ids.next().is_none().then_some(first)
+        let mut calls = waiting.iter().filter(|(_, call)| can_be(call));
+        let (first, _) = calls.next()?;
+        calls.next().is_none().then_some(*first)
+    }
+
+    /// Whose a notification without a token is. A line of the pipe does not say for which call it was
+    /// written, and a guess could show one caller what another one does
+    /// (`docs/decisions/0018-log-messages-of-shared-processes.md`).
+    fn owner(&self, event: &Event) -> Option<u64> {
+        let is_log = matches!(event, Event::Notify(notification)
+            if notification.method.as_ref() == b"notifications/message");
+        self.only_one(|call| !is_log || call.takes == Takes::Logs)
     }
 
     /// Sorts one line; false if it belongs to nobody.
@@ -191,7 +240,7 @@ impl Link {
             Message::Error { id, error } => {
                 let owner = match id {
                     Some(id) => number_of(&id),
-                    None => self.only_one(),
+                    None => self.only_one(|_| true),
                 };
                 owner.is_some_and(|id| self.finish(id, Ok(Event::Done(Reply::Error(error)))))
             }
@@ -207,7 +256,7 @@ impl Link {
                         true
                     }
                     Some(Step::Event(event)) => token
-                        .or_else(|| self.only_one())
+                        .or_else(|| self.owner(&event))
                         .is_some_and(|id| self.notify(id, event)),
                     Some(Step::Asked(..)) | None => true,
                 }
