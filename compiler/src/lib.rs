@@ -48,6 +48,7 @@ pub use oracle::shape_verdict;
 pub use path::{Path, Step};
 pub use render::{Color, FINDINGS_MAX, Format, Report, Tally, render, tally};
 pub use source::{Place, Rejected, Source, Span};
+pub use suggest::near_codes;
 
 /// Where the values of `$<NAME>` come from.
 pub trait Variables {

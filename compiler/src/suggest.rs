@@ -1,6 +1,8 @@
 //! Did you mean: the nearest of some names.
 //!
-//! Owns what counts as near. Knows nothing of what the names stand for.
+//! Owns what counts as near, for names and for codes. Knows nothing of what the names stand for.
+
+use crate::codes::{CODES, CodeEntry};
 
 /// The candidate that was probably meant: the nearest one, at most a third of the name's length
 /// away. One change is always a slip, except in a name of one character, where it is another name.
@@ -29,6 +31,24 @@ pub(crate) fn nearest<'a>(
         .filter(|(distance, _)| *distance <= limit)
         .min()
         .map(|(_, candidate)| candidate)
+}
+
+/// The three codes that are the fewest slips away from these digits: one left out, doubled, swapped
+/// or mistaken. Of those as near, what starts alike comes first.
+pub fn near_codes(digits: &str) -> Vec<&'static CodeEntry> {
+    // A long number is no code with slips, and comparing takes its square.
+    let digits = digits.get(..8).unwrap_or(digits);
+    let slips = |entry: &CodeEntry| {
+        let code = format!("{:04}", entry.code.0);
+        let alike = code.bytes().zip(digits.bytes());
+        let alike = alike.take_while(|(one, other)| one == other).count();
+        (strsim::osa_distance(digits, &code), usize::MAX - alike)
+    };
+    let mut near: Vec<&CodeEntry> = CODES.iter().collect();
+    near.sort_by_cached_key(|entry| slips(entry));
+    near.truncate(3);
+    near.sort_by_key(|entry| entry.code);
+    near
 }
 
 /// What a name of another tool is called here.
@@ -88,5 +108,21 @@ mod tests {
         assert_eq!(nearest("d", ["a", "b", "D"]), Some("D"));
         assert_eq!(nearest("abcx", ["abcz", "abcy"]), Some("abcy"));
         assert_eq!(nearest("abcx", ["abcy", "abcz"]), Some("abcy"));
+    }
+
+    #[test]
+    fn near_codes_are_few_slips_away() {
+        for (asked, expected) in [
+            ("930", 9301),
+            ("93011", 9301),
+            ("3901", 9301),
+            ("9391", 9301),
+            ("10008", 1008),
+            ("0000", 1),
+            ("9", 9001),
+        ] {
+            let codes: Vec<u16> = near_codes(asked).iter().map(|entry| entry.code.0).collect();
+            assert!(codes.contains(&expected), "{asked}: {codes:?}");
+        }
     }
 }
