@@ -3,7 +3,7 @@
 //! Owns: the gateway under edits, the clients that call meanwhile, what is read before and after,
 //! and the verdict. Half of the edits are bad. The text of an edit is `edits`; a call and its
 //! verification are `client`. Unlike the other commands it judges: one lost, wrong or cut reply, a
-//! child that did not stay, or a last edit that never went live fails it.
+//! child that did not stay, a last edit that never went live, or memory that grows fails it.
 
 mod edits;
 
@@ -35,6 +35,9 @@ const QUIET: Duration = Duration::from_secs(1);
 const REPLY_LIMIT: Duration = Duration::from_secs(10);
 /// How long the last edit may take to go live.
 const SETTLE_LIMIT: Duration = Duration::from_secs(10);
+/// How much the gateway may grow over all edits. A leak of 2 KiB per swap is more than this after half a
+/// minute at the usual rate.
+const GROWTH_MIB_LIMIT: f64 = 2.0;
 const CALLS_PER_CLIENT_LIMIT: usize = 2_000_000;
 /// Where the run gives up: by then it has failed anyway.
 const MISSES_PER_CLIENT_LIMIT: usize = 10;
@@ -346,6 +349,10 @@ impl Outcome {
         self.before.child.is_some() && self.before.child == self.after.child
     }
 
+    fn grown_mib(&self) -> f64 {
+        self.after.resident_mib - self.before.resident_mib
+    }
+
     fn judge(&self) -> Result<(), Failure> {
         if let Some(miss) = &self.tally.first_miss {
             return Err(Failure::new(format!("not every call was answered: {miss}")));
@@ -356,6 +363,7 @@ impl Outcome {
             (self.reloads.swaps == 0, "no edit went live"),
             (self.reloads.refusals == 0, "no bad edit was noticed"),
             (!self.settled, "the last edit did not go live"),
+            (self.grown_mib() > GROWTH_MIB_LIMIT, "memory is not flat"),
         ];
         match refused.into_iter().find(|(applies, _)| *applies) {
             Some((_, reason)) => Err(Failure::new(reason)),

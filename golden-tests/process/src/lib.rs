@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 pub use exchange::{Client, Reply, call_message, exchange, post};
 pub use running::Running;
 pub use system::{
-    alive, children, cpu_time, descendants, descriptors, peak_memory, reset_peak_memory,
+    alive, children, cpu_time, descendants, descriptors, memory, peak_memory, reset_peak_memory,
 };
 
 /// Nothing here takes this long.

@@ -5,12 +5,23 @@
 use std::fs;
 use std::time::Duration;
 
+/// The memory that a process has resident, in bytes.
+#[track_caller]
+pub fn memory(process: u32) -> u64 {
+    status_bytes(process, "VmRSS:")
+}
+
 /// The most memory that a process has had resident, in bytes.
 #[track_caller]
 pub fn peak_memory(process: u32) -> u64 {
+    status_bytes(process, "VmHWM:")
+}
+
+#[track_caller]
+fn status_bytes(process: u32, name: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status"));
     let status = status.expect("the process is there");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
     let kib: u64 = kib.and_then(|kib| kib.parse().ok()).expect("it has memory");
     kib * 1024

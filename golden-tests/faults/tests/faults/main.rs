@@ -11,3 +11,4 @@ mod malformed;
 mod rotation;
 mod stage;
 mod stdio;
+mod swaps;

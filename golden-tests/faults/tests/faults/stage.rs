@@ -68,10 +68,16 @@ impl Stage {
 
     /// Puts another plan in place of the live one and waits until it is live.
     pub(crate) fn replace(&mut self, text: &str) {
-        std::fs::write(self.folder.path().join("new"), plan(text)).unwrap();
+        self.replace_bytes(&plan(text));
+        self.gateway.hears("the new plan is live");
+    }
+
+    /// Puts bytes in place of the plan, and does not wait for the gateway to notice by itself.
+    pub(crate) fn replace_bytes(&mut self, bytes: &[u8]) {
+        std::fs::write(self.folder.path().join("new"), bytes).unwrap();
         let at = self.folder.path();
         std::fs::rename(at.join("new"), at.join("plan.json")).unwrap();
-        self.gateway.hears("the new plan is live");
+        self.gateway.signal(rustix::process::Signal::HUP);
     }
 
     /// Writes a file into the directory that is the gateway's home.

@@ -1,0 +1,74 @@
+//! Plans that are replaced again and again under traffic: no call is lost, wrong or cut, what did not
+//! change keeps running, and nothing of a plan stays behind.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mcpc_faults::HttpServer;
+use mcpc_process::{descriptors, memory};
+use serde_json::json;
+
+use crate::stage::{FAULTY, Stage};
+
+/// Swaps before memory is looked at for the first time, and after it. Each is followed by a plan that
+/// is refused.
+const WARM_UP: u64 = 100;
+const SWAPS: u64 = 400;
+
+/// A leak of 2 KiB per swap is more than this; what an allocator keeps here and there is less.
+const GROWTH_MAX: u64 = 512 << 10;
+
+fn config(web: SocketAddr, turn: u64) -> String {
+    format!(
+        "servers:\n\
+         \x20 child: {{ command: {FAULTY:?}, era: modern }}\n\
+         \x20 web: {{ url: \"http://{web}/mcp\", era: modern, timeouts: {{ total: {}ms }} }}\n\
+         endpoints:\n\
+         \x20 main: {{ path: /mcp }}\n\
+         \x20 other: {{ path: /{turn}, servers: [child] }}\n",
+        300_000 + turn
+    )
+}
+
+#[test]
+fn swaps_under_traffic_lose_no_call_and_leave_nothing_behind() {
+    let web = HttpServer::start(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let mut stage = Stage::open(&config(web.address, 0));
+    let gateway = stage.gateway.id();
+    stage.client().echoes("child__echo", 0);
+    let child = stage.gateway.upstream("child").get("pid").cloned();
+    let is_over = &AtomicBool::new(false);
+    let clients = [stage.client(), stage.client()];
+    std::thread::scope(|scope| {
+        let calling = clients.map(|mut client| {
+            scope.spawn(move || {
+                let mut calls = 0;
+                while !is_over.load(Ordering::Relaxed) {
+                    client.echoes("child__echo", calls);
+                    client.echoes("web__echo", calls + 1);
+                    calls += 2;
+                }
+                calls
+            })
+        });
+        let mut storm = |turns: std::ops::Range<u64>| {
+            for turn in turns {
+                stage.replace(&config(web.address, turn));
+                stage.replace_bytes(json!({ "format": 1, "turn": turn }).to_string().as_bytes());
+                stage.gateway.hears("there is no plan to go live");
+            }
+            (memory(gateway), descriptors(gateway))
+        };
+        let (before, _) = storm(1..WARM_UP);
+        let (after, open) = storm(WARM_UP..WARM_UP + SWAPS);
+        is_over.store(true, Ordering::Relaxed);
+        for calls in calling {
+            assert!(calls.join().unwrap() > 100);
+        }
+        let grown = after.saturating_sub(before);
+        assert!(grown < GROWTH_MAX, "it grew by {} KiB", grown >> 10);
+        assert!(open < 100, "{open} descriptors are open");
+    });
+    assert_eq!(stage.gateway.upstream("child").get("pid").cloned(), child);
+    stage.gateway.stop();
+}
