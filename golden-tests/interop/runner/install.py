@@ -62,7 +62,7 @@ def install(children, say):
         say(f"  Python environment {environment}")
         install_python(children, root, environment)
     say("  npm packages")
-    install_npm(children, root)
+    install_npm(children, root / "node", PINS / "package.json")
     stamp.write_text(wanted + "\n")
     return Tools(root)
 
@@ -83,11 +83,10 @@ def install_python(children, root, environment):
     check(children, [*pip, "--no-deps", "-r", PINS / f"{environment}.txt"])
 
 
-def install_npm(children, root):
-    """The npm packages; the Inspector needs a newer Node than many machines have, so Node is one of them."""
-    folder = root / "node"
-    folder.mkdir()
-    shutil.copy(PINS / "package.json", folder)
+def install_npm(children, folder, package):
+    """The npm packages of a manifest; some need a newer Node than many machines have, so Node is one of them."""
+    folder.mkdir(parents=True)
+    shutil.copy(package, folder)
     check(children, ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"], cwd=folder)
     check(children, [folder / "node_modules" / "node" / "bin" / "node", "--version"])
 
@@ -97,7 +96,7 @@ def check(children, argv, **options):
     status, out, err = children.run(argv, INSTALL_SECONDS, **options)
     if status != 0:
         words = " ".join(str(word) for word in argv)
-        raise SystemExit(f"interop: `{words}` failed with status {status}\n{out}{err}")
+        raise SystemExit(f"`{words}` failed with status {status}\n{out}{err}")
 
 
 def git(*words, cwd):
