@@ -59,7 +59,7 @@ impl Offer {
 
     /// The value of `capabilities`. Lists of an upstream that has not answered yet may still come,
     /// so tools are offered as long as one is missing.
-    fn capabilities(&self) -> String {
+    fn capabilities(&self, client: Era) -> String {
         let mut members = Vec::new();
         for kind in ["tools", "prompts", "resources"] {
             if self.has(kind) || (kind == "tools" && !self.is_complete()) {
@@ -71,7 +71,28 @@ impl Offer {
                 members.push(format!("\"{kind}\":{{}}"));
             }
         }
+        if let (Era::Modern, Some(extensions)) = (client, self.extensions()) {
+            members.push(format!("\"extensions\":{extensions}"));
+        }
         format!("{{{}}}", members.join(","))
+    }
+
+    /// The extensions of the only upstream. With several, nobody has said whose the methods of an
+    /// extension are, and `route` refuses them; an older upstream has none that a client could use.
+    fn extensions(&self) -> Option<&str> {
+        let [(_, Some(profile))] = self.profiles.as_slice() else {
+            return None;
+        };
+        let mut found = None;
+        json::members(&profile.capabilities, u32::MAX, |member| {
+            if member.key == b"extensions" {
+                found = Some(member.value);
+            }
+        })
+        .ok()?;
+        let extensions = profile.capabilities.get(found?)?;
+        let is_object = profile.era == Era::Modern && extensions.first() == Some(&b'{');
+        is_object.then_some(std::str::from_utf8(extensions).ok()?)
     }
 
     /// The endpoint's own text, or those of its upstreams.
@@ -101,7 +122,7 @@ impl Offer {
     pub(crate) fn discover(&self) -> Vec<u8> {
         let mut out = format!(
             "\"supportedVersions\":[\"2026-07-28\"],\"capabilities\":{},\"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{SERVER}}}",
-            self.capabilities()
+            self.capabilities(Era::Modern)
         )
         .into_bytes();
         self.write_instructions(&mut out);
@@ -112,7 +133,7 @@ impl Offer {
     pub(crate) fn initialize(&self, revision: &str) -> Vec<u8> {
         let mut out = format!(
             "\"protocolVersion\":\"{revision}\",\"capabilities\":{},\"serverInfo\":{SERVER}",
-            self.capabilities()
+            self.capabilities(Era::Legacy)
         )
         .into_bytes();
         self.write_instructions(&mut out);

@@ -53,6 +53,8 @@ pub(crate) fn read(
     let name = match method {
         b"tools/call" | b"prompts/get" => Some(params.name().ok_or(LocalReply::BadParams)?),
         b"resources/read" => Some(params.uri().ok_or(LocalReply::BadParams)?),
+        // The tasks extension mirrors the id of the task (SEP-2663, routing headers).
+        b"tasks/get" | b"tasks/update" | b"tasks/cancel" => params.task_id(),
         _ => None,
     };
     if let Some(name) = name {
@@ -128,6 +130,14 @@ mod tests {
     const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
 
     fn verdict(headers: &[(&'static str, &str)], params: &str) -> Result<(), LocalReply> {
+        verdict_on("tools/call", headers, params)
+    }
+
+    fn verdict_on(
+        method: &str,
+        headers: &[(&'static str, &str)],
+        params: &str,
+    ) -> Result<(), LocalReply> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             let value = HeaderValue::from_str(value).map_err(|_| LocalReply::BadHost)?;
@@ -137,7 +147,7 @@ mod tests {
             .map_err(|_| LocalReply::BadParams)?;
         read(
             &map,
-            b"tools/call",
+            method.as_bytes(),
             &params,
             Accepts {
                 json: true,
@@ -175,6 +185,26 @@ mod tests {
                 "{headers:?}"
             );
         }
+    }
+
+    #[test]
+    fn tasks_are_mirrored_by_their_id() {
+        let params = format!(r#"{{"taskId":"t1",{META}}}"#);
+        let headers = |id| {
+            [
+                ("mcp-protocol-version", "2026-07-28"),
+                ("mcp-method", "tasks/get"),
+                ("mcp-name", id),
+            ]
+        };
+        let verdict = |headers: &[_]| verdict_on("tasks/get", headers, &params);
+        assert_eq!(verdict(&headers("t1")), Ok(()));
+        let mismatch = Err(LocalReply::HeaderMismatch);
+        assert_eq!(verdict(&headers("t2")), mismatch);
+        assert_eq!(
+            verdict(headers("t1").get(..2).unwrap_or_default()),
+            mismatch
+        );
     }
 
     #[test]
