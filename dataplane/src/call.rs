@@ -96,7 +96,7 @@ pub(crate) enum Answer {
     /// The one and only event.
     Done(Reply),
     /// Events until [`Event::Done`].
-    Stream(crate::upstream::EventStream),
+    Stream(Box<crate::upstream::EventStream>),
 }
 
 /// One step of an answer.

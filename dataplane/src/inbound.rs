@@ -8,7 +8,9 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName};
 
+use crate::json::Member;
 use crate::message::{self, Malformed, Message};
+use crate::params::Met;
 use crate::reply::LocalReply;
 
 /// The protocol version that a client names on every request but the first.
@@ -35,11 +37,13 @@ impl Accepts {
         let mut any = false;
         for value in headers.get_all(ACCEPT) {
             any = true;
-            let value = value.as_bytes();
-            let has = |needle: &[u8]| contains_ignoring_case(value, needle);
-            let everything = has(b"*/*");
-            accepts.json |= everything || has(b"application/json") || has(b"application/*");
-            accepts.stream |= everything || has(b"text/event-stream") || has(b"text/*");
+            for range in value.as_bytes().split(|byte| *byte == b',') {
+                let range = essence(range);
+                let is = |other: &[u8]| range.eq_ignore_ascii_case(other);
+                let everything = is(b"*/*");
+                accepts.json |= everything || is(b"application/json") || is(b"application/*");
+                accepts.stream |= everything || is(b"text/event-stream") || is(b"text/*");
+            }
         }
         if any {
             accepts
@@ -52,9 +56,10 @@ impl Accepts {
     }
 }
 
-fn contains_ignoring_case(text: &[u8], needle: &[u8]) -> bool {
-    text.windows(needle.len())
-        .any(|window| window.eq_ignore_ascii_case(needle))
+/// A media type or range without its parameters.
+fn essence(value: &[u8]) -> &[u8] {
+    let parameters = memchr::memchr(b';', value).unwrap_or(value.len());
+    value.get(..parameters).unwrap_or_default().trim_ascii()
 }
 
 /// Whether the body is declared as JSON.
@@ -62,12 +67,7 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE) else {
         return false;
     };
-    let kind = value
-        .as_bytes()
-        .split(|byte| *byte == b';')
-        .next()
-        .unwrap_or_default();
-    kind.trim_ascii().eq_ignore_ascii_case(b"application/json")
+    essence(value.as_bytes()).eq_ignore_ascii_case(b"application/json")
 }
 
 /// The whole body, if it is no larger than the bound. One chunk stays where it is; several are
@@ -109,11 +109,17 @@ pub(crate) async fn collect(mut body: Incoming, bytes_limit: u64) -> Result<Byte
     })
 }
 
-/// Reads the message of a body.
-pub(crate) fn read(body: &Bytes, nesting: u32) -> Result<Message, (LocalReply, Option<Bytes>)> {
-    message::read(body, nesting).map_err(|malformed| match malformed {
-        Malformed::NotJson => (LocalReply::NotJson, None),
-        Malformed::Batch => (LocalReply::Batch, None),
-        Malformed::NotMessage { id } => (LocalReply::NotMessage, id),
-    })
+/// Reads the message of a body, and where the known members of its params are: one pass for both.
+pub(crate) fn read(
+    body: &Bytes,
+    nesting: u32,
+) -> Result<(Message, Met), (LocalReply, Option<Bytes>)> {
+    let mut met = Met::default();
+    let visit = |level, member: Member<'_>| met.take(level, &member);
+    match message::read_along(body, nesting, &Met::PATH, visit) {
+        Ok(message) => Ok((message, met)),
+        Err(Malformed::NotJson) => Err((LocalReply::NotJson, None)),
+        Err(Malformed::Batch) => Err((LocalReply::Batch, None)),
+        Err(Malformed::NotMessage { id }) => Err((LocalReply::NotMessage, id)),
+    }
 }

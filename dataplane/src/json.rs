@@ -28,33 +28,25 @@ pub(crate) fn members<'a>(
     nesting: u32,
     mut visit: impl FnMut(Member<'a>),
 ) -> Result<(), NotJson> {
+    members_along(text, nesting, &[], &mut |_, member| visit(member))
+}
+
+/// The same, and in the same pass the members of objects within: those of the member that the first
+/// key of `path` names, within it those of the second, and so on. `visit` is told how deep it is;
+/// inner members come before the one that they are in.
+///
+/// # Errors
+/// As [`members`].
+pub(crate) fn members_along<'a>(
+    text: &'a [u8],
+    nesting: u32,
+    path: &[&[u8]],
+    visit: &mut impl FnMut(usize, Member<'a>),
+) -> Result<(), NotJson> {
     let mut scanner = Scanner::new(text, nesting.saturating_sub(1));
     scanner.blank();
-    scanner.expect(b'{')?;
-    scanner.blank();
-    if scanner.peek() == Some(b'}') {
-        scanner.at += 1;
-        return scanner.end();
-    }
-    loop {
-        scanner.blank();
-        let key = scanner.string()?;
-        scanner.blank();
-        scanner.expect(b':')?;
-        scanner.blank();
-        let start = scanner.at;
-        scanner.value()?;
-        visit(Member {
-            key: text.get(key).unwrap_or_default(),
-            value: start..scanner.at,
-        });
-        scanner.blank();
-        match scanner.next() {
-            Some(b',') => {}
-            Some(b'}') => return scanner.end(),
-            _ => return Err(NotJson),
-        }
-    }
+    scanner.object(0, path, visit)?;
+    scanner.end()
 }
 
 /// Walks the elements of the array that the whole text is, in order.
@@ -179,6 +171,46 @@ impl<'a> Scanner<'a> {
             Ok(())
         } else {
             Err(NotJson)
+        }
+    }
+
+    /// Walks the members of an object. As deep as `path` is long, so this cannot recurse for ever.
+    fn object(
+        &mut self,
+        level: usize,
+        path: &[&[u8]],
+        visit: &mut impl FnMut(usize, Member<'a>),
+    ) -> Result<(), NotJson> {
+        self.expect(b'{')?;
+        self.blank();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            self.blank();
+            let key = self.string()?;
+            let key = self.text.get(key).unwrap_or_default();
+            self.blank();
+            self.expect(b':')?;
+            self.blank();
+            let start = self.at;
+            match path.split_first() {
+                Some((first, rest)) if *first == key && self.peek() == Some(b'{') => {
+                    self.depth_max = self.depth_max.checked_sub(1).ok_or(NotJson)?;
+                    self.object(level + 1, rest, visit)?;
+                    self.depth_max += 1;
+                }
+                _ => self.value()?,
+            }
+            let value = start..self.at;
+            visit(level, Member { key, value });
+            self.blank();
+            match self.next() {
+                Some(b',') => {}
+                Some(b'}') => return Ok(()),
+                _ => return Err(NotJson),
+            }
         }
     }
 

@@ -73,8 +73,24 @@ struct Parts {
 
 /// Reads one message.
 pub(crate) fn read(bytes: &Bytes, nesting: u32) -> Result<Message, Malformed> {
+    read_along(bytes, nesting, &[], |_, _| {})
+}
+
+/// Reads one message, and in the same pass the members of objects in it, as
+/// [`json::members_along`] does.
+pub(crate) fn read_along<'a>(
+    bytes: &'a Bytes,
+    nesting: u32,
+    path: &[&[u8]],
+    mut visit: impl FnMut(usize, Member<'a>),
+) -> Result<Message, Malformed> {
     let mut parts = Parts::default();
-    let read = json::members(bytes, nesting, |member| parts.take(bytes, &member));
+    let read = json::members_along(bytes, nesting, path, &mut |level, member| {
+        if level == 0 {
+            parts.take(bytes, &member);
+        }
+        visit(level, member);
+    });
     match read {
         Ok(()) => parts.into_message(),
         Err(json::NotJson) if json::elements(bytes, nesting, |_| {}).is_ok() => {

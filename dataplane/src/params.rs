@@ -58,75 +58,138 @@ struct Places {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadParams;
 
+/// The members of params that were met while a message was read. Ranges are those of the message.
+#[derive(Debug, Default)]
+pub(crate) struct Met {
+    at: Box<Places>,
+    /// Where the params begin in the message.
+    start: usize,
+    ambiguous: bool,
+}
+
+impl Met {
+    /// The way from a message to the members that are met.
+    pub(crate) const PATH: [&'static [u8]; 2] = [b"params", b"_meta"];
+
+    /// Notes a member of a message (0), of its params (1) or of their `_meta` (2).
+    pub(crate) fn take(&mut self, level: usize, member: &Member<'_>) {
+        let (slot, known) = match level {
+            0 if member.key == b"params" => {
+                self.start = member.value.start;
+                return;
+            }
+            0 => return,
+            1 => (self.at.of_params(member.key), &PARAMS_KEYS[..]),
+            _ => (self.at.of_meta(member.key), &META_KEYS[..]),
+        };
+        self.ambiguous |= match slot {
+            Some(slot) => slot.replace(member.value.clone()).is_some(),
+            None => is_ambiguous(member.key, known),
+        };
+    }
+}
+
+/// Keys that must not stand there in another spelling either.
+const PARAMS_KEYS: [&str; 5] = ["name", "uri", "ref", "arguments", "_meta"];
+const META_KEYS: [&str; 3] = ["progressToken", META_VERSION, META_CAPABILITIES];
+
+impl Places {
+    fn of_params(&mut self, key: &[u8]) -> Option<&mut Span> {
+        Some(match key {
+            b"name" => &mut self.name,
+            b"uri" => &mut self.uri,
+            b"ref" => &mut self.reference,
+            b"cursor" => &mut self.cursor,
+            b"requestId" => &mut self.request_id,
+            b"level" => &mut self.level,
+            b"notifications" => &mut self.notifications,
+            b"protocolVersion" => &mut self.protocol_version,
+            b"_meta" => &mut self.meta,
+            b"arguments" => &mut self.arguments,
+            b"taskId" => &mut self.task_id,
+            _ => return None,
+        })
+    }
+
+    fn of_meta(&mut self, key: &[u8]) -> Option<&mut Span> {
+        Some(match key {
+            b"progressToken" => &mut self.progress_token,
+            key if key == META_VERSION.as_bytes() => &mut self.meta_version,
+            key if key == META_CAPABILITIES.as_bytes() => &mut self.meta_capabilities,
+            key if key == META_CLIENT.as_bytes() => &mut self.meta_client,
+            key if key == META_LOG_LEVEL.as_bytes() => &mut self.meta_log_level,
+            _ => return None,
+        })
+    }
+
+    /// Counts from another place on.
+    fn shift(&mut self, start: usize) {
+        for span in [
+            &mut self.name,
+            &mut self.uri,
+            &mut self.reference,
+            &mut self.arguments,
+            &mut self.task_id,
+            &mut self.cursor,
+            &mut self.request_id,
+            &mut self.level,
+            &mut self.notifications,
+            &mut self.protocol_version,
+            &mut self.meta,
+            &mut self.meta_version,
+            &mut self.meta_capabilities,
+            &mut self.meta_client,
+            &mut self.meta_log_level,
+            &mut self.progress_token,
+        ]
+        .into_iter()
+        .flatten()
+        {
+            *span = span.start.saturating_sub(start)..span.end.saturating_sub(start);
+        }
+    }
+}
+
 impl Params {
     /// Params without members.
     pub(crate) fn empty() -> Self {
-        Self::blank(Bytes::from_static(b"{}"))
-    }
-
-    /// Reads the members that the gateway knows.
-    pub(crate) fn read(text: Option<Bytes>, nesting: u32) -> Result<Self, BadParams> {
-        let Some(text) = text else {
-            return Ok(Self::empty());
-        };
-        let mut params = Self::blank(text.clone());
-        let mut ambiguous = false;
-        json::members(&text, nesting, |member| ambiguous |= params.take(&member))
-            .map_err(|_| BadParams)?;
-        if let Some(meta) = params.at.meta.clone() {
-            let raw = text.get(meta.clone()).unwrap_or_default();
-            let walk = json::members(raw, nesting, |member| {
-                ambiguous |= params.take_meta(&member, meta.start);
-            });
-            walk.map_err(|_| BadParams)?;
-        }
-        if ambiguous {
-            Err(BadParams)
-        } else {
-            Ok(params)
-        }
-    }
-
-    fn blank(text: Bytes) -> Self {
         Self {
-            text,
+            text: Bytes::from_static(b"{}"),
             at: Box::default(),
             edits: Vec::new(),
         }
     }
 
-    /// Notes a member; answers whether it is ambiguous.
-    fn take(&mut self, member: &Member<'_>) -> bool {
-        let slot = match member.key {
-            b"name" => &mut self.at.name,
-            b"uri" => &mut self.at.uri,
-            b"ref" => &mut self.at.reference,
-            b"cursor" => &mut self.at.cursor,
-            b"requestId" => &mut self.at.request_id,
-            b"level" => &mut self.at.level,
-            b"notifications" => &mut self.at.notifications,
-            b"protocolVersion" => &mut self.at.protocol_version,
-            b"_meta" => &mut self.at.meta,
-            b"arguments" => &mut self.at.arguments,
-            b"taskId" => &mut self.at.task_id,
-            other => return is_ambiguous(other, &["name", "uri", "ref", "arguments", "_meta"]),
-        };
-        slot.replace(member.value.clone()).is_some()
+    /// Reads the members that the gateway knows.
+    pub(crate) fn read(text: Option<Bytes>, nesting: u32) -> Result<Self, BadParams> {
+        let mut met = Met::default();
+        if let Some(text) = &text {
+            let [_, meta] = Met::PATH;
+            json::members_along(text, nesting, &[meta], &mut |level, member| {
+                met.take(level + 1, &member);
+            })
+            .map_err(|_| BadParams)?;
+        }
+        Self::of(text, met)
     }
 
-    fn take_meta(&mut self, member: &Member<'_>, offset: usize) -> bool {
-        let slot = match member.key {
-            b"progressToken" => &mut self.at.progress_token,
-            key if key == META_VERSION.as_bytes() => &mut self.at.meta_version,
-            key if key == META_CAPABILITIES.as_bytes() => &mut self.at.meta_capabilities,
-            key if key == META_CLIENT.as_bytes() => &mut self.at.meta_client,
-            key if key == META_LOG_LEVEL.as_bytes() => &mut self.at.meta_log_level,
-            other => {
-                return is_ambiguous(other, &["progressToken", META_VERSION, META_CAPABILITIES]);
-            }
+    /// The params of a message in which their members were met.
+    pub(crate) fn of(text: Option<Bytes>, met: Met) -> Result<Self, BadParams> {
+        let Some(text) = text else {
+            return Ok(Self::empty());
         };
-        slot.replace(member.value.start + offset..member.value.end + offset)
-            .is_some()
+        let Met {
+            mut at,
+            start,
+            ambiguous,
+        } = met;
+        at.shift(start);
+        let meta = at.meta.as_ref().and_then(|meta| text.get(meta.start));
+        if ambiguous || meta.is_some_and(|first| *first != b'{') {
+            return Err(BadParams);
+        }
+        let edits = Vec::new();
+        Ok(Self { text, at, edits })
     }
 
     fn part(&self, span: &Span) -> Option<Bytes> {
@@ -243,11 +306,14 @@ impl Call {
         self.params.at.progress_token.is_some()
     }
 
+    /// About how many bytes the message for a hop has.
+    pub(crate) fn message_bytes(&self) -> usize {
+        self.params.text.len() + self.method.len() + 128
+    }
+
     /// Appends the message for a hop: own id, own progress token (the id, if the client asked for
     /// progress), and the `_meta` that the upstream's era asks for.
     pub(crate) fn write_message(&self, out: &mut Vec<u8>, id: u64, era: Era) {
-        let params = &self.params;
-        out.reserve(params.text.len() + 128);
         out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
         write_number(out, id);
         out.extend_from_slice(b",\"method\":");

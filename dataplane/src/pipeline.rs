@@ -128,7 +128,7 @@ async fn post(
         return Err(LocalReply::NotAcceptable);
     }
     let body = inbound::collect(body, served.limits.body_bytes).await?;
-    let message = inbound::read(&body, served.limits.nesting).map_err(|(reply, id)| {
+    let (message, met) = inbound::read(&body, served.limits.nesting).map_err(|(reply, id)| {
         trace.id = id;
         reply
     })?;
@@ -141,7 +141,7 @@ async fn post(
         Message::Result { .. } | Message::Error { .. } => return Ok(accepted()),
     };
     trace.id = Some(id.clone());
-    let params = Params::read(params, served.limits.nesting).map_err(|_| LocalReply::BadParams)?;
+    let params = Params::of(params, met).map_err(|_| LocalReply::BadParams)?;
     let caller = if modern::is_modern(&head.headers, &params) {
         trace.era = Era::Modern;
         Caller::stateless(modern::read(&head.headers, &method, &params, accepts)?)

@@ -64,7 +64,7 @@ impl Writer {
     }
 
     /// Writes events until the reply, the failure, or the client's cancellation.
-    async fn stream(self, mut events: EventStream, frames: Frames) {
+    async fn stream(self, mut events: Box<EventStream>, frames: Frames) {
         loop {
             let next = match &self.flight {
                 None => events.next().await,

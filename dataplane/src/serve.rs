@@ -132,7 +132,7 @@ async fn answer_routed(asked: Asked) -> Result<Response<Body>, LocalReply> {
     );
     let progress_token = params.progress_token();
     let leave = client.leave();
-    let call = Call {
+    let call = Box::new(Call {
         method: method.clone(),
         name: route.name,
         params,
@@ -142,7 +142,7 @@ async fn answer_routed(asked: Asked) -> Result<Response<Body>, LocalReply> {
         leave,
         deadline: Instant::now() + std::time::Duration::from_millis(member.timeouts.total_ms),
         timeouts: member.timeouts.clone(),
-    };
+    });
     let sending = Box::pin(member.upstream.send(call, permit));
     let answer = match &client.flight {
         None => sending.await,

@@ -78,6 +78,7 @@ impl Body {
             if bytes > bytes_max {
                 return Err(Failure::TooLarge);
             }
+            // A small answer comes along with its head.
             if bytes <= self.lease.buffer.len() {
                 let whole = self.lease.buffer.split_to(bytes).freeze();
                 self.rest = Rest::Nothing;
@@ -85,6 +86,16 @@ impl Body {
                 return Ok(whole);
             }
         }
+        // Boxed: the wait would weigh on every call.
+        Box::pin(self.join(bytes_max, idle, deadline)).await
+    }
+
+    async fn join(
+        mut self,
+        bytes_max: usize,
+        idle: Duration,
+        deadline: Instant,
+    ) -> Result<Bytes, Failure> {
         let mut whole = BytesMut::new();
         loop {
             // One more than there may be shows that there are too many.

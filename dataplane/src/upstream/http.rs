@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Bounds;
 use super::events::HttpEvents;
 use super::head::{Draft, Kind, NotFieldValue, Preamble, Verb};
-use super::wire::{Exchange, Site};
+use super::wire::Site;
 use crate::call::{Call, Era, Reply};
 use crate::failure::Failure;
 use crate::message::{self, Message};
@@ -76,7 +76,8 @@ impl HttpSession {
         id: u64,
         bounds: &Bounds,
     ) -> Result<Outcome, Failure> {
-        let mut body = Vec::new();
+        // Room for the head as well.
+        let mut body = Vec::with_capacity(call.message_bytes() + 1024);
         call.write_message(&mut body, id, era);
         let mut request = Draft::new(Verb::Post, &self.preamble, body);
         if era == Era::Modern {
@@ -96,17 +97,6 @@ impl HttpSession {
                     Failure::TotalTimeout
                 }
             })??;
-        self.read(exchange, call, era, id, bounds).await
-    }
-
-    async fn read(
-        &self,
-        exchange: Exchange,
-        call: &Call,
-        era: Era,
-        id: u64,
-        bounds: &Bounds,
-    ) -> Result<Outcome, Failure> {
         let status = exchange.status;
         let has_session = era == Era::Legacy && self.has_id;
         if status == StatusCode::NOT_FOUND && has_session {

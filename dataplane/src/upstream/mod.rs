@@ -249,11 +249,14 @@ impl Upstream {
     }
 
     /// Sends a call and waits for the first event. The permit is the proof that policy saw the call.
+    ///
+    /// The call is boxed once: it goes through several futures, and each would move it twice.
     pub(crate) async fn send(
         self: &Arc<Self>,
-        call: Call,
+        call: impl Into<Box<Call>>,
         _permit: Permit,
     ) -> Result<Answer, Failure> {
+        let call = call.into();
         let flight = InFlight::begin(self);
         let session = self.presence.session(call.deadline).await?;
         let is_closing_told = session.profile.era == Era::Modern;
@@ -267,7 +270,7 @@ impl Upstream {
     /// departure is not: the call has to outlive its caller, unless the caller said otherwise.
     async fn send_detached(
         self: &Arc<Self>,
-        call: Call,
+        call: Box<Call>,
         session: Arc<Session>,
         flight: InFlight,
     ) -> Result<Answer, Failure> {
@@ -288,7 +291,7 @@ impl Upstream {
 
     async fn try_send(
         self: &Arc<Self>,
-        call: Call,
+        call: Box<Call>,
         mut session: Arc<Session>,
         flight: InFlight,
     ) -> Result<Answer, Failure> {
@@ -302,7 +305,7 @@ impl Upstream {
                 }
                 Ok(Tried::Stream(mut stream)) => {
                     stream.attach(flight);
-                    return stream.into_answer().await;
+                    return Box::pin(stream.into_answer()).await;
                 }
                 Ok(Tried::Suspect(reply)) if !is_safe => {
                     self.lose(&session);
@@ -354,14 +357,15 @@ impl Upstream {
                         Tried::Suspect(reply)
                     }
                     Outcome::Events(events) => {
-                        Tried::Stream(EventStream::over_http(events, farewell, call.deadline))
+                        let stream = EventStream::over_http(events, farewell, call.deadline);
+                        Tried::Stream(Box::new(stream))
                     }
                 })
             }
-            Line::Stdio(link) => match link.call(call, session.profile.era, id).await {
+            Line::Stdio(link) => match Box::pin(link.call(call, session.profile.era, id)).await {
                 Ok(events) => {
                     let stream = EventStream::over_stdio(events, farewell, call.deadline);
-                    Ok(Tried::Stream(stream))
+                    Ok(Tried::Stream(Box::new(stream)))
                 }
                 Err(failure) => {
                     farewell.disarm();
@@ -441,7 +445,7 @@ impl Upstream {
 /// What one attempt came to.
 enum Tried {
     Done(crate::call::Reply),
-    Stream(EventStream),
+    Stream(Box<EventStream>),
     /// The session is gone and the call was not executed.
     Lost,
     /// The session may be gone.

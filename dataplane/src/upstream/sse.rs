@@ -120,6 +120,11 @@ impl Decoder {
         };
         self.searched = 0;
         self.was_carriage_return = self.text.get(end) == Some(&b'\r');
+        if end == 0 {
+            self.text.advance(1);
+            self.has_begun = true;
+            return Some(Ok(Bytes::new()));
+        }
         let line = self.text.split_to(end).freeze();
         self.text.advance(1);
         Some(Ok(self.without_mark(line)))
@@ -137,17 +142,18 @@ impl Decoder {
 
     fn take_field(&mut self, line: &Bytes) -> Result<(), TooLarge> {
         let colon = memchr::memchr(b':', line);
-        let name = line.slice(..colon.unwrap_or(line.len()));
-        let mut value = colon.map_or_else(Bytes::new, |colon| line.slice(colon + 1..));
-        if value.first() == Some(&b' ') {
-            value = value.slice(1..);
-        }
-        match name.as_ref() {
-            b"data" => return self.take_data(value),
-            b"event" => self.kind = Some(value).filter(|kind| !kind.is_empty()),
-            b"id" if !value.contains(&0) => self.last_id = Some(value),
+        let name = line.get(..colon.unwrap_or(line.len())).unwrap_or_default();
+        let rest = colon.and_then(|colon| line.get(colon + 1..));
+        let rest = rest.unwrap_or_default();
+        let value = rest.strip_prefix(b" ").unwrap_or(rest);
+        match name {
+            b"data" => return self.take_data(line.slice_ref(value)),
+            // What is meant without a word needs no slice.
+            b"event" if value.is_empty() || value == b"message" => self.kind = None,
+            b"event" => self.kind = Some(line.slice_ref(value)),
+            b"id" if !value.contains(&0) => self.last_id = Some(line.slice_ref(value)),
             b"retry" if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {
-                self.retry_ms = std::str::from_utf8(&value)
+                self.retry_ms = std::str::from_utf8(value)
                     .ok()
                     .and_then(|text| text.parse().ok());
             }

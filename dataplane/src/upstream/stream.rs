@@ -60,7 +60,7 @@ impl EventStream {
     }
 
     /// Reads up to the first event: most streams hold one answer and nothing else.
-    pub(super) async fn into_answer(mut self) -> Result<Answer, Failure> {
+    pub(super) async fn into_answer(mut self: Box<Self>) -> Result<Answer, Failure> {
         match self.next().await? {
             Event::Done(reply) => Ok(Answer::Done(reply)),
             event @ Event::Notify(_) => {
