@@ -7,12 +7,13 @@ use crate::codes::{CODES, CodeEntry};
 /// The candidate that was probably meant: the nearest one, at most a third of the name's length
 /// away. One change is always a slip, except in a name of one character, where it is another name.
 /// Two characters in each other's place are one change. Case, `-` and `_` do not count. Of several
-/// as near, the first in the alphabet.
+/// as near, the first in the alphabet. If none is near, the only one that the name is short for.
 pub(crate) fn nearest<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     const LENGTH_MAX: usize = 64;
+    const SHORT_MIN: usize = 3;
     if name.len() > LENGTH_MAX || name.is_empty() {
         return None;
     }
@@ -21,16 +22,24 @@ pub(crate) fn nearest<'a>(
         0 | 1 => 0,
         count => (count / 3).max(1),
     };
-    candidates
-        .into_iter()
-        .filter(|candidate| candidate.len().abs_diff(name.len()) <= limit + 3)
-        .map(|candidate| {
-            let distance = strsim::damerau_levenshtein(&folded, &fold(candidate));
-            (distance, candidate)
-        })
-        .filter(|(distance, _)| *distance <= limit)
-        .min()
-        .map(|(_, candidate)| candidate)
+    let mut near: Option<(usize, &str)> = None;
+    let mut long: Option<&str> = None;
+    let mut is_short_for_several = false;
+    for candidate in candidates {
+        let other = fold(candidate);
+        if candidate.len().abs_diff(name.len()) <= limit + 3 {
+            let distance = strsim::osa_distance(&folded, &other);
+            if distance <= limit && near.is_none_or(|near| (distance, candidate) < near) {
+                near = Some((distance, candidate));
+            }
+        }
+        if folded.len() >= SHORT_MIN && other.starts_with(&folded) {
+            is_short_for_several |= long.is_some();
+            long = Some(candidate);
+        }
+    }
+    let long = long.filter(|_| !is_short_for_several);
+    near.map(|(_, candidate)| candidate).or(long)
 }
 
 /// The three codes that are the fewest slips away from these digits: one left out, doubled, swapped
@@ -95,7 +104,9 @@ mod tests {
             ("nev", Some("env")),
             ("en", Some("env")),
             ("E-N-V", Some("env")),
+            ("coun", Some("country")),
             ("x", None),
+            ("co", None),
             ("", None),
             ("weight", None),
         ] {

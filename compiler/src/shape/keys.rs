@@ -23,6 +23,10 @@ pub(super) fn unknown_key(
         format!("unknown key `{}` in `{path}`", plain_text(name))
     };
     let diagnostic = match pass.meaning.meant(entry) {
+        _ if is_placeholder(name) => {
+            Diagnostic::error(codes::UNKNOWN_KEY, message, span, "no such key")
+                .help(PLACEHOLDER_IN_NAME)
+        }
         Some(meant) if map.get(meant).is_none() => Diagnostic::error(
             codes::UNKNOWN_KEY,
             message,
@@ -34,8 +38,8 @@ pub(super) fn unknown_key(
         Some(meant) => Diagnostic::error(codes::UNKNOWN_KEY, message, span, "no such key")
             .help(format!("remove it; `{meant}` is already given")),
         None => {
-            let help = other_shape(name, &path).unwrap_or_else(|| match listed(form.keys()) {
-                Some(keys) => format!("remove it; the keys here are {keys}"),
+            let help = other_shape(name, &path).unwrap_or_else(|| match keys_here(form) {
+                Some(keys) => format!("remove it; {keys}"),
                 None => "remove it".to_owned(),
             });
             Diagnostic::error(codes::UNKNOWN_KEY, message, span, "no such key").help(help)
@@ -129,22 +133,35 @@ pub(super) fn bad_name(pass: &mut Pass<'_>, node: NodeId, entry: &Entry, names: 
         "headers" => "a header",
         _ => "a key",
     };
-    let diagnostic = Diagnostic::error(
-        codes::BAD_NAME,
-        format!("`{}` cannot be the name of {what}", plain_text(&entry.key)),
-        entry.key_span.wide(),
-        names.label,
-    )
-    .help(names.rule);
+    let shown = if entry.key.is_empty() {
+        "an empty text".to_owned()
+    } else {
+        format!("`{}`", plain_text(&entry.key))
+    };
+    let rule = if is_placeholder(&entry.key) {
+        PLACEHOLDER_IN_NAME
+    } else {
+        names.rule
+    };
+    let message = format!("{shown} cannot be the name of {what}");
+    let span = entry.key_span.wide();
+    let diagnostic = Diagnostic::error(codes::BAD_NAME, message, span, names.label).help(rule);
     pass.report(entry.value, diagnostic);
 }
 
-/// `a`, `b` and `c`; nothing if there are none.
-fn listed<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
-    let mut names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+const PLACEHOLDER_IN_NAME: &str =
+    "write the name itself; placeholders stand for values, and keys are never expanded";
+
+fn is_placeholder(name: &str) -> bool {
+    name.contains("$<") || name.contains("${")
+}
+
+/// `the keys here are`, and which they are; nothing if there are none.
+pub(super) fn keys_here(form: &MapForm) -> Option<String> {
+    let mut names: Vec<String> = form.keys().map(|name| format!("`{name}`")).collect();
     let last = names.pop()?;
     if names.is_empty() {
-        return Some(last);
+        return Some(format!("the key here is {last}"));
     }
-    Some(format!("{} and {last}", names.join(", ")))
+    Some(format!("the keys here are {} and {last}", names.join(", ")))
 }

@@ -1,5 +1,6 @@
 //! Findings about values: wrong type, not one of the choices, out of range, wrong length or form.
 
+use super::keys::keys_here;
 use super::{Pass, kind_code};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Fix, plain_text};
@@ -133,7 +134,9 @@ fn wrong_type(pass: &Pass<'_>, node: NodeId, schema: &Schema) -> Diagnostic {
         && !unit.is_empty()
     {
         let example = match content {
-            Content::Integer(number) if pass.may_tell(node) => format!("{number}{unit}"),
+            Content::Integer(number) if *number > 0 && pass.may_tell(node) => {
+                format!("{number}{unit}")
+            }
             _ => format!("20{unit}"),
         };
         return Diagnostic::error(
@@ -164,6 +167,12 @@ fn repair_type(
     let style = pass.tree.style(node);
     match (schema, pass.tree.content(node)) {
         (Schema::Text(form), _) if !form.choices.is_empty() => diagnostic.help(choices_help(form)),
+        // In quotes it would still be no address or URL.
+        (Schema::Text(form), Content::Integer(_) | Content::Float(_) | Content::Bool(_))
+            if kind_code(form.kind).is_some_and(|code| code != codes::GLOB) =>
+        {
+            diagnostic.help(examples_help(form))
+        }
         (Schema::Text(_), Content::Integer(_) | Content::Float(_) | Content::Bool(_)) => {
             let mut diagnostic = diagnostic.help("put it in quotes");
             diagnostic.fix = Some(quotes(span));
@@ -201,11 +210,31 @@ fn repair_type(
         (Schema::List(_), Content::Text(_) | Content::Integer(_) | Content::Bool(_)) => {
             diagnostic.help("put the value in brackets to make a list of it: `[…]`")
         }
+        (Schema::List(_), Content::Map(_)) => {
+            diagnostic.help("put `- ` in front of each item, or the items in brackets: `[…]`")
+        }
         (Schema::Map(_) | Schema::Server(_), Content::List(_)) => {
             diagnostic.help("write `name: value` entries, without `- ` in front of them")
         }
+        (Schema::Server(_), _) => {
+            diagnostic.help("a server is a map with one of `command`, `url` and `replicas`")
+        }
+        (Schema::Map(form), _) => match keys_here(form) {
+            Some(keys) => diagnostic.help(format!("write a map; {keys}")),
+            None => diagnostic.help("write `name: value` entries"),
+        },
         _ => diagnostic,
     }
+}
+
+/// What such a text looks like.
+fn examples_help(form: &TextForm) -> String {
+    let examples: Vec<String> = form
+        .examples
+        .iter()
+        .map(|text| format!("`{text}`"))
+        .collect();
+    format!("for example {}", examples.join(", "))
 }
 
 /// Quotes around a span. Two insertions, so that a repair never repeats the value.

@@ -494,9 +494,10 @@ impl JsonSchema for Secret {
 fn split_number(text: &str) -> Result<(u64, &str), ScalarError> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
+    let is_unit = unit.bytes().all(|byte| byte.is_ascii_alphabetic());
     match number.parse() {
-        Ok(number) => Ok((number, unit)),
-        Err(_) => error("a whole number and a unit are expected"),
+        Ok(number) if is_unit => Ok((number, unit)),
+        _ => error("a whole number is expected, and its unit directly after it"),
     }
 }
 
