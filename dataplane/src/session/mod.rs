@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::rand;
 use mcpc_plan::Limits;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
@@ -455,7 +454,7 @@ impl Clock {
 
 fn random_u64() -> Result<u64, NoRandomness> {
     let mut bytes = [0; 8];
-    rand::fill(&mut bytes).map_err(|_| NoRandomness)?;
+    getrandom::fill(&mut bytes).map_err(|_| NoRandomness)?;
     Ok(u64::from_be_bytes(bytes))
 }
 

@@ -5,7 +5,6 @@
 //! another endpoint does not open, and nobody is told which of these it was. Keeps no state.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -126,7 +125,7 @@ impl Seal {
     /// A key that nobody else has: its tokens end with this process.
     pub(crate) fn random() -> Result<Self, NoRandomness> {
         let mut key = [0; 32];
-        rand::fill(&mut key).map_err(|_| NoRandomness)?;
+        getrandom::fill(&mut key).map_err(|_| NoRandomness)?;
         Self::with_key(key)
     }
 
@@ -140,7 +139,7 @@ impl Seal {
     pub(crate) fn seal(&self, sealed: &Sealed, endpoint: &str) -> Result<String, NoRandomness> {
         // Random nonces under one key are safe for 2^32 sessions, more than a process issues.
         let mut nonce = [0; NONCE_LEN];
-        rand::fill(&mut nonce).map_err(|_| NoRandomness)?;
+        getrandom::fill(&mut nonce).map_err(|_| NoRandomness)?;
         let mut plain = sealed.to_bytes();
         let tag = self
             .0
