@@ -10,9 +10,9 @@ from pathlib import Path
 
 from runner.children import Children, free_port
 from suite import checks, compare, report
-from suite.corners import DIRECT, THROUGH
+from suite.corners import DIRECT, DIRECT_LEGS, LEGS, THROUGH
 from suite.install import install
-from suite.programs import Gateway, build, run_suite, start_fixture
+from suite.programs import Gateway, build, run_clients, run_servers, start_fixture
 
 
 def say(text):
@@ -23,7 +23,7 @@ def say(text):
 def arguments():
     """What the user asked for."""
     parser = argparse.ArgumentParser(prog="golden-tests/conformance/run", description=__doc__)
-    parser.add_argument("--corner", action="append", metavar="CORNER", help="only this corner (repeatable); `modern-http-legacy` is a modern client and a legacy upstream over HTTP")
+    parser.add_argument("--corner", action="append", metavar="CORNER", help="only this corner (repeatable); `modern-http-legacy` is a modern client and a legacy upstream over HTTP, `leg-modern-legacy` the same with the suite as the upstream")
     parser.add_argument("--only", action="append", metavar="SCENARIO", help="only this scenario of the suite (repeatable)")
     parser.add_argument("--direct", action="store_true", help="no gateway: only the suite against the fixture itself")
     parser.add_argument("--gateway", type=Path, metavar="PATH", help="use this mcpc instead of building one")
@@ -35,7 +35,7 @@ def arguments():
 
 def main():
     options = arguments()
-    known = [corner.name for corner in THROUGH]
+    known = [corner.name for corner in [*THROUGH, *LEGS]]
     for name in options.corner or []:
         if name not in known:
             raise SystemExit(f"conformance: there is no corner called {name}; there are {', '.join(known)}")
@@ -61,35 +61,68 @@ def drive(options, children, folder):
     """Runs every corner that was asked for; returns the verdicts by corner, and what is wrong besides."""
     suite = install(children, say)
     fixture = options.fixture.resolve() if options.fixture else build(children, say, "mcpc-fixture")
-    through = [] if options.direct else [corner for corner in THROUGH if not options.corner or corner.name in options.corner]
-    wanted = {corner.client for corner in through} or {corner.client for corner in DIRECT}
-    baseline = {}
+    program = options.gateway.resolve() if options.gateway else None
+    if not program and not options.direct:
+        program = build(children, say, "mcpc", "--release")
+    corners, legs = wanted(options, THROUGH), wanted(options, LEGS)
+    impossible = compare.rows()
     results, problems = {}, []
+    if corners or not legs:
+        found, problems = servers(options, children, suite, fixture, program, folder, corners, impossible)
+        results |= found
+    if legs or not corners:
+        results |= clients(options, children, suite, program, folder, legs, impossible)
+    if not options.direct and not options.corner and not options.only:
+        problems += [f"impossible.json: {row.scenario}: {row.check} has become possible" for row in impossible if not row.met]
+    return results, problems
+
+
+def wanted(options, corners):
+    """The corners that were asked for."""
+    if options.direct:
+        return []
+    return [corner for corner in corners if not options.corner or corner.name in options.corner]
+
+
+def servers(options, children, suite, fixture, program, folder, corners, impossible):
+    """The suite as a client: of the fixture itself, and of the gateway with the fixture behind it."""
+    results, problems, baseline = {}, [], {}
     port = free_port()
     with (folder / "fixtures.log").open("a") as log:
         start_fixture(children, [fixture, "http", "--port", str(port)], port, log)
+    eras = {corner.client for corner in corners} or {corner.client for corner in DIRECT}
     for corner in DIRECT:
-        if corner.client in wanted:
-            baseline[corner.client] = run(options, children, suite, corner, f"http://127.0.0.1:{port}/mcp", folder)
+        if corner.client in eras:
+            ran = run_servers(children, suite, corner, f"http://127.0.0.1:{port}/mcp", folder, options.only)
+            baseline[corner.client] = tell(corner, *ran)
             results[corner.name] = directly(corner, baseline[corner.client])
-    if through:
-        program = options.gateway.resolve() if options.gateway else build(children, say, "mcpc", "--release")
-        upstreams = list(dict.fromkeys(corner.upstream for corner in through))
+    if corners:
+        upstreams = list(dict.fromkeys(corner.upstream for corner in corners))
         gateway = Gateway(children, program, fixture, folder, upstreams)
-        impossible = compare.rows()
-        for corner in through:
-            seen = run(options, children, suite, corner, gateway.url(corner.upstream), folder)
+        for corner in corners:
+            seen = tell(corner, *run_servers(children, suite, corner, gateway.url(corner.upstream), folder, options.only))
             results[corner.name] = compare.verdicts(corner, baseline[corner.client], seen, impossible)
-        if not options.corner and not options.only:
-            problems += [f"nothing needs this row of impossible.json any more: {row}" for row in impossible if not row.get("used")]
         if gateway.child.poll() is not None:
             problems.append(f"the gateway ended by itself with status {gateway.child.returncode}\n{gateway.tail()}")
     return results, problems
 
 
-def run(options, children, suite, corner, url, folder):
-    """One run of the suite, its checks read."""
-    out, seconds = run_suite(children, suite, corner, url, folder, options.only)
+def clients(options, children, suite, program, folder, legs, impossible):
+    """The suite as a server: of the scripted client itself, and of the gateway with the scripted client before it."""
+    results, baseline = {}, {}
+    eras = {leg.server for leg in legs} or {leg.server for leg in DIRECT_LEGS}
+    for leg in DIRECT_LEGS:
+        if leg.server in eras:
+            baseline[leg.server] = tell(leg, *run_clients(children, suite, leg, None, folder, options.only))
+            results[leg.name] = directly(leg, baseline[leg.server])
+    for leg in legs:
+        seen = tell(leg, *run_clients(children, suite, leg, program, folder, options.only))
+        results[leg.name] = compare.verdicts(leg, baseline[leg.server], seen, impossible)
+    return results
+
+
+def tell(corner, out, seconds):
+    """Reads the checks of a run and says how it went."""
     seen = checks.read(out)
     passed, wrong = checks.count(seen, checks.PASSED), checks.count(seen, *checks.WRONG)
     say(f"  {corner.name}: {len(seen)} scenarios, {passed} checks passed, {wrong} wrong ({seconds:.0f} s)")

@@ -30,13 +30,35 @@ class Verdict:
     seen: str = ""
 
 
+@dataclass
+class Row:
+    """One check that cannot pass in some corners, and why; whether a run has met it."""
+
+    corners: list
+    scenario: str
+    check: str
+    reason: str
+    met: bool = False
+
+    def fits(self, corner, scenario, check):
+        """Whether the row speaks of this check."""
+        here = any(fnmatch.fnmatch(corner, pattern) for pattern in self.corners)
+        return here and (self.scenario, self.check) == (scenario, check)
+
+
 def rows():
-    """The reviewed list of what is impossible."""
-    return json.loads(ROWS.read_text(encoding="utf-8"))
+    """The reviewed list of what is impossible, one row a check."""
+    groups = json.loads(ROWS.read_text(encoding="utf-8"))
+    return [
+        Row(group["corners"], scenario, check, group["reason"])
+        for group in groups
+        for scenario, checks in group["checks"].items()
+        for check in checks
+    ]
 
 
 def verdicts(corner, direct, through, impossible):
-    """One verdict for each check that passes directly or is wrong through the gateway. Marks the rows it used."""
+    """One verdict for each check that passes directly or is wrong through the gateway. Marks the rows it met."""
     found = []
     for scenario in sorted(direct.keys() | through.keys()):
         wanted = passes(direct.get(scenario, []))
@@ -59,9 +81,9 @@ def lost(corner, scenario, check, times, direct, through, impossible):
     """The verdict on a check that does not pass: impossible with its reason, or failed with what was seen."""
     verdict = Verdict(corner.name, scenario, check, times, False)
     for row in impossible:
-        if all(fnmatch.fnmatch(name, row[key]) for key, name in (("corner", corner.name), ("scenario", scenario), ("check", check))):
-            row["used"] = True
-            verdict.reason = row["reason"]
+        if row.fits(corner.name, scenario, check):
+            row.met = True
+            verdict.reason = row.reason
             return verdict
     passing = [one for one in direct.get(scenario, []) if one["id"] == check]
     verdict.expected = passing[0].get("description", "") if passing else "no such finding, as directly"

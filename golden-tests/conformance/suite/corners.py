@@ -57,9 +57,48 @@ class Corner:
         return REVISIONS[self.client]
 
 
+@dataclass(frozen=True)
+class Leg:
+    """One run of the suite's client scenarios: the era of the scripted client, and the era of the suite's servers."""
+
+    client: str
+    server: str
+    is_direct: bool = False
+
+    @property
+    def name(self):
+        """What the leg is called on the command line and in tables."""
+        return f"leg-{self.client}-{'direct' if self.is_direct else self.server}"
+
+    @property
+    def revision(self):
+        """The revision that the suite's servers speak."""
+        return REVISIONS[self.server]
+
+    @property
+    def scenarios(self):
+        """The scenarios; those of authorization are left out, for they name the server that a gateway hides."""
+        return SCENARIOS[self.server]
+
+
+SCENARIOS = {
+    "legacy": ["initialize", "tools_call", "elicitation-sep1034-client-defaults", "sse-retry", "json-schema-2020-12-preservation"],
+    "modern": [
+        "tools_call",
+        "request-metadata",
+        "sep-2322-client-request-state",
+        "http-standard-headers",
+        "http-custom-headers",
+        "http-invalid-tool-headers",
+        "json-schema-ref-no-deref",
+        "json-schema-2020-12-preservation",
+    ],
+}
 UPSTREAMS = [Upstream(f"{transport}-{era}", transport, era) for transport in ("http", "stdio") for era in ("auto", "legacy", "modern")]
 DIRECT = [Corner(client, None) for client in REVISIONS]
 THROUGH = [Corner(client, upstream) for upstream in UPSTREAMS for client in REVISIONS]
+DIRECT_LEGS = [Leg(era, era, is_direct=True) for era in REVISIONS]
+LEGS = [Leg(client, server) for server in REVISIONS for client in REVISIONS]
 
 
 def configuration(targets, port, admin):

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from suite.corners import UPSTREAMS, configuration
 REPOSITORY = Path(__file__).resolve().parents[3]
 BUILD_SECONDS = 1800
 START_SECONDS = 60
+SUITE_SECONDS = 600
 
 
 def build(children, say, package, *options):
@@ -65,20 +67,31 @@ class Gateway:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-40:])
 
 
-def run_suite(children, suite, corner, url, folder, only):
-    """Runs the suite once and returns the folder with its results, and what it printed."""
-    out = folder / corner.name
-    started = time.monotonic()
+def run_servers(children, suite, corner, url, folder, only):
+    """Runs the suite's server scenarios once against an address."""
     runs = [["--requirements", corner.revision]]
     if only:
         runs = [["--scenario", scenario, "--spec-version", corner.revision] for scenario in only]
-    printed = ""
-    for run in runs:
-        argv = suite.command("server", "--url", url, *run, "-o", out)
-        status, output, err = children.run(argv, 600)
-        if status is None:
-            raise SystemExit(f"conformance: the suite did not end in 600 s on {corner.name}\n{output[-2000:]}")
-        printed += output + err
-    out.mkdir(exist_ok=True)
-    (out / "printed.log").write_text(printed)
+    return run_suite(children, suite, corner, folder, [["server", "--url", url, *run] for run in runs])
+
+
+def run_clients(children, suite, leg, program, folder, only):
+    """Runs the suite's client scenarios once, the scripted client being what is tested: with the gateway before it."""
+    command = f"{sys.executable} -m suite.play {leg.client} {program or 'direct'}"
+    scenarios = [scenario for scenario in leg.scenarios if not only or scenario in only]
+    one = ["client", "--command", command, "--spec-version", leg.revision, "--scenario"]
+    return run_suite(children, suite, leg, folder, [[*one, scenario, "--verbose"] for scenario in scenarios])
+
+
+def run_suite(children, suite, corner, folder, runs):
+    """Runs the suite and returns the folder with its results, and how long that took."""
+    out = folder / corner.name
+    out.mkdir()
+    started = time.monotonic()
+    with (out / "printed.log").open("w") as log:
+        for run in runs:
+            status, output, err = children.run(suite.command(*run, "-o", out), SUITE_SECONDS)
+            if status is None:
+                raise SystemExit(f"conformance: the suite did not end in {SUITE_SECONDS} s on {corner.name}\n{output[-2000:]}")
+            log.write(output + err)
     return out, time.monotonic() - started
