@@ -34,6 +34,7 @@ pub(crate) fn of_tree(tree: &Tree, leaves: &[Leaf]) -> Vec<Span> {
     }
     if let Some(root) = tree.root() {
         show(tree, root, &mut visible);
+        hide_keys(tree, root, Depth::Outside, &mut hidden);
     }
     visible.sort_unstable();
     let strangers = tree.texts();
@@ -60,9 +61,50 @@ fn show(tree: &Tree, node: NodeId, visible: &mut Vec<Span>) {
     }
 }
 
+/// Where a node stands to the maps whose values are secrets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    Outside,
+    /// It is such a map.
+    Carrier,
+    /// It is one of the values, or below one.
+    Value,
+}
+
+/// Takes keys as hidden where a secret was expected and a map was written, as in `Authorization: Bearer
+/// x: y` or `TOKEN: { x }`: the secret, or a part of it, is the key.
+fn hide_keys(tree: &Tree, node: NodeId, depth: Depth, hidden: &mut Vec<Span>) {
+    match tree.content(node) {
+        Content::Map(map) => {
+            for entry in map.entries() {
+                if depth == Depth::Value {
+                    hidden.push(entry.key_span.wide());
+                }
+                let below = match depth {
+                    Depth::Outside if is_carrier(&entry.key) => Depth::Carrier,
+                    Depth::Outside => Depth::Outside,
+                    Depth::Carrier | Depth::Value => Depth::Value,
+                };
+                hide_keys(tree, entry.value, below, hidden);
+            }
+        }
+        Content::List(items) => {
+            for item in items {
+                hide_keys(tree, *item, depth, hidden);
+            }
+        }
+        _ => {}
+    }
+}
+
 fn is_telling(key: &str) -> bool {
     let lower = key.to_ascii_lowercase();
-    TELLING.iter().any(|word| lower.contains(word)) || nearest(key, ["headers", "env"]).is_some()
+    TELLING.iter().any(|word| lower.contains(word)) || is_carrier(key)
+}
+
+/// Whether a key is, or was meant to be, that of a map whose values are secrets.
+fn is_carrier(key: &str) -> bool {
+    nearest(key, ["headers", "env"]).is_some()
 }
 
 /// The places on the labelled lines of a text that could not be read.
@@ -105,6 +147,8 @@ mod tests {
             "version: 1\nservers: { a: { url: http://h, headers: { A: hunter2 }, x: 1 } }\n",
             "version: 1\nservers: { a: { url: http://h, headrs: { A: hunter2 } } }\n",
             "version: 1\nservers: { a: { url: http://h, headers: [hunter2, { b: hunter2 }] } }\n",
+            "version: 1\nservers: { a: { url: http://h, headers: { A: { hunter2: 1 } } } }\n",
+            "version: 1\nservers: { a: { command: x, env: { A: { b: [{ hunter2: }] } } } }\n",
             "version: 1\nservers: { a: { command: x, url: y, headers: { A: hunter2 } } }\n",
             "version: 1\nservers: { a: { url: \"http://u:hunter2@h/\" } }\n",
             "version: 1\nx-h: &h { A: hunter2, B: 1 }\nservers: { a: { url: http://h, headers: *h } }\n",

@@ -88,16 +88,37 @@ impl Log {
     }
 
     fn presentable(&self, line: &[u8]) -> String {
-        let line = line.get(..LINE_BYTES_MAX).unwrap_or(line);
         let mut text = String::from_utf8_lossy(line).into_owned();
-        for secret in &self.secrets {
-            if secret.expose().len() >= SECRET_BYTES_MIN {
-                text = text.replace(secret.expose(), "***");
+        // A secret of several lines, such as a private key, is also said in several.
+        let secrets = self
+            .secrets
+            .iter()
+            .flat_map(|secret| secret.expose().lines());
+        let secrets = secrets.filter(|secret| secret.len() >= SECRET_BYTES_MIN);
+        for secret in secrets.clone() {
+            text = text.replace(secret, "***");
+        }
+        if line.len() > LINE_BYTES_MAX {
+            let mut most = LINE_BYTES_MAX.min(text.len());
+            while !text.is_char_boundary(most) {
+                most -= 1;
+            }
+            text.truncate(most);
+            for secret in secrets {
+                let kept = text.len() - begun(&text, secret);
+                text.truncate(kept);
             }
         }
         text.retain(|character| !character.is_control() || character == '\t');
         text.trim().to_owned()
     }
+}
+
+/// How many bytes of a secret stand at the end of a text that was cut.
+fn begun(text: &str, secret: &str) -> usize {
+    let starts = secret.char_indices().map(|(at, _)| at).rev();
+    let mut begun = starts.filter(|at| text.ends_with(secret.get(..*at).unwrap_or_default()));
+    begun.next().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -108,13 +129,38 @@ mod tests {
     fn a_line_is_shown_without_secrets_and_control_characters() {
         let log = Log {
             server: "a".into(),
-            secrets: vec![Secret::new("hunter22"), Secret::new("id")],
+            secrets: vec![
+                Secret::new("hunter22"),
+                Secret::new("id"),
+                Secret::new("a secret\nof several lines\n"),
+            ],
             period_end: Instant::now(),
             lines: 0,
             dropped: 0,
         };
         let shown = log.presentable(b"\x1b[31mid: token=hunter22\xff\r");
         assert_eq!(shown, "[31mid: token=***\u{fffd}");
+        assert_eq!(log.presentable(b"of several lines"), "***");
+    }
+
+    #[test]
+    fn a_secret_at_the_place_of_the_cut_is_not_shown_in_part() {
+        let log = Log {
+            server: "a".into(),
+            secrets: vec![Secret::new("hunter22")],
+            period_end: Instant::now(),
+            lines: 0,
+            dropped: 0,
+        };
+        for at in LINE_BYTES_MAX - 10..LINE_BYTES_MAX + 10 {
+            for end in at..at + 30 {
+                let mut line = "x".repeat(at) + "hunter22" + &"y".repeat(30);
+                line.truncate(end.max(LINE_BYTES_MAX + 1));
+                let shown = log.presentable(line.as_bytes());
+                assert!(!shown.contains('h'), "{at} {end}: {shown}");
+                assert!(shown.len() <= LINE_BYTES_MAX);
+            }
+        }
     }
 
     #[tokio::test(start_paused = true)]

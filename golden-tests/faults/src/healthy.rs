@@ -4,6 +4,8 @@
 //! besides the faults are `echo`, which gives its arguments back, `pid`, and `variable`, which tells
 //! what a variable of its environment holds.
 
+use std::io::Write;
+
 use serde_json::{Value, json};
 
 use crate::Fault;
@@ -51,10 +53,13 @@ pub fn healthy(asked: &Asked) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "error": error })
 }
 
+/// A server that should know better also says it on its standard error.
 fn variable(arguments: &Value) -> String {
     let name = arguments.get("name").and_then(Value::as_str);
-    name.and_then(|name| std::env::var(name).ok())
-        .unwrap_or_default()
+    let value = name.and_then(|name| std::env::var(name).ok());
+    let value = value.unwrap_or_default();
+    let _gone = writeln!(std::io::stderr(), "it is {value}");
+    value
 }
 
 fn result(asked: &Asked) -> Option<Value> {

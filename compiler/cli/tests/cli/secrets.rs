@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 
 use rustix::process::Signal;
@@ -14,6 +15,10 @@ use mcpc_process::{PATIENCE, Running};
 const HEADER: &str = "canary-header-5f1c";
 const VARIABLE: &str = "canary-variable-81d0";
 const FILED: &str = "canary-file-c93a";
+const WRITTEN: &str = "canary-written-e27b";
+
+/// Everything that can be asked of the admin listener, and a path that is none.
+const PAGES: [&str; 6] = ["/livez", "/readyz", "/startupz", "/health", "/status", "/x"];
 
 fn config(server: SocketAddr, secret_file: &str) -> String {
     format!(
@@ -60,7 +65,7 @@ fn mirror() -> (SocketAddr, Receiver<String>) {
 }
 
 fn assert_clean(place: &str, text: &str) {
-    for canary in [HEADER, VARIABLE, FILED] {
+    for canary in [HEADER, VARIABLE, FILED, WRITTEN] {
         assert!(!text.contains(canary), "{canary} is in {place}:\n{text}");
     }
 }
@@ -76,24 +81,17 @@ fn secrets_go_to_their_server_and_nowhere_else() {
         let mut command = folder.command(arguments);
         command
             .env("CANARY_HEADER", HEADER)
-            .env("CANARY_VARIABLE", VARIABLE);
+            .env("CANARY_VARIABLE", VARIABLE)
+            // Libraries below log what they send; nothing that a user can set turns that on.
+            .env("RUST_LOG", "trace");
         command
     };
-    for arguments in [
-        &["plan"][..],
-        &["plan", "--json"],
-        &["check", "--env", "--format", "json"],
-    ] {
-        let output = with_secrets(arguments).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}");
-        assert_clean(
-            &format!("{arguments:?}"),
-            &String::from_utf8(output.stdout).unwrap(),
-        );
-        assert_clean(
-            &format!("{arguments:?}"),
-            &String::from_utf8(output.stderr).unwrap(),
-        );
+    for arguments in [&["plan"][..], &["plan", "--json"]] {
+        assert!(is_clean_and_succeeds(&mut with_secrets(arguments)));
+    }
+    for format in FORMATS {
+        let arguments = ["check", "--env", "--format", format];
+        assert!(is_clean_and_succeeds(&mut with_secrets(&arguments)));
     }
     for format in ["human", "json"] {
         folder.write("mcpc.yaml", &text);
@@ -113,7 +111,16 @@ fn run_through(mut served: Running, folder: &Folder, text: &str) {
     assert_clean("a reply", &served.call("web__x", &json!({})));
     let unusable = json!({ "offset": VARIABLE.len() });
     assert_clean("a reply", &served.call("shell__now", &unusable));
-    assert_clean("the status", &served.status().to_string());
+    for page in PAGES {
+        assert_clean(page, &served.page(page));
+    }
+    let admin = served.admin.to_string();
+    for arguments in [
+        &["status", "--admin", &admin][..],
+        &["status", "--json", "--admin", &admin],
+    ] {
+        is_clean_and_succeeds(&mut folder.command(arguments));
+    }
     folder.write("mcpc.yaml", text.replace("timeouts", "timeoutz"));
     served.hears("MCPC3001");
     let missing = text.replace("CANARY_VARIABLE", "CANARY_THAT_IS_NOT_SET");
@@ -125,4 +132,64 @@ fn run_through(mut served: Running, folder: &Folder, text: &str) {
     assert_eq!(code, Some(0));
     assert!(log.contains("DEBUG"), "the log is not at its highest level");
     assert_clean("the log", &log);
+}
+
+const FORMATS: [&str; 5] = ["human", "concise", "json", "sarif", "github"];
+
+/// Runs a command, looks at all that it says, and tells whether it succeeded.
+#[track_caller]
+fn is_clean_and_succeeds(command: &mut Command) -> bool {
+    let output = command.output().unwrap();
+    for said in [&output.stdout, &output.stderr] {
+        assert_clean(&format!("{command:?}"), &String::from_utf8_lossy(said));
+    }
+    output.status.success()
+}
+
+/// Mistakes on, beside and in a secret that somebody wrote down where it does not belong.
+fn written_down() -> [String; 7] {
+    let server = |lines: &str| {
+        format!("version: 1\nservers:\n  web:\n    url: http://127.0.0.1:1/mcp\n{lines}")
+    };
+    [
+        server(&format!(
+            "    headers: {{ Authorization: Bearer {WRITTEN} }}\n"
+        )),
+        server(&format!(
+            "    headers: {{ Authorization: Bearer {WRITTEN}, X-Key: [1] }}\n"
+        )),
+        server(&format!(
+            "    headers: {{ Authorization: \"Bearer {WRITTEN}\\n\" }}\n"
+        )),
+        server(&format!(
+            "    heders: {{ Authorization: Bearer {WRITTEN} }}\n"
+        )),
+        server(&format!(
+            "    headers: {{ Authorization: {{ {WRITTEN}: 1 }} }}\n"
+        )),
+        server(&format!(
+            "    headers: {{ Authorization: Bearer $<A:-{WRITTEN}> }}\n"
+        )),
+        format!(
+            "version: 1\nservers:\n  a:\n    command: x\n    env: {{ TOKEN: {WRITTEN}, TOKEN: {WRITTEN} }}\n"
+        ),
+    ]
+}
+
+#[test]
+fn a_secret_that_is_written_down_is_found_and_not_repeated() {
+    let folder = Folder::new();
+    for text in written_down() {
+        folder.write("mcpc.yaml", &text);
+        for format in FORMATS {
+            let ok = is_clean_and_succeeds(&mut folder.command(&["check", "--format", format]));
+            assert!(!ok || format == "sarif", "{text}");
+        }
+        for command in ["plan", "run"] {
+            assert!(
+                !is_clean_and_succeeds(&mut folder.command(&[command])),
+                "{text}"
+            );
+        }
+    }
 }

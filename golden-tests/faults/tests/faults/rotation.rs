@@ -21,7 +21,7 @@ fn process_of(stage: &Stage, server: &str) -> Value {
 fn a_new_value_of_a_secret_replaces_the_servers_that_have_it() {
     let elsewhere = tempfile::tempdir().unwrap();
     let file = elsewhere.path().join("token");
-    std::fs::write(&file, "first\n").unwrap();
+    std::fs::write(&file, "canary-first\n").unwrap();
     let path = file.to_str().unwrap();
     let mut stage = Stage::open(&format!(
         "servers:\n\
@@ -29,7 +29,7 @@ fn a_new_value_of_a_secret_replaces_the_servers_that_have_it() {
          \x20 named: {{ command: {FAULTY:?}, era: modern, env: {{ VALUE: \"$<VALUE:-none>\" }} }}\n\
          \x20 plain: {{ command: {FAULTY:?}, era: modern }}\n"
     ));
-    assert_eq!(value_of(&stage, "filed"), "first");
+    assert_eq!(value_of(&stage, "filed"), "canary-first");
     assert_eq!(value_of(&stage, "named"), "none");
     assert_eq!(value_of(&stage, "plain"), "");
     let plain = process_of(&stage, "plain");
@@ -46,7 +46,7 @@ fn a_new_value_of_a_secret_replaces_the_servers_that_have_it() {
             let flights = stage.gateway.upstream("filed").get("in_flight").cloned();
             flights.is_some_and(|flights| flights != 0)
         });
-        std::fs::write(&file, "second\n").unwrap();
+        std::fs::write(&file, "canary-second\n").unwrap();
         stage.gateway.signal(Signal::HUP);
         let text = text_of(&running.join().unwrap());
         assert_eq!(text, json!({ "ms": 700 }).to_string());
@@ -54,24 +54,30 @@ fn a_new_value_of_a_secret_replaces_the_servers_that_have_it() {
     });
     let line = stage.gateway.hears("new values of secrets are live");
     assert!(line.contains("kept=2 started=1 stopped=1"), "{line}");
-    assert_eq!(value_of(&stage, "filed"), "second");
+    assert_eq!(value_of(&stage, "filed"), "canary-second");
 
-    stage.write(CREDENTIALS, r#"{ "VALUE": "third" }"#);
+    stage.write(CREDENTIALS, r#"{ "VALUE": "canary-third" }"#);
     stage.gateway.signal(Signal::HUP);
     stage.gateway.hears("new values of secrets are live");
-    assert_eq!(value_of(&stage, "named"), "third");
+    assert_eq!(value_of(&stage, "named"), "canary-third");
 
     // What cannot be used changes nothing, and says so.
-    stage.write(CREDENTIALS, "third");
+    stage.write(CREDENTIALS, "canary-third");
     stage.gateway.signal(Signal::HUP);
     let line = stage.gateway.hears("MCPC0005");
-    assert!(!line.contains("third"), "{line}");
-    stage.write(CREDENTIALS, r#"{ "VALUE": "third" }"#);
+    assert!(!line.contains("canary-third"), "{line}");
+    stage.write(CREDENTIALS, r#"{ "VALUE": "canary-third" }"#);
     std::fs::remove_file(&file).unwrap();
     stage.gateway.signal(Signal::HUP);
     stage.gateway.hears("MCPC9601");
-    assert_eq!(value_of(&stage, "filed"), "second");
-    assert_eq!(value_of(&stage, "named"), "third");
+    assert_eq!(value_of(&stage, "filed"), "canary-second");
+    assert_eq!(value_of(&stage, "named"), "canary-third");
     assert_eq!(process_of(&stage, "plain"), plain);
-    stage.gateway.stop();
+
+    // What a server says on its standard error is logged without its secrets.
+    stage.gateway.signal(Signal::TERM);
+    let (code, log) = stage.gateway.rest();
+    assert_eq!(code, Some(0));
+    assert!(log.contains("it is ***"), "{log}");
+    assert!(!log.contains("canary"), "{log}");
 }
