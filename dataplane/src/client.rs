@@ -15,9 +15,9 @@ use crate::session::InFlight;
 use crate::snapshot::Served;
 
 /// One request of a client, read and checked by the rules of its era.
-pub(crate) struct Asked {
+pub(crate) struct Asked<'a> {
     /// The endpoint that was asked.
-    pub(crate) served: Arc<Served>,
+    pub(crate) served: &'a Arc<Served>,
     /// The client's id, one JSON value; it never leaves this hop.
     pub(crate) id: Bytes,
     /// The method.

@@ -160,7 +160,7 @@ pub(crate) fn end(
 /// They are shared, so each is told the level as it was asked last; what a client gets is filtered
 /// by its own level.
 pub(crate) async fn set_level(
-    asked: &Asked,
+    asked: &Asked<'_>,
     session: Option<&Session>,
 ) -> Result<Response<Body>, LocalReply> {
     let level = asked
@@ -171,7 +171,7 @@ pub(crate) async fn set_level(
     if let Some(session) = session {
         session.live.set_level(level);
     }
-    let served = &asked.served;
+    let served = asked.served;
     let offer = discover::offer(served).await;
     for member in offer
         .legacy_loggers()

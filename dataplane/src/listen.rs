@@ -101,7 +101,7 @@ pub(crate) fn legacy(
 
 /// The stream of `subscriptions/listen` (2026-07-28 Subscriptions). Updates of single resources are
 /// not offered, so they are not among what is acknowledged.
-pub(crate) fn modern(asked: &Asked, plane: &Plane) -> Result<Response<Body>, LocalReply> {
+pub(crate) fn modern(asked: &Asked<'_>, plane: &Plane) -> Result<Response<Body>, LocalReply> {
     if !asked.client.accepts.stream {
         return Err(LocalReply::NotAcceptable);
     }
@@ -123,7 +123,7 @@ pub(crate) fn modern(asked: &Asked, plane: &Plane) -> Result<Response<Body>, Loc
     })
     .map_err(|_| LocalReply::BadParams)?;
     let acknowledged = wish.acknowledged();
-    start(&asked.served, plane, wish, acknowledged.into(), None)
+    start(asked.served, plane, wish, acknowledged.into(), None)
 }
 
 fn start(

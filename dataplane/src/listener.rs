@@ -248,7 +248,9 @@ impl<D: Door> Drop for Slot<D> {
     }
 }
 
-impl Door for Arc<Plane> {
+/// Counted by thread: all threads share the plane, and a counter that every request of every thread
+/// changes would travel between their caches.
+impl Door for Rc<Arc<Plane>> {
     fn bounds(&self) -> Bounds {
         let limits = &self.live.load().limits;
         Bounds {

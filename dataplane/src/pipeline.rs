@@ -4,6 +4,8 @@
 //! Owns the order and nothing else. The plan is loaded once and handed down, so one request never
 //! sees two. Comes from `listener`, goes to `respond`.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -56,6 +58,27 @@ impl Plane {
             correlation: AtomicU64::new(started.as_secs() << 32),
         }
     }
+
+    /// A number for one more request.
+    fn number(&self) -> u64 {
+        let (next, left) = match NUMBER.get() {
+            (_, 0) => (
+                self.correlation.fetch_add(NUMBERS, Ordering::Relaxed),
+                NUMBERS,
+            ),
+            numbers => numbers,
+        };
+        NUMBER.set((next + 1, left - 1));
+        next
+    }
+}
+
+/// How many numbers a thread takes at once, so that threads seldom meet at the counter.
+const NUMBERS: u64 = 256;
+
+thread_local! {
+    /// The next number of this thread, and how many are left.
+    static NUMBER: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
 }
 
 /// What is known of a request when it fails.
@@ -67,9 +90,9 @@ struct Trace {
 
 /// Answers one request. Dropped when the client leaves; what that means for the call in flight is
 /// decided by [`crate::call::Leave`].
-pub(crate) async fn handle(request: Request<Incoming>, plane: Arc<Plane>) -> Response<Body> {
+pub(crate) async fn handle(request: Request<Incoming>, plane: Rc<Arc<Plane>>) -> Response<Body> {
     let snapshot = plane.live.load_full();
-    let correlation = plane.correlation.fetch_add(1, Ordering::Relaxed);
+    let correlation = plane.number();
     let late = request
         .headers()
         .get(VERSION_HEADER)
@@ -149,7 +172,6 @@ async fn post(
         trace.era = Era::Legacy;
         legacy::read(&head.headers, served, plane, &method, &id, accepts)?
     };
-    let served = Arc::clone(served);
     let correlation = trace.correlation;
     let asked = Asked {
         served,
@@ -188,7 +210,7 @@ mod tests {
 
     fn future_bytes<F, R>(_: F) -> usize
     where
-        F: FnOnce(Request<Incoming>, Arc<Plane>) -> R,
+        F: FnOnce(Request<Incoming>, Rc<Arc<Plane>>) -> R,
     {
         size_of::<R>()
     }

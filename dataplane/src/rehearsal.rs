@@ -45,8 +45,9 @@ impl Rehearsal {
         let (client, server) = tokio::io::duplex(PIPE_BYTES);
         let (plane, connections) = (Arc::clone(&self.engine.plane), Rc::clone(&self.connections));
         let bounds = HeadBounds::of(&plane.live.load().limits);
+        let plane = Rc::new(plane);
         tokio::task::spawn_local(async move {
-            let service = |request| pipeline::handle(request, Arc::clone(&plane));
+            let service = |request| pipeline::handle(request, Rc::clone(&plane));
             serve_connection(server, service, bounds, &connections).await;
         });
         client

@@ -4,7 +4,7 @@
 //! and the other has not. Large values are passed on as the bytes that they are.
 
 use bytes::Bytes;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use crate::body::{Body, Frames};
@@ -189,9 +189,11 @@ pub(crate) struct Cache {
 /// A response of one JSON document.
 pub(crate) fn json_response(body: Body) -> Response<Body> {
     let mut response = Response::new(body);
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // hyper keeps this map for the fields of the connection's next request: with room for those of a
+    // usual one it need not grow then.
+    let mut headers = HeaderMap::with_capacity(12);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    *response.headers_mut() = headers;
     response
 }
 

@@ -29,7 +29,7 @@ use crate::session::{NotBegun, Session};
 /// Answers a request of either era. Everything but a routed call is boxed: a future is as large as
 /// its largest branch and is moved into each caller's, so the common path must not carry the others.
 pub(crate) async fn answer(
-    asked: Asked,
+    asked: Asked<'_>,
     session: Option<Session>,
     plane: &Arc<Plane>,
 ) -> Result<Response<Body>, LocalReply> {
@@ -38,7 +38,7 @@ pub(crate) async fn answer(
     }
     match (asked.client.era, asked.method.as_ref()) {
         (Era::Modern, b"server/discover") => {
-            let offer = Box::pin(discover::offer(&asked.served)).await;
+            let offer = Box::pin(discover::offer(asked.served)).await;
             Ok(local_result(
                 Era::Modern,
                 &asked.id,
@@ -61,12 +61,12 @@ pub(crate) async fn answer(
     }
 }
 
-async fn answer_list(asked: &Asked, kind: Kind) -> Result<Response<Body>, LocalReply> {
+async fn answer_list(asked: &Asked<'_>, kind: Kind) -> Result<Response<Body>, LocalReply> {
     // Pages of upstreams are drained, so every list is one page and no cursor was ever given out.
     if asked.params.cursor().is_some() {
         return Err(LocalReply::BadCursor);
     }
-    let merged = list::merge(&asked.served, kind).await?;
+    let merged = list::merge(asked.served, kind).await?;
     let mut members = Vec::with_capacity(merged.entries.len() + 64);
     members.extend_from_slice(format!("\"{}\":[", kind.entries()).as_bytes());
     members.extend_from_slice(&merged.entries);
@@ -93,9 +93,9 @@ async fn answer_list(asked: &Asked, kind: Kind) -> Result<Response<Body>, LocalR
     ))
 }
 
-async fn answer_initialize(asked: &Asked, plane: &Plane) -> Result<Response<Body>, LocalReply> {
+async fn answer_initialize(asked: &Asked<'_>, plane: &Plane) -> Result<Response<Body>, LocalReply> {
     let grant = legacy::grant(&asked.params);
-    let offer = discover::offer(&asked.served).await;
+    let offer = discover::offer(asked.served).await;
     let begun = plane
         .sessions
         .begin(grant, &asked.served.endpoint.path, Instant::now());
@@ -110,7 +110,7 @@ async fn answer_initialize(asked: &Asked, plane: &Plane) -> Result<Response<Body
 }
 
 /// Sends a call to the upstream that owns its name, and its answer back.
-async fn answer_routed(asked: Asked) -> Result<Response<Body>, LocalReply> {
+async fn answer_routed(asked: Asked<'_>) -> Result<Response<Body>, LocalReply> {
     let Asked {
         served,
         id,
@@ -119,7 +119,7 @@ async fn answer_routed(asked: Asked) -> Result<Response<Body>, LocalReply> {
         client,
         correlation,
     } = asked;
-    let route = route::find(&served, &method, &mut params).await?;
+    let route = route::find(served, &method, &mut params).await?;
     let permit = policy::permit(served.access);
     let member = route.member;
     tracing::debug!(
@@ -182,6 +182,6 @@ fn log_failure(member: &crate::snapshot::ServedMember, correlation: u64, failure
 }
 
 /// An empty result, for requests that only change something.
-pub(crate) fn done(asked: &Asked) -> Response<Body> {
+pub(crate) fn done(asked: &Asked<'_>) -> Response<Body> {
     local_result(asked.client.era, &asked.id, b"", None)
 }

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -77,7 +78,7 @@ impl Workers {
                     match listener.and_then(|listener| Ok((listener.local_addr()?, listener))) {
                         Ok((address, listener)) => {
                             drop(bound.send(Ok(address)));
-                            listener::run(listener, plane, stop).await;
+                            listener::run(listener, Rc::new(plane), stop).await;
                         }
                         Err(error) => drop(bound.send(Err(error))),
                     }

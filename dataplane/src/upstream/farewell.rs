@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Line, Session, Upstream};
-use crate::call::{Era, Leave};
+use crate::call::Leave;
 use crate::failure::Failure;
 use crate::message::write_response_head;
 
@@ -53,10 +53,7 @@ impl Farewell {
 
     /// Whether the upstream would take a closed connection for a cancellation.
     pub(super) fn is_by_closing(&self) -> bool {
-        match self.session.line {
-            Line::Http(_) => self.session.profile.era == Era::Modern,
-            Line::Stdio(_) => false,
-        }
+        self.session.is_told_by_closing()
     }
 
     /// Whether the call shall go on without its caller.

@@ -37,6 +37,9 @@ pub(super) enum Verb {
     Delete,
 }
 
+/// Room for the fields of a single request.
+const FIELDS_BYTES: usize = 256;
+
 /// A request whose head still takes fields. The body comes first in the bytes, so that its length
 /// is known to the head and both share one allocation.
 pub(super) struct Draft {
@@ -112,17 +115,23 @@ impl Preamble {
         Ok(preamble)
     }
 
+    /// How much room to leave behind a body.
+    pub(super) fn head_bytes(&self) -> usize {
+        self.path.len() + self.fields.len() + FIELDS_BYTES
+    }
+
     fn add(&mut self, name: &str, value: &[u8]) -> Result<(), NotFieldValue> {
         write_field(&mut self.fields, name, value)
     }
 }
 
 impl Draft {
-    /// Begins a request. Only a message has a body.
+    /// Begins a request. Only a message has a body. What is reserved beside it is little: blocks of up
+    /// to a kilobyte come from the allocator's quick lists.
     pub(super) fn new(verb: Verb, preamble: &Preamble, body: Vec<u8>) -> Self {
         let body_bytes = body.len();
         let mut bytes = body;
-        bytes.reserve(preamble.path.len() + preamble.fields.len() + 256);
+        bytes.reserve(preamble.head_bytes());
         bytes.extend_from_slice(match verb {
             Verb::Post => b"POST ",
             Verb::Get => b"GET ",

@@ -76,8 +76,8 @@ impl HttpSession {
         id: u64,
         bounds: &Bounds,
     ) -> Result<Outcome, Failure> {
-        // Room for the head as well.
-        let mut body = Vec::with_capacity(call.message_bytes() + 1024);
+        let room = call.message_bytes() + self.preamble.head_bytes();
+        let mut body = Vec::with_capacity(room);
         call.write_message(&mut body, id, era);
         let mut request = Draft::new(Verb::Post, &self.preamble, body);
         if era == Era::Modern {

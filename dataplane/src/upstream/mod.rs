@@ -118,6 +118,11 @@ impl Session {
     fn is_http(&self) -> bool {
         matches!(self.line, Line::Http(_))
     }
+
+    /// Whether the upstream takes a closed connection for a cancellation (2026-07-28 §Cancellation).
+    fn is_told_by_closing(&self) -> bool {
+        self.is_http() && self.profile.era == Era::Modern
+    }
 }
 
 /// How often each list of an upstream is known to have changed.
@@ -259,8 +264,7 @@ impl Upstream {
         let call = call.into();
         let flight = InFlight::begin(self);
         let session = self.presence.session(call.deadline).await?;
-        let is_closing_told = session.profile.era == Era::Modern;
-        if is_closing_told && matches!(call.leave, Leave::AsTold(_)) && session.is_http() {
+        if session.is_told_by_closing() && matches!(call.leave, Leave::AsTold(_)) {
             return Box::pin(self.send_detached(call, session, flight)).await;
         }
         self.try_send(call, session, flight).await
@@ -335,46 +339,44 @@ impl Upstream {
         session: &Arc<Session>,
     ) -> Result<Tried, Failure> {
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
-        let mut farewell = Farewell::new(self, session, id, call.leave.clone());
+        let farewell = || Farewell::new(self, session, id, call.leave.clone());
         match &session.line {
             Line::Http(http) => {
+                // Whoever is told by closing needs nothing that speaks for the call until it streams.
+                let mut early = (!session.is_told_by_closing()).then(farewell);
                 let outcome = http.call(call, session.profile.era, id, &self.bounds).await;
-                if let Err(failure) = outcome {
-                    farewell.on_failure(failure);
-                    return Err(failure);
+                match (&mut early, &outcome) {
+                    (Some(farewell), Err(failure)) => farewell.on_failure(*failure),
+                    (None, _) | (_, Ok(Outcome::Events(_))) => {}
+                    (Some(farewell), Ok(_)) => farewell.disarm(),
                 }
                 Ok(match outcome? {
-                    Outcome::Done(reply) => {
-                        farewell.disarm();
-                        Tried::Done(reply)
-                    }
-                    Outcome::Unknown => {
-                        farewell.disarm();
-                        Tried::Lost
-                    }
-                    Outcome::Suspect(reply) => {
-                        farewell.disarm();
-                        Tried::Suspect(reply)
-                    }
+                    Outcome::Done(reply) => Tried::Done(reply),
+                    Outcome::Unknown => Tried::Lost,
+                    Outcome::Suspect(reply) => Tried::Suspect(reply),
                     Outcome::Events(events) => {
+                        let farewell = early.unwrap_or_else(farewell);
                         let stream = EventStream::over_http(events, farewell, call.deadline);
                         Tried::Stream(Box::new(stream))
                     }
                 })
             }
-            Line::Stdio(link) => match Box::pin(link.call(call, session.profile.era, id)).await {
-                Ok(events) => {
-                    let stream = EventStream::over_stdio(events, farewell, call.deadline);
-                    Ok(Tried::Stream(Box::new(stream)))
-                }
-                Err(failure) => {
-                    farewell.disarm();
-                    match failure {
-                        Failure::SessionLost => Ok(Tried::Lost),
-                        failure => Err(failure),
+            Line::Stdio(link) => {
+                let mut farewell = farewell();
+                match Box::pin(link.call(call, session.profile.era, id)).await {
+                    Ok(events) => {
+                        let stream = EventStream::over_stdio(events, farewell, call.deadline);
+                        Ok(Tried::Stream(Box::new(stream)))
+                    }
+                    Err(failure) => {
+                        farewell.disarm();
+                        match failure {
+                            Failure::SessionLost => Ok(Tried::Lost),
+                            failure => Err(failure),
+                        }
                     }
                 }
-            },
+            }
         }
     }
 
