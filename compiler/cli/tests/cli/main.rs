@@ -7,6 +7,8 @@
 mod check;
 mod demo;
 mod export;
+#[cfg(target_os = "linux")]
+mod hostile;
 mod invocation;
 mod plan;
 mod run;
