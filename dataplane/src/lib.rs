@@ -33,6 +33,7 @@ mod list;
 mod listen;
 mod listener;
 mod message;
+mod mirror;
 mod modern;
 mod origin;
 mod params;

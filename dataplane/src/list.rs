@@ -6,7 +6,7 @@
 //! bytes, so fields that this build does not know are never lost.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::call::{Answer, Call, Era, Event, Leave, Reply};
 use crate::failure::Failure;
 use crate::join;
 use crate::json;
+use crate::mirror::{self, BadAnnotation, Mirrored};
 use crate::params::Params;
 use crate::policy;
 use crate::snapshot::{Served, ServedMember};
@@ -121,6 +122,7 @@ pub(crate) async fn merge(served: &Arc<Served>, kind: Kind) -> Result<Merged, Fa
         missing: Vec::new(),
     };
     let mut listed: Vec<(Box<str>, MemberId)> = Vec::new();
+    let mut mirrors = HashMap::new();
     let mut seen = HashSet::new();
     let mut failure = None;
     for ((index, member), part) in served.members.iter().enumerate().zip(parts) {
@@ -129,9 +131,17 @@ pub(crate) async fn merge(served: &Arc<Served>, kind: Kind) -> Result<Merged, Fa
                 merged.ttl_ms = merged.ttl_ms.min(part.ttl_ms);
                 merged.is_public &= part.is_public;
                 for entry in &part.entries {
+                    let Ok(mirrored) = mirrored(kind, member, entry) else {
+                        continue;
+                    };
                     let Some(name) = merged.add(kind, member, entry, &mut seen) else {
                         continue;
                     };
+                    if !mirrored.is_empty()
+                        && let Some(exposed) = member.plan.tools.expose(&member.plan.prefix, &name)
+                    {
+                        mirrors.insert(exposed.into_owned().into(), mirrored);
+                    }
                     if let Some(id) = MemberId::new(index) {
                         listed.push((name, id));
                     }
@@ -156,7 +166,8 @@ pub(crate) async fn merge(served: &Arc<Served>, kind: Kind) -> Result<Merged, Fa
     match kind {
         Kind::Resources => served.directory.learn_uris(listed.into_iter()),
         Kind::Templates => served.directory.learn_templates(listed.into_iter()),
-        Kind::Tools | Kind::Prompts => {}
+        Kind::Tools => served.mirrors.learn(mirrors, merged.missing.is_empty()),
+        Kind::Prompts => {}
     }
     Ok(merged)
 }
@@ -206,6 +217,27 @@ impl Merged {
         self.entries.extend_from_slice(entry.get(span.end..)?);
         seen.insert(exposed);
         Some(name.as_ref().into())
+    }
+}
+
+/// The arguments of a listed tool that are headers as well. A tool of a modern upstream with an invalid
+/// annotation is not listed (2026-07-28 Tools: clients leave it out and keep the others); an older one
+/// knows nothing of annotations, and its tools can be called.
+fn mirrored(
+    kind: Kind,
+    member: &ServedMember,
+    entry: &Bytes,
+) -> Result<Arc<[Mirrored]>, BadAnnotation> {
+    if kind != Kind::Tools {
+        return Ok(Arc::default());
+    }
+    match mirror::read(entry) {
+        Ok(mirrored) => Ok(mirrored.into()),
+        Err(BadAnnotation) if member.upstream.era() == Some(Era::Modern) => {
+            tracing::warn!(server = %member.name, "a tool has an invalid x-mcp-header and is not listed");
+            Err(BadAnnotation)
+        }
+        Err(BadAnnotation) => Ok(Arc::default()),
     }
 }
 

@@ -259,6 +259,11 @@ impl Params {
         self.part(&self.at.meta_capabilities)
     }
 
+    /// `arguments`, one JSON value.
+    pub(crate) fn arguments(&self) -> Option<Bytes> {
+        self.part(&self.at.arguments)
+    }
+
     /// `taskId`, decoded: what `Mcp-Name` mirrors for the tasks extension.
     pub(crate) fn task_id(&self) -> Option<Bytes> {
         self.text_part(&self.at.task_id)

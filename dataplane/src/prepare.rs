@@ -15,6 +15,7 @@ use crate::directory::Directory;
 use crate::gateway::Refusal;
 use crate::hub::Hub;
 use crate::keeper::Keeper;
+use crate::mirror::Mirrors;
 use crate::snapshot::{Served, ServedMember, Snapshot};
 use crate::upstream::{Resolved, Unusable, Upstream};
 
@@ -139,6 +140,7 @@ impl Standing {
                     .cloned()
                     .unwrap_or_else(|| Arc::new(Hub::new())),
                 directory: Directory::new(),
+                mirrors: Mirrors::new(),
                 endpoint: endpoint.clone(),
             })
         });

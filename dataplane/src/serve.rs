@@ -116,9 +116,15 @@ async fn answer_routed(asked: Asked<'_>) -> Result<Response<Body>, LocalReply> {
         id,
         method,
         mut params,
-        client,
+        mut client,
         correlation,
     } = asked;
+    if method.as_ref() == b"tools/call" {
+        let tool = params.name();
+        served
+            .mirrors
+            .settle(tool.as_deref(), &params, &mut client)?;
+    }
     let route = route::find(served, &method, &mut params).await?;
     let permit = policy::permit(served.access);
     let member = route.member;

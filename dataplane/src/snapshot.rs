@@ -1,7 +1,7 @@
 //! A plan with everything that a request needs to be served by it: one pointer, taken once.
 //!
-//! Owns the form in which a plan is looked up. Immutable, but for the directories of resource URIs,
-//! which are learned. Made by `gateway` when it prepares a plan; dropped when the last request that
+//! Owns the form in which a plan is looked up. Immutable, but for the directories of resource URIs
+//! and the headers of tools, which are learned. Made by `gateway` when it prepares a plan; dropped when the last request that
 //! holds it has ended.
 
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use mcpc_plan::{Access, AdminListener, Digest, Endpoint, Limits, Listener, Membe
 
 use crate::directory::Directory;
 use crate::hub::Hub;
+use crate::mirror::Mirrors;
 use crate::status::UpstreamState;
 use crate::upstream::Upstream;
 
@@ -37,6 +38,8 @@ pub(crate) struct Served {
     pub(crate) hub: Arc<Hub>,
     /// Which member owns which resource.
     pub(crate) directory: Directory,
+    /// Which arguments of its tools are headers as well.
+    pub(crate) mirrors: Mirrors,
 }
 
 /// One member of an endpoint.
