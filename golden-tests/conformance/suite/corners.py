@@ -32,11 +32,7 @@ class Upstream:
         """How the gateway reaches it: the server's entry in the configuration."""
         if self.transport == "stdio":
             return {"command": str(fixture), "args": ["--eras", self.eras, "stdio"], "era": self.era}
-        path = "sse" if self.transport == "sse" else "mcp"
-        target = {"url": f"http://127.0.0.1:{port}/{path}", "era": self.era}
-        if self.transport == "sse":
-            target["transport"] = "sse"
-        return target
+        return {"url": f"http://127.0.0.1:{port}/mcp", "era": self.era}
 
 
 @dataclass(frozen=True)
