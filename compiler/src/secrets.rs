@@ -21,24 +21,33 @@ const TELLING: [&str; 9] = [
 /// The places of a text that was read, in source order and without overlaps.
 pub(crate) fn of_tree(tree: &Tree, leaves: &[Leaf]) -> Vec<Span> {
     let mut hidden: Vec<Span> = Vec::new();
-    let mut visible: Vec<Span> = Vec::with_capacity(leaves.len());
+    let mut known: Vec<Span> = Vec::with_capacity(leaves.len());
     for leaf in leaves {
         let span = tree.node_span(leaf.node);
         let has_password = leaf.kind() == Kind::Url
             && matches!(tree.content(leaf.node), Content::Text(text) if text.contains('@'));
         if leaf.is_secret() || has_password {
             hidden.push(span);
-        } else if !leaf.is_guess {
-            visible.push(span);
+        }
+        if leaf.is_secret() || !leaf.is_guess {
+            known.push(span);
         }
     }
-    if let Some(root) = tree.root() {
+    known.sort_unstable();
+    let strangers = tree.texts();
+    let strangers = strangers.filter(|span| known.binary_search(span).is_err());
+    let strangers: Vec<Span> = strangers.collect();
+    // A sound text has none, and no key of it needs a look.
+    if let Some(root) = tree.root().filter(|_| !strangers.is_empty()) {
+        let mut visible = Vec::new();
         show(tree, root, &mut visible);
+        visible.sort_unstable();
+        let strangers = strangers.into_iter();
+        hidden.extend(strangers.filter(|span| visible.binary_search(span).is_err()));
+    }
+    if let Some(root) = tree.root() {
         hide_keys(tree, root, Depth::Outside, &mut hidden);
     }
-    visible.sort_unstable();
-    let strangers = tree.texts();
-    hidden.extend(strangers.filter(|span| visible.binary_search(span).is_err()));
     hidden.sort_unstable();
     hidden.dedup();
     hidden
@@ -79,6 +88,13 @@ fn hide_keys(tree: &Tree, node: NodeId, depth: Depth, hidden: &mut Vec<Span>) {
             for entry in map.entries() {
                 if depth == Depth::Value {
                     hidden.push(entry.key_span.wide());
+                }
+                // Scalars have no keys below them, and are most of a text.
+                if !matches!(
+                    tree.content(entry.value),
+                    Content::Map(_) | Content::List(_)
+                ) {
+                    continue;
                 }
                 let below = match depth {
                     Depth::Outside if is_carrier(&entry.key) => Depth::Carrier,

@@ -3,10 +3,11 @@
 //! Plans hold no fractions, so the number rules of RFC 8785 reduce to plain integers; anything
 //! else is refused rather than printed in a way that another machine might print differently.
 
+mod sorted;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::PlanError;
@@ -62,57 +63,15 @@ impl fmt::Debug for Digest {
 /// # Errors
 /// [`PlanError::NotCanonical`] if a number is not an integer.
 pub fn canonical_bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, PlanError> {
-    canonical_tree(&serde_json::to_value(value).map_err(|_| PlanError::NotCanonical)?)
+    sorted::bytes(value, None).map_err(|_| PlanError::NotCanonical)
 }
 
-/// The canonical bytes of a value that is a tree already: serializing it again would copy it.
-pub(crate) fn canonical_tree(tree: &Value) -> Result<Vec<u8>, PlanError> {
-    let mut out = Vec::new();
-    write(tree, &mut out)?;
-    Ok(out)
-}
-
-fn write(value: &Value, out: &mut Vec<u8>) -> Result<(), PlanError> {
-    match value {
-        Value::Null => out.extend_from_slice(b"null"),
-        Value::Bool(true) => out.extend_from_slice(b"true"),
-        Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Number(number) if number.is_u64() || number.is_i64() => {
-            out.extend_from_slice(number.to_string().as_bytes());
-        }
-        Value::Number(_) => return Err(PlanError::NotCanonical),
-        Value::String(text) => write_text(text, out)?,
-        Value::Array(items) => {
-            out.push(b'[');
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                write(item, out)?;
-            }
-            out.push(b']');
-        }
-        Value::Object(object) => {
-            let mut members: Vec<_> = object.iter().collect();
-            members.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
-            out.push(b'{');
-            for (index, (key, member)) in members.into_iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                write_text(key, out)?;
-                out.push(b':');
-                write(member, out)?;
-            }
-            out.push(b'}');
-        }
-    }
-    Ok(())
-}
-
-/// `serde_json` escapes exactly what RFC 8785 §3.2.2.2 asks for, in the same spelling.
-fn write_text(text: &str, out: &mut Vec<u8>) -> Result<(), PlanError> {
-    serde_json::to_writer(out, text).map_err(|_| PlanError::NotCanonical)
+/// The canonical bytes of a value without one member of the value itself.
+pub(crate) fn canonical_bytes_without<T: Serialize>(
+    value: &T,
+    member: &str,
+) -> Result<Vec<u8>, PlanError> {
+    sorted::bytes(value, Some(member)).map_err(|_| PlanError::NotCanonical)
 }
 
 #[cfg(test)]
@@ -126,6 +85,14 @@ mod tests {
         let bytes = canonical_bytes(&value);
         let expected = "{\"\\r\":2,\"1\":\"\\b\\u001f\\\"\\\\/\u{e9}\",\"\u{20ac}\":1,\"\u{1f600}\":3,\"\u{fb33}\":[]}";
         assert_eq!(bytes, Ok(expected.as_bytes().to_vec()));
+        let value = json!({ "b": { "d": [{}, { "z": null, "a": [] }], "b": true }, "a": "" });
+        let expected = "{\"a\":\"\",\"b\":{\"b\":true,\"d\":[{},{\"a\":[],\"z\":null}]}}";
+        let bytes = canonical_bytes(&value);
+        assert_eq!(bytes, Ok(expected.as_bytes().to_vec()));
+        let bytes = canonical_bytes_without(&value, "b");
+        assert_eq!(bytes, Ok(b"{\"a\":\"\"}".to_vec()));
+        let bytes = canonical_bytes(&[("x", -1), ("y", 0)]);
+        assert_eq!(bytes, Ok(b"[[\"x\",-1],[\"y\",0]]".to_vec()));
     }
 
     #[test]

@@ -23,7 +23,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use canonical::canonical_tree;
+use canonical::canonical_bytes_without;
 pub use canonical::{Digest, canonical_bytes};
 pub use endpoint::{
     Endpoint, ExactRoute, Found, Member, MemberId, Names, OpenRoute, Rename, Routes, Uris,
@@ -145,11 +145,8 @@ impl Plan {
     }
 
     pub(crate) fn computed_digest(&self) -> Result<Digest, PlanError> {
-        let mut value = serde_json::to_value(self).map_err(|_| PlanError::NotCanonical)?;
-        if let Some(object) = value.as_object_mut() {
-            object.remove("digest");
-        }
-        Ok(Digest::of(&canonical_tree(&value)?))
+        let bytes = canonical_bytes_without(self, "digest")?;
+        Ok(Digest::of(&bytes))
     }
 }
 
