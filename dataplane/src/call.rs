@@ -69,6 +69,7 @@ impl Flight {
 }
 
 /// One request on its way to one upstream, in terms that no transport owns.
+#[derive(Clone)]
 pub(crate) struct Call {
     /// The method, for example `tools/call`.
     pub(crate) method: Bytes,

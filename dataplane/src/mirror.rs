@@ -13,11 +13,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::{HeaderName, HeaderValue};
 
-use crate::call::Era;
+use crate::call::{Answer, Era, Reply};
 use crate::client::Client;
 use crate::json;
 use crate::params::Params;
 use crate::reply::LocalReply;
+
+/// The code of an error that says so.
+const HEADER_MISMATCH: &[u8] = b"-32020";
 
 const ANNOTATION: &[u8] = b"x-mcp-header";
 
@@ -71,23 +74,47 @@ impl Mirrors {
         params: &Params,
         client: &mut Client,
     ) -> Result<(), LocalReply> {
-        let known = self.0.load();
-        if known.is_empty() {
-            return Ok(());
-        }
-        let tool = tool.and_then(|tool| std::str::from_utf8(tool).ok());
-        let Some(mirrored) = tool.and_then(|tool| known.get(tool)) else {
+        let Some(mirrored) = tool.and_then(|tool| self.of(tool)) else {
             return Ok(());
         };
         let arguments = params.arguments().unwrap_or_default();
         match client.era {
-            Era::Modern => check(mirrored, &arguments, &client.mirrored),
+            Era::Modern => check(&mirrored, &arguments, &client.mirrored),
             Era::Legacy => {
-                client.mirrored = derive(mirrored, &arguments);
+                client.mirrored = derive(&mirrored, &arguments);
                 Ok(())
             }
         }
     }
+
+    /// The headers that go with a call, as far as they are known.
+    pub(crate) fn derived(&self, tool: &[u8], params: &Params) -> Vec<(HeaderName, HeaderValue)> {
+        let arguments = params.arguments().unwrap_or_default();
+        let mirrored = self.of(tool);
+        mirrored.map_or_else(Vec::new, |mirrored| derive(&mirrored, &arguments))
+    }
+
+    fn of(&self, tool: &[u8]) -> Option<Arc<[Mirrored]>> {
+        let known = self.0.load();
+        if known.is_empty() {
+            return None;
+        }
+        known.get(std::str::from_utf8(tool).ok()?).cloned()
+    }
+}
+
+/// Whether a server refused a call because of its headers.
+pub(crate) fn is_mismatch(answer: &Answer) -> bool {
+    let Answer::Done(Reply::Error(error)) = answer else {
+        return false;
+    };
+    let mut code = None;
+    let walk = json::members(error, u32::MAX, |member| {
+        if member.key == b"code" {
+            code = error.get(member.value);
+        }
+    });
+    walk.is_ok() && code == Some(HEADER_MISMATCH)
 }
 
 /// The annotations of a listed tool.

@@ -19,12 +19,14 @@ use crate::inbound::SESSION_HEADER;
 use crate::legacy;
 use crate::list::{self, Kind};
 use crate::listen;
+use crate::mirror;
 use crate::pipeline::{Plane, accepted};
 use crate::policy;
 use crate::reply::LocalReply;
 use crate::respond::{Cache, Writer, local_result};
 use crate::route;
 use crate::session::{NotBegun, Session};
+use crate::snapshot::{Served, ServedMember};
 
 /// Answers a request of either era. Everything but a routed call is boxed: a future is as large as
 /// its largest branch and is moved into each caller's, so the common path must not carry the others.
@@ -119,14 +121,12 @@ async fn answer_routed(asked: Asked<'_>) -> Result<Response<Body>, LocalReply> {
         mut client,
         correlation,
     } = asked;
-    if method.as_ref() == b"tools/call" {
-        let tool = params.name();
-        served
-            .mirrors
-            .settle(tool.as_deref(), &params, &mut client)?;
-    }
+    let tool = (method.as_ref() == b"tools/call").then(|| params.name());
+    let tool = tool.flatten();
+    served
+        .mirrors
+        .settle(tool.as_deref(), &params, &mut client)?;
     let route = route::find(served, &method, &mut params).await?;
-    let permit = policy::permit(served.access);
     let member = route.member;
     tracing::debug!(
         correlation = %format_args!("{correlation:016x}"),
@@ -149,7 +149,7 @@ async fn answer_routed(asked: Asked<'_>) -> Result<Response<Body>, LocalReply> {
         deadline: Instant::now() + std::time::Duration::from_millis(member.timeouts.total_ms),
         timeouts: member.timeouts.clone(),
     });
-    let sending = Box::pin(member.upstream.send(call, permit));
+    let sending = Box::pin(send(served, member, call, tool));
     let answer = match &client.flight {
         None => sending.await,
         Some(flight) => tokio::select! {
@@ -177,7 +177,32 @@ async fn answer_routed(asked: Asked<'_>) -> Result<Response<Body>, LocalReply> {
     }
 }
 
-fn log_failure(member: &crate::snapshot::ServedMember, correlation: u64, failure: Failure) {
+/// Sends a call. A modern server refuses one that lacks a header, and a legacy client cannot know of
+/// it; so the list is asked for and the call sent again, once. Nothing has been done for it until then.
+async fn send(
+    served: &Arc<Served>,
+    member: &ServedMember,
+    call: Box<Call>,
+    tool: Option<Bytes>,
+) -> Result<Answer, Failure> {
+    let crosses = call.era == Era::Legacy && member.upstream.era() == Some(Era::Modern);
+    let again = tool.filter(|_| crosses).map(|tool| (tool, call.clone()));
+    let permit = policy::permit(served.access);
+    let answer = member.upstream.send(call, permit).await?;
+    let Some((tool, mut call)) = again.filter(|_| mirror::is_mismatch(&answer)) else {
+        return Ok(answer);
+    };
+    list::merge(served, Kind::Tools).await?;
+    let mirrored = served.mirrors.derived(&tool, &call.params);
+    if mirrored == call.mirrored {
+        return Ok(answer);
+    }
+    call.mirrored = mirrored;
+    let permit = policy::permit(served.access);
+    member.upstream.send(call, permit).await
+}
+
+fn log_failure(member: &ServedMember, correlation: u64, failure: Failure) {
     tracing::warn!(
         correlation = %format_args!("{correlation:016x}"),
         server = %member.name,
