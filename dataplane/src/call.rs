@@ -79,6 +79,8 @@ pub(crate) struct Call {
     pub(crate) params: crate::params::Params,
     /// The era of the client.
     pub(crate) era: Era,
+    /// What a legacy client can be asked, which modern upstreams are told with each call.
+    pub(crate) asks: crate::session::Asks,
     /// The log level that a legacy client has set.
     pub(crate) log_level: Option<crate::level::Level>,
     /// `Mcp-Param-*` headers that the client sent, to be passed on to a modern upstream.
@@ -104,6 +106,8 @@ pub(crate) enum Answer {
 pub(crate) enum Event {
     /// A notification that belongs to this call: progress or a log message.
     Notify(Notification),
+    /// The upstream asks the client of this call.
+    Ask(crate::upstream::Question),
     /// The end.
     Done(Reply),
 }

@@ -8,8 +8,9 @@ use hyper::Response;
 use hyper::header::HeaderMap;
 use tokio::time::Instant;
 
+use crate::ask::kind;
 use crate::body::Body;
-use crate::call::{Call, Era, Leave};
+use crate::call::{Call, Era, Leave, Reply};
 use crate::client::{Asked, Client};
 use crate::discover;
 use crate::inbound::{Accepts, SESSION_HEADER, VERSION_HEADER};
@@ -42,13 +43,15 @@ impl Caller {
     }
 }
 
-/// What a new session is granted. The client can be asked nothing yet: its answers could not be
-/// carried back to the upstream that asks.
+/// What a new session is granted: its client is asked what it has declared.
 pub(crate) fn grant(params: &Params) -> Grant {
     let revision = negotiate(params.protocol_version().as_deref());
+    let declared = params.capabilities();
     Grant {
         revision,
-        asks: Asks::default(),
+        asks: declared.map_or_else(Asks::default, |declared| {
+            kind::of_capabilities(&declared, Some(revision))
+        }),
         principal: ANONYMOUS,
     }
 }
@@ -143,6 +146,23 @@ pub(crate) fn notification(
     Ok(accepted())
 }
 
+/// An answer of a client. What the session was not asked, or has answered before, is ignored.
+pub(crate) fn response(
+    headers: &HeaderMap,
+    served: &Served,
+    plane: &Plane,
+    id: Option<&Bytes>,
+    reply: Reply,
+) -> Result<Response<Body>, LocalReply> {
+    let session = session(headers, served, plane)?;
+    if let (Some(session), Some(id)) = (session, id)
+        && !plane.asking.answer(&session.live, id, reply)
+    {
+        tracing::debug!("a client answered what it was not asked");
+    }
+    Ok(accepted())
+}
+
 /// Ends a session (2025-11-25 Transports §Session Management).
 pub(crate) fn end(
     headers: &HeaderMap,
@@ -182,6 +202,7 @@ pub(crate) async fn set_level(
             name: None,
             params: asked.params.clone(),
             era: Era::Legacy,
+            asks: crate::session::Asks::default(),
             log_level: None,
             mirrored: Vec::new(),
             leave: Leave::Cancels,

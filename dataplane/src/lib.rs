@@ -11,6 +11,7 @@
 //! reaches outside (sockets, processes, variables) goes through [`Reach`].
 
 mod admin;
+mod ask;
 mod body;
 mod call;
 mod client;

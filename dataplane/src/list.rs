@@ -301,6 +301,7 @@ fn call(member: &ServedMember, kind: Kind, cursor: Option<&str>, deadline: Insta
         params: params.unwrap_or_else(Params::empty),
         // The gateway's own question: what a modern upstream needs in `_meta` is written on the way.
         era: Era::Legacy,
+        asks: crate::session::Asks::default(),
         log_level: None,
         mirrored: Vec::new(),
         leave: Leave::Cancels,
@@ -314,6 +315,7 @@ pub(crate) async fn reply(answer: Answer) -> Result<Reply, Failure> {
     match answer {
         Answer::Done(reply) => Ok(reply),
         Answer::Stream(mut events) => loop {
+            // A question that comes before the reply is dropped, which refuses it.
             if let Event::Done(reply) = events.next().await? {
                 return Ok(reply);
             }

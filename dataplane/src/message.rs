@@ -200,6 +200,17 @@ pub(crate) fn write_response_head(out: &mut Vec<u8>, id: Option<&[u8]>, member: 
     out.extend_from_slice(b"\":");
 }
 
+/// Appends a whole request of the gateway's own.
+pub(crate) fn write_request(out: &mut Vec<u8>, id: u64, method: &str, params: Option<&[u8]>) {
+    out.extend_from_slice(format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":").as_bytes());
+    json::write_text(out, method);
+    if let Some(params) = params {
+        out.extend_from_slice(b",\"params\":");
+        out.extend_from_slice(params);
+    }
+    out.push(b'}');
+}
+
 /// Appends a whole notification.
 pub(crate) fn write_notification(out: &mut Vec<u8>, method: &str, params: Option<&[u8]>) {
     out.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"method\":");

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use crate::ask::kind::write_capabilities;
 use crate::call::{Call, Era};
 use crate::json::{self, Member};
 use crate::message::is_ambiguous;
@@ -244,6 +245,11 @@ impl Params {
         self.text_part(&self.at.protocol_version)
     }
 
+    /// `capabilities` of `initialize`, one JSON value.
+    pub(crate) fn capabilities(&self) -> Option<Vec<u8>> {
+        crate::ask::kind::member(&self.text, b"capabilities")
+    }
+
     /// The protocol version in `_meta`, decoded: it makes a request modern.
     pub(crate) fn meta_version(&self) -> Option<Bytes> {
         self.text_part(&self.at.meta_version)
@@ -416,15 +422,15 @@ impl Call {
         out.push(b'}');
     }
 
-    /// What a modern upstream needs from every request. The gateway declares no capability of its
-    /// own: a legacy client's answers cannot be carried back yet.
+    /// What a modern upstream needs from every request. The capabilities are those that the client
+    /// of this call has declared and the gateway can carry.
     fn write_modern_meta(&self, out: &mut Vec<u8>) {
-        for (key, value) in [(META_VERSION, "\"2026-07-28\""), (META_CAPABILITIES, "{}")] {
-            out.extend_from_slice(b",\"");
-            out.extend_from_slice(key.as_bytes());
-            out.extend_from_slice(b"\":");
-            out.extend_from_slice(value.as_bytes());
-        }
+        out.extend_from_slice(b",\"");
+        out.extend_from_slice(META_VERSION.as_bytes());
+        out.extend_from_slice(b"\":\"2026-07-28\",\"");
+        out.extend_from_slice(META_CAPABILITIES.as_bytes());
+        out.extend_from_slice(b"\":");
+        write_capabilities(out, self.asks);
         out.extend_from_slice(b",\"");
         out.extend_from_slice(META_CLIENT.as_bytes());
         out.extend_from_slice(
@@ -478,6 +484,7 @@ mod tests {
             name: None,
             params: Params::read(Some(Bytes::from_static(params.as_bytes())), 64)?,
             era,
+            asks: crate::session::Asks::default(),
             log_level: None,
             mirrored: Vec::new(),
             leave: Leave::Cancels,

@@ -15,8 +15,9 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
 
+use crate::ask::waiting::Asking;
 use crate::body::Body;
-use crate::call::Era;
+use crate::call::{Era, Reply};
 use crate::client::Asked;
 use crate::inbound::{self, Accepts, VERSION_HEADER};
 use crate::legacy::{self, Caller};
@@ -36,6 +37,8 @@ pub(crate) struct Plane {
     pub(crate) live: ArcSwap<Snapshot>,
     /// Legacy sessions.
     pub(crate) sessions: Arc<Sessions>,
+    /// Requests to legacy clients that wait for their answers.
+    pub(crate) asking: Arc<Asking>,
     /// Open notification streams.
     pub(crate) streams: Streams,
     /// Open client connections.
@@ -53,6 +56,7 @@ impl Plane {
         Self {
             live: ArcSwap::new(snapshot),
             sessions,
+            asking: Asking::new(),
             streams: Streams::new(),
             connections: AtomicU32::new(0),
             correlation: AtomicU64::new(started.as_secs() << 32),
@@ -160,8 +164,14 @@ async fn post(
         Message::Notification { method, params } => {
             return legacy::notification(&head.headers, served, plane, &method, params);
         }
-        // Nothing was asked of this client, so its answer is to nobody.
-        Message::Result { .. } | Message::Error { .. } => return Ok(accepted()),
+        Message::Result { id, result } => {
+            let reply = Reply::Result(result);
+            return legacy::response(&head.headers, served, plane, Some(&id), reply);
+        }
+        Message::Error { id, error } => {
+            let reply = Reply::Error(error);
+            return legacy::response(&head.headers, served, plane, id.as_ref(), reply);
+        }
     };
     trace.id = Some(id.clone());
     let params = Params::of(params, met).map_err(|_| LocalReply::BadParams)?;

@@ -7,8 +7,11 @@ use bytes::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
+use crate::ask::Way;
+use crate::ask::kind;
+use crate::ask::stream::Conversation;
 use crate::body::{Body, Frames};
-use crate::call::{Answer, Era, Event, Notification, Reply};
+use crate::call::{Answer, Era, Event, NextEvent, Notification, Reply};
 use crate::failure::Failure;
 use crate::json;
 use crate::level::Level;
@@ -16,10 +19,13 @@ use crate::list;
 use crate::message::{write_notification, write_response_head};
 use crate::reply::LocalReply;
 use crate::session::InFlight;
-use crate::upstream::EventStream;
+use crate::upstream::{EventStream, Question};
 
 /// Values up to this size are copied into one buffer with their envelope: one write instead of three.
 const COPY_MAX: usize = 16 * 1024;
+
+/// What the other side says when it does not wait for an answer any more.
+const CANCELLED: &[u8] = b"notifications/cancelled";
 
 /// What is needed to write the answer of one request.
 pub(crate) struct Writer {
@@ -31,6 +37,7 @@ pub(crate) struct Writer {
     pub(crate) log_level: Option<Level>,
     pub(crate) progress_token: Option<Bytes>,
     pub(crate) flight: Option<InFlight>,
+    pub(crate) way: Way,
     pub(crate) correlation: u64,
 }
 
@@ -64,24 +71,44 @@ impl Writer {
     }
 
     /// Writes events until the reply, the failure, or the client's cancellation.
-    async fn stream(self, mut events: Box<EventStream>, frames: Frames) {
+    async fn stream(mut self, mut events: Box<EventStream>, frames: Frames) {
+        let mut asked: Option<Conversation<Question>> = None;
         loop {
-            let next = match &self.flight {
-                None => events.next().await,
-                Some(flight) => tokio::select! {
-                    biased;
-                    () = flight.flight().cancelled() => return,
-                    next = events.next() => next,
-                },
+            let next = tokio::select! {
+                biased;
+                () = cancelled(self.flight.as_ref()) => return,
+                next = next_event(&mut events, &mut asked) => next,
             };
             match next {
                 Ok(Event::Notify(notification)) => {
-                    if let Some(frame) = self.notification(&notification) {
+                    let frame = match asked.as_mut() {
+                        Some(asked) if notification.method.as_ref() == CANCELLED => {
+                            withdrawn(asked, &notification)
+                        }
+                        _ => self.notification(&notification),
+                    };
+                    if let Some(frame) = frame {
                         frames.send(frame).await;
                     }
                 }
-                Ok(Event::Done(reply)) => return frames.send(self.last_frame(reply)).await,
-                Err(failure) => return frames.send(self.failure_frame(failure)).await,
+                Ok(Event::Ask(question)) => {
+                    if asked.is_none() {
+                        asked = self.way.take_stream().map(Conversation::with);
+                    }
+                    // A question that nobody takes refuses itself.
+                    let message = asked.as_mut().and_then(|asked| asked.ask(question));
+                    if let Some(message) = message {
+                        frames.send(event(&message)).await;
+                    }
+                }
+                Ok(Event::Done(reply)) => {
+                    take_back(asked, &frames).await;
+                    return frames.send(self.last_frame(reply)).await;
+                }
+                Err(failure) => {
+                    take_back(asked, &frames).await;
+                    return frames.send(self.failure_frame(failure)).await;
+                }
             }
         }
     }
@@ -145,9 +172,55 @@ impl Writer {
                 }
                 write_notification(&mut out, "notifications/message", Some(params));
             }
+            // It is about a request of the upstream that this client was never sent.
+            CANCELLED => return None,
             other => write_notification(&mut out, std::str::from_utf8(other).ok()?, Some(params)),
         }
         Some(event(&out))
+    }
+}
+
+/// Waits until the client cancels its call; for ever, if it cannot.
+async fn cancelled(flight: Option<&InFlight>) {
+    match flight {
+        Some(flight) => flight.flight().cancelled().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The next event of a call. What its client answers in the meantime goes to the upstream.
+async fn next_event(
+    events: &mut EventStream,
+    asked: &mut Option<Conversation<Question>>,
+) -> NextEvent {
+    let next = events.next();
+    let Some(asked) = asked else {
+        return next.await;
+    };
+    tokio::pin!(next);
+    loop {
+        tokio::select! {
+            biased;
+            (question, reply) = asked.answered() => question.answer(&reply),
+            next = &mut next => return next,
+        }
+    }
+}
+
+/// The upstream does not wait for an answer any more: the client is told, if it was asked.
+fn withdrawn(asked: &mut Conversation<Question>, notification: &Notification) -> Option<Vec<u8>> {
+    let params = notification.params.as_deref()?;
+    let id = kind::member(params, b"requestId")?;
+    asked.withdraw(&id).map(|message| event(&message))
+}
+
+/// The call has ended: the client need not answer what it was asked for it.
+async fn take_back(asked: Option<Conversation<Question>>, frames: &Frames) {
+    for message in asked
+        .into_iter()
+        .flat_map(|mut asked| asked.take_back_all())
+    {
+        frames.send(event(&message)).await;
     }
 }
 

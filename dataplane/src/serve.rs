@@ -10,6 +10,7 @@ use hyper::Response;
 use hyper::header::HeaderValue;
 use tokio::time::Instant;
 
+use crate::ask::Way;
 use crate::body::Body;
 use crate::call::{Answer, Call, Era};
 use crate::client::Asked;
@@ -59,7 +60,7 @@ pub(crate) async fn answer(
             Err(LocalReply::UnknownMethod)
         }
         // Calls, and methods that this build does not know.
-        _ => answer_routed(asked).await,
+        _ => answer_routed(asked, session, plane).await,
     }
 }
 
@@ -112,7 +113,11 @@ async fn answer_initialize(asked: &Asked<'_>, plane: &Plane) -> Result<Response<
 }
 
 /// Sends a call to the upstream that owns its name, and its answer back.
-async fn answer_routed(asked: Asked<'_>) -> Result<Response<Body>, LocalReply> {
+async fn answer_routed(
+    asked: Asked<'_>,
+    session: Option<Session>,
+    plane: &Arc<Plane>,
+) -> Result<Response<Body>, LocalReply> {
     let Asked {
         served,
         id,
@@ -128,21 +133,16 @@ async fn answer_routed(asked: Asked<'_>) -> Result<Response<Body>, LocalReply> {
         .settle(tool.as_deref(), &params, &mut client)?;
     let route = route::find(served, &method, &mut params).await?;
     let member = route.member;
-    tracing::debug!(
-        correlation = %format_args!("{correlation:016x}"),
-        plan = served.digest.short(),
-        server = %member.name,
-        place = %member.place,
-        method = %String::from_utf8_lossy(&method),
-        "call routed"
-    );
+    log_routed(served, member, &method, correlation);
     let progress_token = params.progress_token();
     let leave = client.leave();
+    let way = Way::to(&client, session, plane);
     let call = Box::new(Call {
         method: method.clone(),
         name: route.name,
         params,
         era: client.era,
+        asks: way.asks(),
         log_level: client.set_level,
         mirrored: client.mirrored,
         leave,
@@ -169,6 +169,7 @@ async fn answer_routed(asked: Asked<'_>) -> Result<Response<Body>, LocalReply> {
         log_level: client.log_level,
         progress_token,
         flight: client.flight,
+        way,
         correlation,
     };
     match answer {
@@ -200,6 +201,17 @@ async fn send(
     call.mirrored = mirrored;
     let permit = policy::permit(served.access);
     member.upstream.send(call, permit).await
+}
+
+fn log_routed(served: &Served, member: &ServedMember, method: &[u8], correlation: u64) {
+    tracing::debug!(
+        correlation = %format_args!("{correlation:016x}"),
+        plan = served.digest.short(),
+        server = %member.name,
+        place = %member.place,
+        method = %String::from_utf8_lossy(method),
+        "call routed"
+    );
 }
 
 fn log_failure(member: &ServedMember, correlation: u64, failure: Failure) {

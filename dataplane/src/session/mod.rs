@@ -39,13 +39,6 @@ pub(crate) struct Sessions {
 /// A session that was found.
 pub(crate) struct Session {
     /// What its token says.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "read once calls cross eras: what can this client be asked?"
-        )
-    )]
     pub(crate) grant: Grant,
     /// Its state.
     pub(crate) live: Arc<Live>,
@@ -378,6 +371,11 @@ impl Live {
             ended: AtomicBool::new(false),
             end: Notify::new(),
         }
+    }
+
+    /// What tells it from all other sessions.
+    pub(crate) fn number(&self) -> u128 {
+        self.number
     }
 
     /// From which level on the client wants log messages; nothing until it has said so.

@@ -95,10 +95,6 @@ impl Revision {
     }
 }
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "clients are asked once calls cross eras")
-)]
 impl Asks {
     /// The client shows forms.
     pub(crate) const ELICIT_FORM: Self = Self(1);
@@ -108,6 +104,8 @@ impl Asks {
     pub(crate) const SAMPLE: Self = Self(1 << 2);
     /// The client lists roots.
     pub(crate) const ROOTS: Self = Self(1 << 3);
+    /// The client lets its model use tools while it samples.
+    pub(crate) const SAMPLE_TOOLS: Self = Self(1 << 4);
 
     /// Both together.
     #[must_use]

@@ -17,6 +17,7 @@ use super::handshake::{
 use super::stdio::{self, Link};
 use super::{Upstream, revision, stderr};
 use crate::Secret;
+use crate::ask::kind::DECLARED_TO_PROCESSES;
 use crate::call::{Era, Event, Reply};
 use crate::failure::Failure;
 use crate::profile::Profile;
@@ -231,7 +232,9 @@ async fn initialize(
 ) -> Result<(Child, Profile), Failure> {
     let by = Instant::now() + patience;
     let mut child = Child::launch(program, upstream)?;
-    let asked = child.ask(initialize_message().into(), by).await;
+    let asked = child
+        .ask(initialize_message(DECLARED_TO_PROCESSES).into(), by)
+        .await;
     let profile = match asked {
         Ok(Reply::Result(result)) => {
             let nesting = upstream.bounds.nesting;

@@ -40,8 +40,8 @@ pub(super) enum Step {
     Event(Event),
     /// A list of the upstream changed: the method of the notification.
     Changed(Bytes),
-    /// The upstream asks; the id of its request and the method.
-    Asked(Bytes, Bytes),
+    /// The upstream asks: the id of its request, the method and the params.
+    Asked(Bytes, Bytes, Option<Bytes>),
 }
 
 impl HttpEvents {
@@ -70,6 +70,12 @@ impl HttpEvents {
 
     /// The next step. After [`Event::Done`] or a failure there is none.
     pub(super) async fn next(&mut self) -> Result<Step, Failure> {
+        self.next_within(None).await
+    }
+
+    /// The next step; `idle` is another bound on how long the upstream may be silent.
+    pub(super) async fn next_within(&mut self, idle: Option<Duration>) -> Result<Step, Failure> {
+        let idle = idle.unwrap_or(self.idle);
         loop {
             while let Some(event) = self.decoder.next() {
                 let event = event.map_err(|_| Failure::TooLarge)?;
@@ -81,7 +87,7 @@ impl HttpEvents {
             }
             let room = self.decoder.room();
             let text = self.decoder.text();
-            match self.body.fill(text, room, self.idle, self.deadline).await? {
+            match self.body.fill(text, room, idle, self.deadline).await? {
                 Filled::Some => {}
                 Filled::End => return Err(Failure::Closed),
             }
@@ -98,7 +104,7 @@ impl HttpEvents {
                 Some(Step::Event(Event::Done(Reply::Error(error))))
             }
             Message::Result { .. } | Message::Error { .. } => return Err(Failure::WrongId),
-            Message::Request { id, method, .. } => Some(Step::Asked(id, method)),
+            Message::Request { id, method, params } => Some(Step::Asked(id, method, params)),
             Message::Notification { method, params } => {
                 sort_notification(method, params, |token| token == Some(self.id))
             }
@@ -148,10 +154,7 @@ pub(super) fn sort_notification(
 ) -> Option<Step> {
     match method.as_ref() {
         b"notifications/progress" if !is_mine(progress_token(params.as_ref())) => None,
-        // The upstream's view of the request has ended; the response or the end of the stream says so.
-        b"notifications/cancelled"
-        | b"notifications/resources/updated"
-        | b"notifications/subscriptions/acknowledged" => None,
+        b"notifications/resources/updated" | b"notifications/subscriptions/acknowledged" => None,
         b"notifications/tools/list_changed"
         | b"notifications/prompts/list_changed"
         | b"notifications/resources/list_changed" => Some(Step::Changed(method)),

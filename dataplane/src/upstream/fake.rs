@@ -310,6 +310,7 @@ pub(super) fn tool_call(era: Era, leave: Leave, params: &'static str) -> Call {
         name: Some(Bytes::from_static(b"echo")),
         params: Params::read(Some(Bytes::from_static(params.as_bytes())), 64).unwrap(),
         era,
+        asks: crate::session::Asks::default(),
         log_level: None,
         mirrored: Vec::new(),
         leave,

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::message::write_response_head;
 
 /// How long the telling may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Cancels its call when it is dropped, unless the call has ended or its caller's departure means
 /// nothing.

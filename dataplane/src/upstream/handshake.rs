@@ -17,6 +17,7 @@ use super::head::{Draft, Kind, NotFieldValue, Verb};
 use super::http::{HttpSession, METHOD, PROTOCOL_VERSION, code_of, reply_of};
 use super::revision::{self, LEGACY_REVISION};
 use super::wire::Site;
+use crate::ask::kind::DECLARED;
 use crate::call::{Era, Event, Reply};
 use crate::failure::Failure;
 use crate::params::{META_CAPABILITIES, META_CLIENT, META_VERSION, MODERN_REVISION};
@@ -79,11 +80,10 @@ pub(super) fn discover_message() -> String {
     )
 }
 
-/// The legacy handshake. No client capability is declared, so that no request can come back that
-/// the gateway could not carry to a client.
-pub(super) fn initialize_message() -> String {
+/// The legacy handshake, with the client capabilities that are declared.
+pub(super) fn initialize_message(declared: &str) -> String {
     format!(
-        "{{\"jsonrpc\":\"2.0\",\"id\":{HANDSHAKE_ID},\"method\":\"initialize\",\"params\":{{\"protocolVersion\":\"{LEGACY_REVISION}\",\"capabilities\":{{}},\"clientInfo\":{}}}}}",
+        "{{\"jsonrpc\":\"2.0\",\"id\":{HANDSHAKE_ID},\"method\":\"initialize\",\"params\":{{\"protocolVersion\":\"{LEGACY_REVISION}\",\"capabilities\":{declared},\"clientInfo\":{}}}}}",
         client_info()
     )
 }
@@ -196,7 +196,7 @@ impl HttpHandshake<'_> {
     }
 
     async fn initialize(&self) -> Result<(HttpSession, Profile), Failure> {
-        let message = initialize_message().into_bytes();
+        let message = initialize_message(DECLARED).into_bytes();
         let request = Draft::new(Verb::Post, self.site.preamble(), message);
         let asked = self.ask(request).await?;
         let result = match asked.reply? {

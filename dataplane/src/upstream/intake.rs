@@ -121,8 +121,8 @@ async fn stream(
     loop {
         match events.next().await {
             Ok(Step::Changed(method)) => upstream.note_change(&method),
-            Ok(Step::Asked(id, method)) => session.answer(&id, &method).await,
-            Ok(Step::Event(Event::Notify(_))) => {}
+            Ok(Step::Asked(id, method, _)) => session.answer(&id, &method).await,
+            Ok(Step::Event(Event::Notify(_) | Event::Ask(_))) => {}
             Ok(Step::Event(Event::Done(_))) | Err(_) => return End::Again,
         }
     }

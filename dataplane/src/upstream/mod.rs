@@ -28,6 +28,7 @@ mod pool;
 mod presence;
 #[cfg(all(test, target_os = "linux"))]
 mod process_tests;
+mod question;
 mod restarts;
 mod revision;
 #[cfg(test)]
@@ -71,6 +72,7 @@ use stdio::Link;
 use wire::Site;
 
 pub(crate) use health::State;
+pub(crate) use question::{Question, Unaskable};
 pub(crate) use stream::EventStream;
 
 /// One upstream, alive across plans as long as its content key is in use. It must be told to

@@ -19,6 +19,7 @@ use super::events::{Step, progress_token, sort_notification};
 use super::farewell::answer_to;
 use super::http::number_of;
 use super::lines::{Framer, Line};
+use super::question::{Asker, Question, Unaskable, is_question};
 use crate::call::{Call, Era, Event, NextEvent, Reply};
 use crate::failure::Failure;
 use crate::message::{self, Message};
@@ -244,8 +245,18 @@ impl Link {
                 };
                 owner.is_some_and(|id| self.finish(id, Ok(Event::Done(Reply::Error(error)))))
             }
-            Message::Request { id, method, .. } => {
-                self.answer(&id, &method, upstream);
+            Message::Request { id, method, params } => {
+                if is_question(&method) && upstream.era() == Some(Era::Legacy) {
+                    self.ask_client(Question::new(
+                        id,
+                        method,
+                        params,
+                        Asker::Process(Arc::clone(self)),
+                        &upstream.keeper,
+                    ));
+                } else {
+                    self.answer(&id, &method, upstream);
+                }
                 true
             }
             Message::Notification { method, params } => {
@@ -264,6 +275,15 @@ impl Link {
         }
     }
 
+    /// Gives a question to the one call that it can belong to. Which of several it is for is not
+    /// said on a pipe, and the wrong client must not be asked.
+    fn ask_client(&self, question: Question) {
+        let Some(owner) = self.only_one(|_| true) else {
+            return question.refuse(Unaskable::Ambiguous);
+        };
+        self.notify(owner, Event::Ask(question));
+    }
+
     fn answer(self: &Arc<Self>, id: &Bytes, method: &Bytes, upstream: &Upstream) {
         let message = answer_to(id, method);
         let link = Arc::clone(self);
@@ -278,9 +298,17 @@ impl Link {
 impl StdioEvents {
     /// The next event, within the deadlines.
     pub(super) async fn next(&mut self) -> NextEvent {
+        self.next_within(None).await
+    }
+
+    /// The next event; `idle` is another bound on how long the process may be silent.
+    pub(super) async fn next_within(&mut self, idle: Option<Duration>) -> NextEvent {
         let (until, too_late) = match self.first_by.take() {
             Some(first_by) => (first_by, Failure::FirstByteTimeout),
-            None => (Instant::now() + self.idle, Failure::IdleTimeout),
+            None => (
+                Instant::now() + idle.unwrap_or(self.idle),
+                Failure::IdleTimeout,
+            ),
         };
         match timeout_at(until.min(self.deadline), self.events.recv()).await {
             Ok(Some(event)) => event,

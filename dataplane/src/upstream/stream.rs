@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::events::{HttpEvents, Step};
 use super::farewell::Farewell;
 use super::health::InFlight;
+use super::question::{Asker, Question, is_question};
 use super::stdio::StdioEvents;
 use super::{Line, Session};
 use crate::call::{Answer, Era, Event, NextEvent};
@@ -22,6 +23,9 @@ pub(crate) struct EventStream {
     farewell: Farewell,
     flight: Option<InFlight>,
     deadline: Instant,
+    /// Shared with the questions that are open: there is more than one owner while the client is
+    /// waited for. Made by the first question.
+    asked: Option<Arc<()>>,
 }
 
 enum Source {
@@ -41,6 +45,7 @@ impl EventStream {
             farewell,
             flight: None,
             deadline,
+            asked: None,
         }
     }
 
@@ -51,6 +56,7 @@ impl EventStream {
             farewell,
             flight: None,
             deadline,
+            asked: None,
         }
     }
 
@@ -63,7 +69,7 @@ impl EventStream {
     pub(super) async fn into_answer(mut self: Box<Self>) -> Result<Answer, Failure> {
         match self.next().await? {
             Event::Done(reply) => Ok(Answer::Done(reply)),
-            event @ Event::Notify(_) => {
+            event @ (Event::Notify(_) | Event::Ask(_)) => {
                 self.first = Some(event);
                 Ok(Answer::Stream(self))
             }
@@ -75,10 +81,11 @@ impl EventStream {
         if let Some(event) = self.first.take() {
             return Ok(event);
         }
-        let event = self.read().await;
+        let mut event = self.read().await;
         let upstream = self.farewell.upstream();
-        match &event {
+        match &mut event {
             Ok(Event::Notify(_)) => {}
+            Ok(Event::Ask(question)) => question.hold(self.asked.get_or_insert_default()),
             Ok(Event::Done(_)) => {
                 if let Some(flight) = &self.flight {
                     upstream.health.note_success(flight);
@@ -98,23 +105,37 @@ impl EventStream {
         event
     }
 
+    /// Whether the client is waited for, so that the upstream's silence means nothing.
+    fn is_client_asked(&self) -> bool {
+        let asked = self.asked.as_ref();
+        asked.is_some_and(|asked| Arc::strong_count(asked) > 1)
+    }
+
     async fn read(&mut self) -> NextEvent {
+        let patience = self
+            .is_client_asked()
+            .then(|| self.deadline.saturating_duration_since(Instant::now()));
         loop {
             let step = match &mut self.source {
-                Some(Source::Http(events)) => match events.next().await {
+                Some(Source::Http(events)) => match events.next_within(patience).await {
                     Err(Failure::Closed) if resume(events, self.farewell.session()).await? => {
                         continue;
                     }
                     step => step?,
                 },
-                Some(Source::Stdio(events)) => return events.next().await,
+                Some(Source::Stdio(events)) => return events.next_within(patience).await,
                 None => return Err(Failure::Closed),
             };
             match step {
                 Step::Event(event) => return Ok(event),
                 Step::Changed(method) => self.farewell.upstream().note_change(&method),
-                Step::Asked(id, method) => {
+                Step::Asked(id, method, params) => {
                     let session = Arc::clone(self.farewell.session());
+                    if session.profile.era == Era::Legacy && is_question(&method) {
+                        let keeper = &self.farewell.upstream().keeper;
+                        let asker = Asker::Session(session);
+                        return Ok(Event::Ask(Question::new(id, method, params, asker, keeper)));
+                    }
                     let errand = async move { session.answer(&id, &method).await };
                     self.farewell.upstream().keeper.errand(errand);
                 }

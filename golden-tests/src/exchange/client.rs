@@ -21,6 +21,8 @@ use super::text::shown;
 /// One client.
 pub(crate) struct Client {
     era: Era,
+    /// The capabilities that it declares.
+    declared: Value,
     is_raw: bool,
     log: Log,
     session: RefCell<Option<String>>,
@@ -29,9 +31,10 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(era: Era, is_raw: bool, log: &Log) -> Rc<Self> {
+    pub(crate) fn new(era: Era, declared: Value, is_raw: bool, log: &Log) -> Rc<Self> {
         Rc::new(Self {
             era,
+            declared,
             is_raw,
             log: Rc::clone(log),
             session: RefCell::default(),
@@ -49,7 +52,7 @@ impl Client {
         if self.era == Era::Modern || self.has_greeted.replace(true) {
             return;
         }
-        let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "c", "version": "1" } });
+        let params = json!({ "protocolVersion": "2025-11-25", "capabilities": self.declared, "clientInfo": { "name": "c", "version": "1" } });
         let message =
             json!({ "jsonrpc": "2.0", "id": "hello", "method": "initialize", "params": params });
         match exchange(pipe, self.request(&message)).await {
@@ -87,15 +90,32 @@ impl Client {
     /// Sends a notification.
     pub(crate) fn notify(self: &Rc<Self>, pipe: DuplexStream, method: &str, params: &Value) {
         let message = json!({ "jsonrpc": "2.0", "method": method, "params": params });
-        let (client, request) = (Rc::clone(self), self.request(&message));
+        self.tell(pipe, &message, "notification");
+    }
+
+    /// Answers a request of the gateway: `kind` is `result` or `error`.
+    pub(crate) fn reply(
+        self: &Rc<Self>,
+        pipe: DuplexStream,
+        id: &Value,
+        kind: &str,
+        value: &Value,
+    ) {
+        let message = json!({ "jsonrpc": "2.0", "id": id, kind: value });
+        self.tell(pipe, &message, "answer");
+    }
+
+    /// Sends what expects no answer; silent unless it is not taken.
+    fn tell(self: &Rc<Self>, pipe: DuplexStream, message: &Value, what: &'static str) {
+        let (client, request) = (Rc::clone(self), self.request(message));
         tokio::task::spawn_local(async move {
             match exchange(pipe, request).await {
                 Some(response) if response.status() == 202 => {}
                 Some(response) => client.note(&format!(
-                    "gets [{}] for its notification",
+                    "gets [{}] for its {what}",
                     response.status().as_u16()
                 )),
-                None => client.note("gets no answer to its notification"),
+                None => client.note(&format!("gets no answer to its {what}")),
             }
         });
     }
@@ -169,7 +189,7 @@ impl Client {
         {
             let meta = object.entry("_meta").or_insert_with(|| json!({}));
             meta["io.modelcontextprotocol/protocolVersion"] = json!("2026-07-28");
-            meta["io.modelcontextprotocol/clientCapabilities"] = json!({});
+            meta["io.modelcontextprotocol/clientCapabilities"] = self.declared.clone();
         }
         params
     }
@@ -260,6 +280,10 @@ impl Client {
         if let Some(method) = message["method"].as_str() {
             if method == "notifications/subscriptions/acknowledged" && !self.is_raw {
                 return;
+            }
+            if !message["id"].is_null() {
+                let (id, params) = (&message["id"], show(&message["params"]));
+                return self.note(&format!("is asked {id} {method} {params}"));
             }
             return self.note(&format!(
                 "gets {status}{method} {}",

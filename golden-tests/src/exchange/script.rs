@@ -31,6 +31,12 @@ pub(crate) enum Action {
     },
     /// `client notifies notifications/cancelled {"requestId":1}`
     Notify { method: String, params: Value },
+    /// `client can {"roots":{}}`: the capabilities that it declares from the start.
+    Can { capabilities: Value },
+    /// `client replies 1 {"roots":[]}`: to a request of the gateway.
+    Reply { id: Value, result: Value },
+    /// `client declines 1 {"code":-1,"message":"no"}`: with an error.
+    Decline { id: Value, error: Value },
     /// `client leaves 1`
     Leave { id: Value },
     /// `client listens`
@@ -49,6 +55,12 @@ pub(crate) enum Action {
     Fail { server: String, error: Value },
     /// `server a notifies notifications/progress {"progress":1}`: within the oldest call.
     Tell {
+        server: String,
+        method: String,
+        params: Value,
+    },
+    /// `server a asks roots/list {}`: the client, within the oldest call.
+    Ask {
         server: String,
         method: String,
         params: Value,
@@ -168,6 +180,19 @@ impl Action {
                 id: serde_json::from_str(rest).ok()?,
             }),
             "listens" => Some(Self::Listen),
+            "can" => Some(Self::Can {
+                capabilities: serde_json::from_str(rest).ok()?,
+            }),
+            "replies" | "declines" => {
+                let (id, value) = rest.split_once(' ')?;
+                let id = serde_json::from_str(id).ok()?;
+                let value = serde_json::from_str(value).ok()?;
+                Some(if verb == "replies" {
+                    Self::Reply { id, result: value }
+                } else {
+                    Self::Decline { id, error: value }
+                })
+            }
             "sends" => {
                 let at = rest.find(" | ").unwrap_or(rest.len());
                 let (head, body) = rest.split_at(at);
@@ -200,12 +225,20 @@ impl Action {
                 server,
                 error: serde_json::from_str(rest).ok()?,
             }),
-            "notifies" => {
+            "notifies" | "asks" => {
                 let (method, params) = method_and_params(rest)?;
-                Some(Self::Tell {
-                    server,
-                    method,
-                    params,
+                Some(if verb == "asks" {
+                    Self::Ask {
+                        server,
+                        method,
+                        params,
+                    }
+                } else {
+                    Self::Tell {
+                        server,
+                        method,
+                        params,
+                    }
                 })
             }
             "changes" => Some(Self::Change {

@@ -28,6 +28,8 @@ pub(crate) struct Server {
     /// Processes that run: the one that serves, and now and then one that was started to probe.
     processes: RefCell<BTreeMap<usize, oneshot::Sender<Ended>>>,
     started: Cell<usize>,
+    /// How often it has asked the client.
+    asked: Cell<usize>,
 }
 
 /// A request that the transcript has yet to answer.
@@ -79,6 +81,7 @@ impl Server {
             watchers: RefCell::default(),
             processes: RefCell::default(),
             started: Cell::new(0),
+            asked: Cell::new(0),
         })
     }
 
@@ -95,6 +98,10 @@ impl Server {
     pub(crate) fn take(&self, message: &Value) -> Taken {
         let method = message["method"].as_str().unwrap_or_default();
         let id = message["id"].clone();
+        if message["method"].is_null() {
+            self.take_response(&id, message);
+            return Taken::Nothing;
+        }
         if id.is_null() {
             self.take_notification(method, &message["params"]);
             return Taken::Nothing;
@@ -125,6 +132,16 @@ impl Server {
             frames,
         });
         Taken::Later(coming, id)
+    }
+
+    fn take_response(&self, id: &Value, message: &Value) {
+        let (kind, value) = if message["error"].is_null() {
+            ("result", &message["result"])
+        } else {
+            ("error", &message["error"])
+        };
+        let id = id.as_str().unwrap_or_default();
+        self.note(&format!("sees {id} {kind} {}", shown(value, self.is_raw)));
     }
 
     fn take_notification(&self, method: &str, params: &Value) {
@@ -255,6 +272,17 @@ impl Server {
         call.frames
             .send(Frame::Notice(notice(method, &params)))
             .is_ok()
+    }
+
+    /// Asks the client within the oldest pending call.
+    pub(crate) fn ask(&self, method: &str, params: &Value) -> bool {
+        let pending = self.pending.borrow();
+        let Some(call) = pending.front() else {
+            return false;
+        };
+        let number = self.asked.replace(self.asked.get() + 1) + 1;
+        let request = json!({ "jsonrpc": "2.0", "id": format!("question-{number}"), "method": method, "params": params });
+        call.frames.send(Frame::Notice(request)).is_ok()
     }
 
     fn finish(&self, frame: impl Fn(&Value) -> Frame) -> bool {

@@ -95,9 +95,14 @@ impl<'a> Stage<'a> {
         };
         tokio::task::spawn_local(connect(opened, servers.clone()));
         let gateway = Rehearsal::start(plan, Arc::new(world)).map_err(|refusal| refusal.reason)?;
+        let declared = script.steps.iter().find_map(|step| match &step.action {
+            Action::Can { capabilities } => Some(capabilities.clone()),
+            _ => None,
+        });
+        let declared = declared.unwrap_or_else(|| serde_json::json!({}));
         Ok(Self {
             folder,
-            client: Client::new(client, script.is_raw, &log),
+            client: Client::new(client, declared, script.is_raw, &log),
             log,
             gateway,
             servers,
@@ -132,6 +137,15 @@ impl<'a> Stage<'a> {
                 self.client.greet(self.gateway.connect()).await;
                 self.client.listen(self.gateway.connect());
             }
+            Action::Can { .. } => {}
+            Action::Reply { id, result } => {
+                self.client
+                    .reply(self.gateway.connect(), id, "result", result);
+            }
+            Action::Decline { id, error } => {
+                self.client
+                    .reply(self.gateway.connect(), id, "error", error);
+            }
             Action::Leave { id } => self.client.leave(id),
             Action::Send { head, body } => {
                 self.client
@@ -151,6 +165,11 @@ impl<'a> Stage<'a> {
                 method,
                 params,
             } => pending(self.server(server)?.tell(method, params))?,
+            Action::Ask {
+                server,
+                method,
+                params,
+            } => pending(self.server(server)?.ask(method, params))?,
             Action::Change { server, kind } => self.server(server)?.change(kind),
             Action::Close { server } => self.server(server)?.close(),
             Action::Pass { ms } => tokio::time::sleep(Duration::from_millis(*ms)).await,
