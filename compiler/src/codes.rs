@@ -180,6 +180,7 @@ codes! {
     DUPLICATE_ID 9204 "a request id is in flight twice"
     STREAMS_FULL 9205 "there are too many notification streams"
     STOPPING 9206 "the gateway is stopping"
+    CHANNEL_FULL 9207 "there are too many requests in flight on one channel"
     UNREACHABLE 9301 "a server cannot be reached"
     CONNECT_TIMEOUT 9302 "a connection did not stand in time"
     FIRST_BYTE_TIMEOUT 9303 "a server did not begin to answer in time"
@@ -204,4 +205,5 @@ codes! {
     NO_RANDOMNESS 9604 "the system gives no randomness"
     NO_THREAD 9605 "the system gives no thread"
     ADDRESS_CHANGED 9606 "a listen address differs from the running one"
+    NO_ENDPOINT_FOR_STDIO 9607 "it is not clear which endpoint standard input is for"
 }

@@ -40,6 +40,8 @@ pub(crate) struct Client {
     pub(crate) log_level: Option<Level>,
     /// The level that it has set in its session, which modern upstreams are told with each call.
     pub(crate) set_level: Option<Level>,
+    /// Whether it says the arguments of a tool again in headers, as modern clients do over HTTP.
+    pub(crate) mirrors: bool,
     /// `Mcp-Param-*` headers, for modern upstreams.
     pub(crate) mirrored: Vec<(HeaderName, HeaderValue)>,
     /// The call's entry in its session, if it has one.

@@ -139,8 +139,8 @@ impl Engine {
         });
     }
 
-    /// The doors are open at this address.
-    pub(crate) fn serving(&self, address: SocketAddr) {
+    /// The doors are open; the listeners, if there are any, at this address.
+    pub(crate) fn serving(&self, address: Option<SocketAddr>) {
         self.scene.serving(address);
     }
 

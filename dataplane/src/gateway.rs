@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mcpc_plan::{Digest, Plan};
+use tokio::sync::oneshot;
 
 use crate::Reach;
 use crate::admin::AdminThread;
@@ -16,6 +17,7 @@ use crate::engine::Engine;
 use crate::keeper::KeeperThread;
 use crate::session::NoRandomness;
 use crate::status::Status;
+use crate::stdio::{Stdio, StdioThread};
 use crate::workers::Workers;
 
 /// How the gateway runs, beyond what the plan says.
@@ -26,16 +28,39 @@ pub struct Options {
     pub workers: usize,
     /// Where plans come from, for status: `mcpc.yaml`.
     pub source: String,
+    /// The listener of the plan for clients.
+    pub clients: Door,
+    /// The listener of the plan for operators.
+    pub operators: Door,
+    /// A client that needs no listener.
+    pub stdio: Option<Stdio>,
+}
+
+/// Whether a listener of the plan is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// It is.
+    Open,
+    /// It is not: nothing on this machine or another can connect.
+    Shut,
 }
 
 /// A running gateway. Dropping it without [`Gateway::shutdown`] stops at once.
 pub struct Gateway {
     // Dropped in this order: first no more requests, then no more upstreams.
-    workers: Workers,
+    stdio: Option<StdioThread>,
+    workers: Option<Workers>,
     engine: Engine,
     keeper: KeeperThread,
     // Last, so that probes are answered while everything else ends.
-    admin: AdminThread,
+    admin: Option<AdminThread>,
+}
+
+/// What clients and operators come in by.
+struct Doors {
+    admin: Option<AdminThread>,
+    workers: Option<Workers>,
+    stdio: Option<StdioThread>,
 }
 
 /// Why the gateway did not start, or why a plan was refused. Each has a code of its own.
@@ -94,43 +119,43 @@ impl Gateway {
     /// # Errors
     /// A missing secret, an address that cannot be bound, a thread that cannot be started.
     pub fn start(plan: Plan, options: Options) -> Result<Self, Refusal> {
-        let Options {
-            reach,
-            workers,
-            source,
-        } = options;
         let keeper =
             KeeperThread::start().map_err(|error| Refusal::system("start a thread", &error))?;
+        let reach = Arc::clone(&options.reach);
+        let source = options.source.clone();
         let (address, admin_address) = (plan.listener.address, plan.admin.address);
         let engine = Engine::start(plan, source, reach, keeper.keeper())?;
-        let doors = open_admin(admin_address, &engine).and_then(|admin| {
-            let workers = Workers::start(address, workers, &engine.plane)?;
-            Ok((admin, workers))
-        });
-        let (admin, workers) = match doors {
+        let doors = match Doors::open(options, address, admin_address, &engine) {
             Ok(doors) => doors,
             Err(refusal) => {
                 engine.stop();
                 return Err(refusal);
             }
         };
-        engine.serving(workers.address());
+        engine.serving(doors.workers.as_ref().map(Workers::address));
         Ok(Self {
-            workers,
+            stdio: doors.stdio,
+            workers: doors.workers,
             engine,
             keeper,
-            admin,
+            admin: doors.admin,
         })
     }
 
-    /// Where clients connect.
-    pub fn address(&self) -> SocketAddr {
-        self.workers.address()
+    /// Where clients connect, if they can.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.workers.as_ref().map(Workers::address)
     }
 
-    /// Where operators connect.
-    pub fn admin_address(&self) -> SocketAddr {
-        self.admin.address()
+    /// Where operators connect, if they can.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(AdminThread::address)
+    }
+
+    /// What resolves when the client on two streams has left and has its answers. For one waiter;
+    /// nothing if there is no such client.
+    pub fn client_left(&mut self) -> Option<oneshot::Receiver<()>> {
+        self.stdio.as_mut().and_then(StdioThread::left)
     }
 
     /// Makes a plan live, or leaves everything as it is and remembers why (see [`Status`]).
@@ -154,9 +179,42 @@ impl Gateway {
     /// Stops accepting, lets in-flight calls finish within the grace, stops children.
     pub fn shutdown(mut self, grace: Duration) {
         self.engine.drain();
-        self.workers.stop(grace);
+        if let Some(stdio) = &mut self.stdio {
+            stdio.stop(grace);
+        }
+        if let Some(workers) = &mut self.workers {
+            workers.stop(grace);
+        }
         self.engine.stop();
         self.keeper.shutdown();
+    }
+}
+
+impl Doors {
+    /// Operators first, so that probes can see the start; then clients.
+    fn open(
+        options: Options,
+        address: SocketAddr,
+        admin_address: SocketAddr,
+        engine: &Engine,
+    ) -> Result<Self, Refusal> {
+        let admin = match options.operators {
+            Door::Open => Some(open_admin(admin_address, engine)?),
+            Door::Shut => None,
+        };
+        let workers = match options.clients {
+            Door::Open => Some(Workers::start(address, options.workers, &engine.plane)?),
+            Door::Shut => None,
+        };
+        let stdio = options
+            .stdio
+            .map(|stdio| StdioThread::start(stdio, &engine.plane))
+            .transpose()?;
+        Ok(Self {
+            admin,
+            workers,
+            stdio,
+        })
     }
 }
 

@@ -73,13 +73,15 @@ pub(crate) fn session(
     let Some(token) = headers.get(SESSION_HEADER) else {
         return Ok(None);
     };
-    let found = plane.sessions.find(
-        token.as_bytes(),
-        &served.endpoint.path,
-        ANONYMOUS,
-        Instant::now(),
-    );
+    let found = session_of(token.as_bytes(), served, plane);
     found.map(Some).ok_or(LocalReply::SessionUnknown)
+}
+
+/// The session that a token stands for.
+pub(crate) fn session_of(token: &[u8], served: &Served, plane: &Plane) -> Option<Session> {
+    plane
+        .sessions
+        .find(token, &served.endpoint.path, ANONYMOUS, Instant::now())
 }
 
 /// Checks a request by the rules of the era.
@@ -103,6 +105,16 @@ pub(crate) fn read(
     } else {
         session(headers, served, plane)?
     };
+    caller(session, plane, id, accepts)
+}
+
+/// A client of this era within its session, with the request's entry there.
+pub(crate) fn caller(
+    session: Option<Session>,
+    plane: &Plane,
+    id: &Bytes,
+    accepts: Accepts,
+) -> Result<Caller, LocalReply> {
     let flight = match &session {
         Some(session) => Some(
             plane
@@ -119,6 +131,7 @@ pub(crate) fn read(
         // Until a client sets a level, what it gets is the server's choice: everything.
         log_level: Some(set_level.unwrap_or(Level::Debug)),
         set_level,
+        mirrors: false,
         mirrored: Vec::new(),
         flight,
     };
@@ -134,6 +147,18 @@ pub(crate) fn notification(
     params: Option<Bytes>,
 ) -> Result<Response<Body>, LocalReply> {
     let session = session(headers, served, plane)?;
+    notified(session.as_ref(), served, plane, method, params)?;
+    Ok(accepted())
+}
+
+/// Acts on a notification of a client that has this session, if it has one.
+pub(crate) fn notified(
+    session: Option<&Session>,
+    served: &Served,
+    plane: &Plane,
+    method: &[u8],
+    params: Option<Bytes>,
+) -> Result<(), LocalReply> {
     if method == b"notifications/cancelled"
         && let Some(session) = session
     {
@@ -143,7 +168,7 @@ pub(crate) fn notification(
             plane.sessions.cancel(&session.live, &id);
         }
     }
-    Ok(accepted())
+    Ok(())
 }
 
 /// An answer of a client. What the session was not asked, or has answered before, is ignored.

@@ -14,6 +14,7 @@ mod admin;
 mod ask;
 mod body;
 mod call;
+mod channel;
 mod client;
 mod connection;
 mod directory;
@@ -53,12 +54,13 @@ mod serve;
 mod session;
 mod snapshot;
 mod status;
+mod stdio;
 mod survey;
 mod timestamp;
 mod upstream;
 mod workers;
 
-pub use gateway::{Gateway, Options, Refusal, Swapped};
+pub use gateway::{Door, Gateway, Options, Refusal, Swapped};
 pub use reach::{
     Dialed, Ended, Launch, Process, Reach, ReachFuture, Real, Signals, Target, child_entry,
 };
@@ -69,4 +71,5 @@ pub use status::{
     Components, EndpointStatus, Health, HealthStatus, ListenerHealth, Live, Phase, PlanHealth,
     Readiness, Refused, Status, UpstreamHealth, UpstreamState, UpstreamStatus,
 };
+pub use stdio::Stdio;
 pub use timestamp::Timestamp;

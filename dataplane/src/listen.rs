@@ -21,7 +21,7 @@ use crate::message::{write_notification, write_response_head};
 use crate::pipeline::Plane;
 use crate::reply::LocalReply;
 use crate::respond::{event, stream_response};
-use crate::session::Hold;
+use crate::session::{Hold, Session};
 use crate::snapshot::Served;
 use crate::upstream::Changes;
 
@@ -57,6 +57,11 @@ impl Streams {
         self.closing.send_replace(true);
     }
 
+    /// Whether the gateway stops.
+    pub(crate) fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
     fn open(&self, limit: u32) -> Result<Open, LocalReply> {
         let open = Open(Arc::clone(&self.open));
         if self.open.fetch_add(1, Ordering::Relaxed) >= limit {
@@ -88,6 +93,15 @@ pub(crate) fn legacy(
     let Some(session) = legacy_client::session(headers, served, plane)? else {
         return Err(LocalReply::MethodNotAllowed);
     };
+    of_session(&session, served, plane)
+}
+
+/// What a legacy session is told of, for as long as it lives.
+pub(crate) fn of_session(
+    session: &Session,
+    served: &Arc<Served>,
+    plane: &Plane,
+) -> Result<Response<Body>, LocalReply> {
     let hold = plane.sessions.hold(&session.live);
     let wish = Wish {
         tools: true,

@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::{HeaderName, HeaderValue};
 
-use crate::call::{Answer, Era, Reply};
+use crate::call::{Answer, Reply};
 use crate::client::Client;
 use crate::json;
 use crate::params::Params;
@@ -63,8 +63,8 @@ impl Mirrors {
         self.0.store(Arc::new(next));
     }
 
-    /// Checks the headers that a modern client sent with a call, and writes those that a legacy client
-    /// does not know of.
+    /// Checks the headers that a modern client sent with a call, and writes those that a client without
+    /// headers or of an earlier revision does not send.
     ///
     /// # Errors
     /// The refusal if a header does not say what the body says.
@@ -78,13 +78,11 @@ impl Mirrors {
             return Ok(());
         };
         let arguments = params.arguments().unwrap_or_default();
-        match client.era {
-            Era::Modern => check(&mirrored, &arguments, &client.mirrored),
-            Era::Legacy => {
-                client.mirrored = derive(&mirrored, &arguments);
-                Ok(())
-            }
+        if client.mirrors {
+            return check(&mirrored, &arguments, &client.mirrored);
         }
+        client.mirrored = derive(&mirrored, &arguments);
+        Ok(())
     }
 
     /// The headers that go with a call, as far as they are known.

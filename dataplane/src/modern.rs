@@ -28,6 +28,15 @@ const REMOVED: [&[u8]; 5] = [
     b"resources/unsubscribe",
 ];
 
+/// Where a request says again, outside of its body, what it asks.
+#[derive(Clone, Copy)]
+pub(crate) enum Mirrors<'h> {
+    /// In headers, which must agree with the body (Transports §Headers).
+    Headers(&'h HeaderMap),
+    /// Nowhere: the transport has messages and nothing else (2026-07-28 §stdio).
+    None,
+}
+
 /// Whether a message is of this era: its `_meta` names a version, or its header names a late one.
 pub(crate) fn is_modern(headers: &HeaderMap, params: &Params) -> bool {
     // Revisions are dates, so their order is the order of their texts.
@@ -37,19 +46,19 @@ pub(crate) fn is_modern(headers: &HeaderMap, params: &Params) -> bool {
 
 /// Checks a request by the rules of the revision.
 pub(crate) fn read(
-    headers: &HeaderMap,
+    mirrors: Mirrors<'_>,
     method: &[u8],
     params: &Params,
     accepts: Accepts,
 ) -> Result<Client, LocalReply> {
-    check_version(headers, params)?;
+    check_version(mirrors, params)?;
     if params
         .meta_capabilities()
         .is_none_or(|raw| raw.first() != Some(&b'{'))
     {
         return Err(LocalReply::MetaMissing);
     }
-    check_mirror(headers, METHOD_HEADER, Some(method))?;
+    check_mirror(mirrors, METHOD_HEADER, Some(method))?;
     let name = match method {
         b"tools/call" | b"prompts/get" => Some(params.name().ok_or(LocalReply::BadParams)?),
         b"resources/read" => Some(params.uri().ok_or(LocalReply::BadParams)?),
@@ -58,32 +67,42 @@ pub(crate) fn read(
         _ => None,
     };
     if let Some(name) = name {
-        check_mirror(headers, NAME_HEADER, Some(&name))?;
+        check_mirror(mirrors, NAME_HEADER, Some(&name))?;
     }
     if REMOVED.contains(&method) {
         return Err(LocalReply::UnknownMethod);
     }
-    let mirrored = headers
-        .iter()
-        .filter(|(name, _)| name.as_str().starts_with(PARAM_PREFIX));
     Ok(Client {
         era: Era::Modern,
         accepts,
         log_level: params.log_level().and_then(|level| Level::parse(&level)),
         set_level: None,
-        mirrored: mirrored
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
+        mirrors: matches!(mirrors, Mirrors::Headers(_)),
+        mirrored: mirrors.params(),
         flight: None,
     })
 }
 
+impl Mirrors<'_> {
+    /// The `Mcp-Param-*` headers.
+    fn params(self) -> Vec<(HeaderName, HeaderValue)> {
+        let Self::Headers(headers) = self else {
+            return Vec::new();
+        };
+        headers
+            .iter()
+            .filter(|(name, _)| name.as_str().starts_with(PARAM_PREFIX))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
+}
+
 /// The version in header and body: there, the same, and one that is spoken here.
-fn check_version(headers: &HeaderMap, params: &Params) -> Result<(), LocalReply> {
+fn check_version(mirrors: Mirrors<'_>, params: &Params) -> Result<(), LocalReply> {
     let Some(version) = params.meta_version() else {
         return Err(LocalReply::MetaMissing);
     };
-    check_mirror(headers, VERSION_HEADER, Some(&version))?;
+    check_mirror(mirrors, VERSION_HEADER, Some(&version))?;
     if version.as_ref() == MODERN_REVISION.as_bytes() {
         return Ok(());
     }
@@ -94,10 +113,13 @@ fn check_version(headers: &HeaderMap, params: &Params) -> Result<(), LocalReply>
 
 /// Whether a header stands once and says what the body says.
 fn check_mirror(
-    headers: &HeaderMap,
+    mirrors: Mirrors<'_>,
     name: HeaderName,
     body: Option<&[u8]>,
 ) -> Result<(), LocalReply> {
+    let Mirrors::Headers(headers) = mirrors else {
+        return Ok(());
+    };
     let mut values = headers.get_all(name).iter();
     let (Some(value), None, Some(body)) = (values.next(), values.next(), body) else {
         return Err(LocalReply::HeaderMismatch);
@@ -146,7 +168,7 @@ mod tests {
         let params = Params::read(Some(Bytes::from(params.to_owned())), 64)
             .map_err(|_| LocalReply::BadParams)?;
         read(
-            &map,
+            Mirrors::Headers(&map),
             method.as_bytes(),
             &params,
             Accepts {

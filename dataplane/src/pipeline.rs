@@ -23,7 +23,7 @@ use crate::inbound::{self, Accepts, VERSION_HEADER};
 use crate::legacy::{self, Caller};
 use crate::listen::{self, Streams};
 use crate::message::Message;
-use crate::modern;
+use crate::modern::{self, Mirrors};
 use crate::origin::{self, Verdict};
 use crate::params::{MODERN_REVISION, Params};
 use crate::reply::{Fault, LocalReply};
@@ -64,7 +64,7 @@ impl Plane {
     }
 
     /// A number for one more request.
-    fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         let (next, left) = match NUMBER.get() {
             (_, 0) => (
                 self.correlation.fetch_add(NUMBERS, Ordering::Relaxed),
@@ -177,7 +177,8 @@ async fn post(
     let params = Params::of(params, met).map_err(|_| LocalReply::BadParams)?;
     let caller = if modern::is_modern(&head.headers, &params) {
         trace.era = Era::Modern;
-        Caller::stateless(modern::read(&head.headers, &method, &params, accepts)?)
+        let mirrors = Mirrors::Headers(&head.headers);
+        Caller::stateless(modern::read(mirrors, &method, &params, accepts)?)
     } else {
         trace.era = Era::Legacy;
         legacy::read(&head.headers, served, plane, &method, &id, accepts)?

@@ -76,6 +76,8 @@ pub(crate) enum LocalReply {
     StreamsFull,
     /// A request with this id is in flight in this session.
     DuplicateId,
+    /// There are as many requests in flight on one channel as there may be.
+    ChannelFull,
     /// The request's framing could be read in two ways, or is larger than the plan allows.
     Framing(Misframed),
     /// The gateway is stopping.
@@ -239,6 +241,7 @@ impl LocalReply {
             Self::StreamsFull => {
                 gateway(503, "MCPC9205", "there are too many notification streams")
             }
+            Self::ChannelFull => gateway(503, "MCPC9207", "there are too many requests in flight"),
             Self::Framing(fault) => framing_row(*fault),
             Self::Stopping => gateway(503, "MCPC9206", "the gateway is stopping"),
             Self::Upstream(failure) => failure_row(*failure),

@@ -298,6 +298,13 @@ pub(crate) fn event(message: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The message in one frame of a stream, for transports that have no events. None in a comment.
+pub(crate) fn message_of(frame: &Bytes) -> Option<Bytes> {
+    let mut lines = frame.split(|byte| *byte == b'\n');
+    let message = lines.find_map(|line| line.strip_prefix(b"data: "))?;
+    (!message.is_empty()).then(|| frame.slice_ref(message))
+}
+
 /// Adds what every result of 2026-07-28 has.
 fn complete(result: &Bytes, is_cacheable: bool) -> Bytes {
     let rest = result
@@ -470,6 +477,15 @@ mod tests {
             event(b"{\n\"a\":\r\n1}"),
             b"event: message\ndata: { \"a\":  1}\n\n"
         );
+    }
+
+    #[test]
+    fn a_frame_gives_its_message_back() {
+        let framed = Bytes::from(event(b"{\"a\":1}"));
+        assert_eq!(message_of(&framed).as_deref(), Some(&b"{\"a\":1}"[..]));
+        let comment = Bytes::from_static(b": keep-alive\n\n");
+        assert_eq!(message_of(&comment), None);
+        assert_eq!(message_of(&Bytes::from_static(b"id: 1\ndata: \n\n")), None);
     }
 
     #[test]

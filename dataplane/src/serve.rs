@@ -131,6 +131,8 @@ async fn answer_routed(
     served
         .mirrors
         .settle(tool.as_deref(), &params, &mut client)?;
+    // A client that writes these headers itself hears itself that they were refused.
+    let tool = tool.filter(|_| !client.mirrors);
     let route = route::find(served, &method, &mut params).await?;
     let member = route.member;
     log_routed(served, member, &method, correlation);
@@ -178,7 +180,7 @@ async fn answer_routed(
     }
 }
 
-/// Sends a call. A modern server refuses one that lacks a header, and a legacy client cannot know of
+/// Sends a call. A modern server refuses one that lacks a header, and some clients cannot know of
 /// it; so the list is asked for and the call sent again, once. Nothing has been done for it until then.
 async fn send(
     served: &Arc<Served>,
@@ -186,7 +188,7 @@ async fn send(
     call: Box<Call>,
     tool: Option<Bytes>,
 ) -> Result<Answer, Failure> {
-    let crosses = call.era == Era::Legacy && member.upstream.era() == Some(Era::Modern);
+    let crosses = member.upstream.era() == Some(Era::Modern);
     let again = tool.filter(|_| crosses).map(|tool| (tool, call.clone()));
     let permit = policy::permit(served.access);
     let answer = member.upstream.send(call, permit).await?;

@@ -42,10 +42,12 @@ impl Scene {
         }
     }
 
-    /// The listeners accept at this address.
-    pub(crate) fn serving(&self, address: SocketAddr) {
-        // The doors open once; a second address would be a bug that changes nothing.
-        let _first = self.address.set(address);
+    /// Clients are served; the listeners, if there are any, accept at this address.
+    pub(crate) fn serving(&self, address: Option<SocketAddr>) {
+        if let Some(address) = address {
+            // The doors open once; a second address would be a bug that changes nothing.
+            let _first = self.address.set(address);
+        }
         self.phase.store(1, Ordering::Release);
     }
 

@@ -199,9 +199,10 @@ Examples:
   mcpc run                             serve mcpc.yaml here
   mcpc run examples/quickstart/mcpc.yaml
   mcpc run prod.yaml --listen 127.0.0.1:9000 --log-format json
+  mcpc run --stdio ~/mcpc.yaml         what a desktop client starts
   kill -HUP PID                        compile the file again
 
-Exit codes: 0 stopped when asked, 1 the configuration has errors, or it was
+Exit codes: 0 stopped when asked, or the client on standard input left, 1 the configuration has errors, or it was
 stopped by a second signal, 2 it could not be read or put to work here.";
 
 const STATUS_EXAMPLES: &str = "\

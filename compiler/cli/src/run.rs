@@ -31,6 +31,10 @@ struct ConfigFile {
 
 pub(crate) fn run(arguments: &args::Run, terminal: Terminal) -> Exit {
     let flags = &arguments.gateway;
+    if flags.stdio && input::is_standard(&arguments.file) {
+        say("mcpc: with --stdio the client is on standard input, so the configuration cannot be\n");
+        return Exit::Failed;
+    }
     start_log(flags, terminal.is_coloured());
     let reach = match Environment::read() {
         Ok(environment) => open_reach(environment.into_reach()),
@@ -49,8 +53,10 @@ pub(crate) fn run(arguments: &args::Run, terminal: Terminal) -> Exit {
     };
     let ended = operate(&mut config, flags, reach, |gateway, plan| {
         // Whoever reads JSON has the same from the log, one event a line.
-        if flags.log_format == LogFormat::Human {
-            greeting::greet(gateway.address(), gateway.admin_address(), plan);
+        if flags.log_format == LogFormat::Human
+            && let (Some(address), Some(admin)) = (gateway.address(), gateway.admin_address())
+        {
+            greeting::greet(address, admin, plan);
         }
     });
     match ended {

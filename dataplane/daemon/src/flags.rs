@@ -16,6 +16,16 @@ pub struct GatewayFlags {
     #[arg(long, env = "MCPC_ADMIN", value_name = "ADDRESS")]
     pub admin: Option<SocketAddr>,
 
+    /// Speak MCP on standard input and output, as desktop clients want it. Nothing listens then,
+    /// but what --listen and --admin ask for.
+    #[arg(long)]
+    pub stdio: bool,
+
+    /// The name or path of the endpoint that --stdio serves. Needed if there are several and none
+    /// is at /mcp.
+    #[arg(long, value_name = "NAME", requires = "stdio")]
+    pub endpoint: Option<String>,
+
     /// What is logged: this level and everything above it.
     #[arg(
         long,

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcpc_dataplane::{Gateway, Options, Reach, Refusal, Swapped};
+use mcpc_dataplane::{Door, Gateway, Options, Reach, Refusal, Stdio, Swapped};
 use mcpc_plan::{Digest, Plan};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -110,12 +110,7 @@ pub fn operate(
             };
         }
     };
-    let options = Options {
-        reach,
-        workers: flags.workers,
-        source: plans.name(),
-    };
-    let mut gateway = match Gateway::start(plan.clone(), options) {
+    let mut gateway = match Gateway::start(plan.clone(), options(flags, reach, plans.name())) {
         Ok(gateway) => gateway,
         Err(refusal) => {
             error!(
@@ -127,17 +122,45 @@ pub fn operate(
         }
     };
     info!(
-        address = %gateway.address(),
-        admin = %gateway.admin_address(),
+        address = gateway.address().map(tracing::field::display),
+        admin = gateway.admin_address().map(tracing::field::display),
+        stdio = flags.stdio.then_some(true),
         plan = plan.digest.short(),
         "serving"
     );
     started(&gateway, &plan);
+    inputs.left = gateway.client_left();
     let mut live = plan;
     while runtime.block_on(inputs.next(plans)) == Wish::Reload {
         reload(plans, flags, &mut gateway, &mut live);
     }
     stop(gateway, &live, &runtime, &mut inputs)
+}
+
+/// How the flags want a gateway to run.
+fn options(flags: &GatewayFlags, reach: Arc<dyn Reach>, source: String) -> Options {
+    // A client that starts the gateway for itself has no use for a port, and several such gateways
+    // would fight for it.
+    let door = |is_asked_for: bool| {
+        if is_asked_for || !flags.stdio {
+            Door::Open
+        } else {
+            Door::Shut
+        }
+    };
+    let stdio = flags.stdio.then(|| Stdio {
+        input: Box::new(tokio::io::stdin()),
+        output: Box::new(tokio::io::stdout()),
+        endpoint: flags.endpoint.clone(),
+    });
+    Options {
+        reach,
+        workers: flags.workers,
+        source,
+        clients: door(flags.listen.is_some()),
+        operators: door(flags.admin.is_some()),
+        stdio,
+    }
 }
 
 /// Puts a new plan in place of the live one, or leaves everything as it is and says why.
@@ -233,10 +256,11 @@ fn stop(gateway: Gateway, live: &Plan, runtime: &Runtime, inputs: &mut Inputs) -
     })
 }
 
-/// Signals and the watched file.
+/// Signals, the watched file, and the departure of the one client that there is.
 struct Inputs {
     signals: Signals,
     watch: Option<Watch>,
+    left: Option<oneshot::Receiver<()>>,
 }
 
 impl Inputs {
@@ -250,7 +274,12 @@ impl Inputs {
         let watched = file.filter(|_| !flags.no_watch);
         let watch = watched.and_then(watch_or_warn);
         drop(guard);
-        Ok((runtime, Self { signals, watch }))
+        let inputs = Self {
+            signals,
+            watch,
+            left: None,
+        };
+        Ok((runtime, inputs))
     }
 
     async fn next(&mut self, plans: &dyn Plans) -> Wish {
@@ -260,9 +289,17 @@ impl Inputs {
                 None => std::future::pending().await,
             }
         };
+        let left = async {
+            match &mut self.left {
+                // An end without a word is an end as well.
+                Some(left) => drop(left.await),
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             wish = self.signals.next() => wish,
             () = changed => Wish::Reload,
+            () = left => Wish::Stop,
         }
     }
 

@@ -1,4 +1,4 @@
-//! Cuts a child's output into messages (2026-07-28 §stdio: one message per line), without reading
+//! Cuts a child's output, or a client's, into messages (2026-07-28 §stdio: one message per line), without reading
 //! any pipe: bytes in, lines out.
 //!
 //! Owns the bound on one message, and finding out whose answer an oversized line was, so that only
@@ -12,7 +12,7 @@ const KEPT_BYTES: usize = 256;
 
 /// Something between two line breaks.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(crate) enum Line {
     /// A line within the bound, without its line break.
     Whole(Bytes),
     /// A line beyond it, and the id of the call that it answers, if that can be told.
@@ -20,7 +20,7 @@ pub(super) enum Line {
 }
 
 /// The state between chunks.
-pub(super) struct Framer {
+pub(crate) struct Framer {
     bytes_max: usize,
     /// What has no line break yet, up to `scanned`.
     buffer: BytesMut,
@@ -36,7 +36,7 @@ struct Skipped {
 
 impl Framer {
     /// A framer that refuses lines of more than `bytes_max` bytes.
-    pub(super) fn new(bytes_max: usize) -> Self {
+    pub(crate) fn new(bytes_max: usize) -> Self {
         Self {
             bytes_max,
             buffer: BytesMut::new(),
@@ -46,7 +46,7 @@ impl Framer {
     }
 
     /// Where the next bytes are read into, with room for more of them the more there are.
-    pub(super) fn room(&mut self) -> &mut BytesMut {
+    pub(crate) fn room(&mut self) -> &mut BytesMut {
         let wanted = if self.buffer.len() < 16 * 1024 {
             8 * 1024
         } else {
@@ -57,7 +57,7 @@ impl Framer {
     }
 
     /// The next line of what was read, or nothing until more is.
-    pub(super) fn next(&mut self) -> Option<Line> {
+    pub(crate) fn next(&mut self) -> Option<Line> {
         let unseen = self.buffer.get(self.scanned..).unwrap_or_default();
         let Some(end) = memchr::memchr(b'\n', unseen).map(|at| at + self.scanned) else {
             self.scanned = self.buffer.len();

@@ -23,7 +23,7 @@ mod http;
 mod intake;
 mod keep;
 mod lease;
-mod lines;
+pub(crate) mod lines;
 mod pool;
 mod presence;
 #[cfg(all(test, target_os = "linux"))]

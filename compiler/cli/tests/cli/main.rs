@@ -13,4 +13,5 @@ mod invocation;
 mod plan;
 mod run;
 mod secrets;
+mod stdio;
 mod texts;

@@ -1,0 +1,422 @@
+//! `mcpc run --stdio`: one client on standard input and output, real children behind the gateway.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::process::{Child, ChildStdin, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::invocation::Folder;
+use mcpc_process::{PATIENCE, children, until};
+
+/// Both servers that ship with `mcpc`. The port is taken by the tests that want to show that
+/// nothing binds it.
+const BOTH: &str = "\
+version: 1
+servers:
+  notes: { command: mcpc, args: [demo, notes] }
+  clock: { command: mcpc, args: [demo, clock] }
+";
+
+const DOTTED: &str = "\
+version: 1
+servers:
+  notes: { command: mcpc, args: [demo, notes] }
+  clock: { command: mcpc, args: [demo, clock] }
+endpoints:
+  main: { path: /mcp, prefix: \"{server}.\" }
+";
+
+const TWO_ENDPOINTS: &str = "\
+version: 1
+servers:
+  notes: { command: mcpc, args: [demo, notes] }
+  clock: { command: mcpc, args: [demo, clock] }
+endpoints:
+  work: { path: /work, servers: [notes] }
+  home: { path: /home, servers: [clock] }
+";
+
+/// A gateway whose standard input and output are the test's.
+struct Desktop {
+    child: Child,
+    input: Option<ChildStdin>,
+    messages: Receiver<String>,
+}
+
+impl Desktop {
+    fn start(folder: &Folder, arguments: &[&str]) -> Self {
+        let mut child = folder
+            .command(&[&["run", "--stdio"], arguments].concat())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let (sender, messages) = channel();
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                let _test_is_over = sender.send(line);
+            }
+        });
+        Self {
+            input: child.stdin.take(),
+            child,
+            messages,
+        }
+    }
+
+    fn send(&mut self, message: &Value) {
+        let line = format!("{message}\n");
+        self.input
+            .as_mut()
+            .unwrap()
+            .write_all(line.as_bytes())
+            .unwrap();
+    }
+
+    /// The next message. Everything on standard output is one.
+    fn next(&self) -> Value {
+        let line = self.messages.recv_timeout(PATIENCE).unwrap();
+        let message: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(message.get("jsonrpc"), Some(&json!("2.0")), "{line}");
+        message
+    }
+
+    /// The next reply. Notifications come whenever a list has changed.
+    fn reply(&self) -> Value {
+        loop {
+            let message = self.next();
+            if message.get("method").is_none() {
+                return message;
+            }
+        }
+    }
+
+    fn request(&mut self, id: u64, method: &str, params: &Value) -> Value {
+        self.send(&json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
+        let reply = self.reply();
+        assert_eq!(reply.get("id"), Some(&json!(id)), "{reply}");
+        reply
+    }
+
+    /// Opens a session as clients of 2025-11-25 do.
+    fn initialize(&mut self) {
+        let params = json!({
+            "protocolVersion": "2025-11-25",
+            "capabilities": {},
+            "clientInfo": {"name": "test", "version": "1"},
+        });
+        let reply = self.request(0, "initialize", &params);
+        let version = reply.pointer("/result/protocolVersion");
+        assert_eq!(version, Some(&json!("2025-11-25")), "{reply}");
+        self.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
+    }
+
+    /// Closes standard input, and holds the gateway to ending well and alone. Gives the replies that
+    /// were still to come.
+    fn leave(mut self) -> Vec<String> {
+        let children = children(self.child.id());
+        drop(self.input.take());
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        for child in children {
+            until("no server is left", || !mcpc_process::alive(child));
+        }
+        let rest = self.messages.iter();
+        rest.filter(|line| !line.contains("list_changed")).collect()
+    }
+}
+
+impl Drop for Desktop {
+    fn drop(&mut self) {
+        let _ended_already = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// Params as every request of 2026-07-28 has them.
+fn modern(mut params: Value) -> Value {
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    params
+        .as_object_mut()
+        .unwrap()
+        .insert("_meta".to_owned(), meta);
+    params
+}
+
+fn has_tool(list: &Value, name: &str) -> bool {
+    let tools = list.pointer("/result/tools").and_then(Value::as_array);
+    tools
+        .unwrap()
+        .iter()
+        .any(|tool| tool.get("name") == Some(&json!(name)))
+}
+
+#[test]
+fn a_legacy_client_is_served_and_leaving_stops_everything() {
+    // Whoever has the default port cannot keep a gateway without a listener from starting.
+    let _taken = TcpListener::bind("127.0.0.1:8080");
+    let folder = Folder::with_config(BOTH);
+    let mut desktop = Desktop::start(&folder, &[]);
+    desktop.initialize();
+    let list = desktop.request(1, "tools/list", &json!({}));
+    assert!(
+        has_tool(&list, "notes__add_note") && has_tool(&list, "clock__now"),
+        "{list}"
+    );
+    let call = json!({"name": "notes__add_note", "arguments": {"title": "a", "text": "b"}});
+    let added = desktop.request(2, "tools/call", &call);
+    assert!(added.to_string().contains("Added note 2."), "{added}");
+    let pong = desktop.request(3, "ping", &json!({}));
+    assert_eq!(pong, json!({"jsonrpc": "2.0", "id": 3, "result": {}}));
+    assert_eq!(desktop.leave(), [""; 0]);
+}
+
+#[test]
+fn a_modern_client_is_served() {
+    let folder = Folder::with_config(BOTH);
+    let mut desktop = Desktop::start(&folder, &[]);
+    let discovered = desktop.request(1, "server/discover", &modern(json!({})));
+    let versions = discovered.pointer("/result/supportedVersions");
+    assert_eq!(versions, Some(&json!(["2026-07-28"])), "{discovered}");
+    let arguments = json!({"time": "2026-07-28T00:00:00Z", "offset": "+01:00"});
+    let call = modern(json!({"name": "clock__convert", "arguments": arguments}));
+    let reply = desktop.request(2, "tools/call", &call);
+    assert!(
+        reply.to_string().contains("2026-07-28T01:00:00+01:00"),
+        "{reply}"
+    );
+    let gone = desktop.request(3, "ping", &modern(json!({})));
+    assert_eq!(gone.pointer("/error/code"), Some(&json!(-32601)), "{gone}");
+    let bare = json!({"_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}});
+    let refused = desktop.request(4, "tools/list", &bare);
+    assert_eq!(
+        refused.pointer("/error/code"),
+        Some(&json!(-32602)),
+        "{refused}"
+    );
+    assert_eq!(desktop.leave(), [""; 0]);
+}
+
+#[test]
+fn requests_overtake_each_other_and_can_be_cancelled() {
+    let folder = Folder::with_config(BOTH);
+    let mut desktop = Desktop::start(&folder, &[]);
+    for (id, params) in [(1, json!({})), (2, modern(json!({})))] {
+        let mut wait = json!({"name": "clock__wait", "arguments": {"seconds": 60}});
+        if let Some(meta) = params.get("_meta") {
+            wait.as_object_mut()
+                .unwrap()
+                .insert("_meta".to_owned(), meta.clone());
+        }
+        desktop.send(&json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": wait}));
+    }
+    let twice = desktop.request(1, "ping", &json!({}));
+    assert_eq!(
+        twice.pointer("/error/data/code"),
+        Some(&json!("MCPC9204")),
+        "{twice}"
+    );
+    desktop.request(3, "ping", &json!({}));
+    for id in [1, 2] {
+        let params = json!({"requestId": id});
+        desktop.send(&json!({
+            "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params,
+        }));
+    }
+    // Leaving waits for what is in flight, so it would take a minute if anything still were.
+    assert_eq!(desktop.leave(), [""; 0]);
+}
+
+#[test]
+fn what_was_asked_before_leaving_is_answered() {
+    let folder = Folder::with_config(BOTH);
+    let mut desktop = Desktop::start(&folder, &[]);
+    let wait = json!({"name": "clock__wait", "arguments": {"seconds": 0.5}});
+    desktop.send(&json!({"jsonrpc": "2.0", "id": "w", "method": "tools/call", "params": wait}));
+    let rest = desktop.leave();
+    assert_eq!(rest.len(), 1, "{rest:?}");
+    assert!(rest.concat().contains("Waited 0.5 s."), "{rest:?}");
+}
+
+#[test]
+fn an_edit_goes_live_and_the_client_is_told() {
+    let folder = Folder::with_config(BOTH);
+    let mut desktop = Desktop::start(&folder, &[]);
+    desktop.initialize();
+    let listen = modern(json!({"notifications": {"toolsListChanged": true}}));
+    desktop.send(&json!({
+        "jsonrpc": "2.0", "id": 9, "method": "subscriptions/listen", "params": listen,
+    }));
+    let acknowledged = desktop.next();
+    let method = acknowledged.get("method");
+    assert_eq!(
+        method,
+        Some(&json!("notifications/subscriptions/acknowledged"))
+    );
+    folder.write("mcpc.yaml.new", DOTTED);
+    let (new, old) = (
+        folder.path().join("mcpc.yaml.new"),
+        folder.path().join("mcpc.yaml"),
+    );
+    std::fs::rename(new, old).unwrap();
+    // Once as a client of 2025-11-25, once on the stream that was asked for.
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        let message = desktop.next();
+        if message.get("method") == Some(&json!("notifications/tools/list_changed")) {
+            told.push(message.get("params").is_some());
+        }
+    }
+    told.sort_unstable();
+    assert_eq!(told, [false, true]);
+    desktop.send(&json!({
+        "jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 9},
+    }));
+    // Prompts and resources changed as well; those notifications may come before the reply.
+    desktop.send(&json!({"jsonrpc": "2.0", "id": 10, "method": "tools/list"}));
+    let list = desktop.reply();
+    assert!(has_tool(&list, "clock.now"), "{list}");
+    desktop.leave();
+}
+
+#[test]
+fn what_is_no_message_is_refused_and_the_next_one_is_served() {
+    let text = format!("{BOTH}limits: {{ body: 64KiB }}\n");
+    let folder = Folder::with_config(&text);
+    let mut desktop = Desktop::start(&folder, &[]);
+    let mut code_for = |line: &[u8]| {
+        let input = desktop.input.as_mut().unwrap();
+        input.write_all(line).unwrap();
+        input.write_all(b"\r\n").unwrap();
+        let refused = desktop.next();
+        refused
+            .pointer("/error/data/code")
+            .unwrap()
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(code_for(b"hello"), "MCPC9101");
+    assert_eq!(code_for(b"[]"), "MCPC9103");
+    assert_eq!(code_for(br#"{"id":1}"#), "MCPC9102");
+    let long = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"{}"}}"#,
+        "a".repeat(1 << 20)
+    );
+    assert_eq!(code_for(long.as_bytes()), "MCPC9006");
+    desktop.request(2, "ping", &json!({}));
+    desktop.leave();
+}
+
+#[test]
+fn too_many_at_once_are_refused() {
+    let folder = Folder::with_config(BOTH);
+    let mut desktop = Desktop::start(&folder, &[]);
+    let wait = json!({"name": "clock__wait", "arguments": {"seconds": 60}});
+    for id in 0..257 {
+        desktop.send(&json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": wait}));
+    }
+    let refused = desktop.next();
+    assert_eq!(refused.get("id"), Some(&json!(256)), "{refused}");
+    assert_eq!(
+        refused.pointer("/error/data/code"),
+        Some(&json!("MCPC9207")),
+        "{refused}"
+    );
+    for id in 0..256 {
+        let params = json!({"requestId": id});
+        desktop.send(&json!({
+            "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params,
+        }));
+    }
+    desktop.leave();
+}
+
+#[test]
+fn an_endpoint_is_named_when_there_are_several() {
+    let folder = Folder::with_config(TWO_ENDPOINTS);
+    let ran = folder.mcpc(&["run", "--stdio"]).exits_with(2);
+    ran.says("MCPC9607").says("home, work");
+    folder
+        .mcpc(&["run", "--stdio", "--endpoint", "else"])
+        .exits_with(2)
+        .says("MCPC9607");
+    folder.mcpc(&["run", "--endpoint", "home"]).exits_with(2);
+    for named in ["home", "/home"] {
+        let mut desktop = Desktop::start(&folder, &["--endpoint", named]);
+        let list = desktop.request(1, "tools/list", &json!({}));
+        assert!(
+            has_tool(&list, "now") && !list.to_string().contains("add_note"),
+            "{list}"
+        );
+        desktop.leave();
+    }
+}
+
+#[test]
+fn the_configuration_cannot_come_from_where_the_client_is() {
+    let folder = Folder::new();
+    folder
+        .mcpc(&["run", "--stdio", "-"])
+        .exits_with(2)
+        .says("standard input");
+}
+
+#[test]
+fn a_signal_stops_it_although_the_client_is_still_there() {
+    let folder = Folder::with_config(BOTH);
+    let mut desktop = Desktop::start(&folder, &[]);
+    desktop.request(1, "ping", &json!({}));
+    let id = i32::try_from(desktop.child.id())
+        .ok()
+        .and_then(Pid::from_raw);
+    kill_process(id.unwrap(), Signal::TERM).unwrap();
+    assert_eq!(desktop.child.wait().unwrap().code(), Some(0));
+}
+
+/// A server of 2025-11-25 that elicits before it answers.
+const ASKING: &str = r#"
+while read -r line; do
+  id=${line#*'"id":'}; id=${id%%[,\}]*}
+  case "$line" in
+    *'"initialize"'*) echo '{"jsonrpc":"2.0","id":'"$id"',"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"s","version":"1"}}}' ;;
+    *tools/call*) call=$id; echo '{"jsonrpc":"2.0","id":7,"method":"elicitation/create","params":{"message":"sure?","requestedSchema":{"type":"object","properties":{}}}}' ;;
+    *accept*) echo '{"jsonrpc":"2.0","id":'"$call"',"result":{"content":[]}}' ;;
+  esac
+done
+"#;
+
+#[test]
+fn a_server_asks_the_client_on_the_channel() {
+    let folder = Folder::with_config(
+        "version: 1\nservers:\n  s: { command: /bin/sh, args: [server.sh], era: legacy }\n",
+    );
+    folder.write("server.sh", ASKING);
+    let mut desktop = Desktop::start(&folder, &[]);
+    let params = json!({"protocolVersion": "2025-11-25", "capabilities": {"elicitation": {}}});
+    desktop.request(0, "initialize", &params);
+    let call = json!({"name": "ask", "arguments": {}});
+    desktop.send(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}));
+    let question = desktop.next();
+    assert_eq!(
+        question.pointer("/params/message"),
+        Some(&json!("sure?")),
+        "{question}"
+    );
+    let id = question.get("id").unwrap();
+    desktop
+        .send(&json!({"jsonrpc": "2.0", "id": id, "result": {"action": "accept", "content": {}}}));
+    let reply = desktop.reply();
+    assert_eq!(
+        reply,
+        json!({"jsonrpc": "2.0", "id": 1, "result": {"content": []}})
+    );
+    desktop.leave();
+}

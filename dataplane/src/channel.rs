@@ -1,0 +1,398 @@
+//! A client that has one channel for everything: messages come in on it, messages go out on it.
+//!
+//! Owns what HTTP does for other clients: which message belongs to which request, several requests
+//! in flight, the session that comes with the channel, the notifications that nobody asked for by a
+//! stream of their own, and the bounds on all of that. Does not know how messages are cut out of
+//! bytes: `stdio` and `sse` do. A request takes the same path as over HTTP, from the client adapters
+//! (`modern`, `legacy`) on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::Response;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+use crate::body::Body;
+use crate::call::{Era, Flight, Reply};
+use crate::client::{Asked, Client};
+use crate::inbound::{self, Accepts, SESSION_HEADER};
+use crate::legacy::{self, Caller};
+use crate::listen;
+use crate::message::Message;
+use crate::modern::{self, Mirrors};
+use crate::params::Params;
+use crate::pipeline::Plane;
+use crate::reply::LocalReply;
+use crate::respond::message_of;
+use crate::serve;
+use crate::session::{Hold, Session};
+use crate::snapshot::Served;
+
+/// How many requests of one channel may be in flight. HTTP bounds them by connections.
+const REQUESTS_MAX: usize = 256;
+
+/// How many of the largest messages the requests in flight may take up together.
+const BODIES_MAX: u64 = 4;
+
+/// How many messages may wait to go out. Whoever has another one waits with it.
+const OUTGOING_MAX: usize = 16;
+
+/// After its client left, a channel's calls are cancelled; upstreams are told within this time.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A channel takes back whatever there is.
+const ACCEPTS: Accepts = Accepts {
+    json: true,
+    stream: true,
+};
+
+/// One client's channel.
+pub(crate) struct Channel {
+    plane: Arc<Plane>,
+    /// The endpoint it is on.
+    path: Box<str>,
+    /// Its own session until `initialize` begins another one: requests are found in it by their ids.
+    session: Session,
+    /// Keeps the session from expiring, as a channel that is open is not idle.
+    _hold: Hold,
+    outgoing: mpsc::Sender<Bytes>,
+    /// Requests in flight; each gives back how many bytes it took up.
+    calls: JoinSet<u64>,
+    bytes: u64,
+    /// What the client is told until it leaves.
+    streams: JoinSet<()>,
+}
+
+/// One request, with what it needs to be answered beside others.
+struct Request {
+    served: Arc<Served>,
+    id: Bytes,
+    method: Bytes,
+    params: Params,
+    client: Client,
+    correlation: u64,
+}
+
+/// What is known of a message when it fails.
+struct Trace {
+    era: Era,
+    id: Option<Bytes>,
+    correlation: u64,
+}
+
+impl Channel {
+    /// A channel on an endpoint, and the messages that it sends.
+    ///
+    /// # Errors
+    /// The endpoint is not there, or there are as many sessions as there may be.
+    pub(crate) fn open(
+        plane: Arc<Plane>,
+        path: &str,
+    ) -> Result<(Self, mpsc::Receiver<Bytes>), LocalReply> {
+        let served = plane.live.load().endpoint(path).cloned();
+        served.ok_or(LocalReply::NoSuchPath)?;
+        let grant = legacy::grant(&Params::empty());
+        let begun = plane.sessions.begin(grant, path, Instant::now());
+        let (_, session) = begun.map_err(|_| LocalReply::SessionsFull)?;
+        let (outgoing, messages) = mpsc::channel(OUTGOING_MAX);
+        let channel = Self {
+            _hold: plane.sessions.hold(&session.live),
+            session,
+            plane,
+            path: path.into(),
+            outgoing,
+            calls: JoinSet::new(),
+            bytes: 0,
+            streams: JoinSet::new(),
+        };
+        Ok((channel, messages))
+    }
+
+    /// The largest message that may come in now, in bytes.
+    pub(crate) fn message_bytes_max(&self) -> u64 {
+        self.plane.live.load().limits.body_bytes
+    }
+
+    /// Takes one message. Waits for no call; if the client reads nothing, for the client.
+    pub(crate) async fn take(&mut self, message: Bytes) {
+        let mut trace = self.trace();
+        if let Err(reply) = self.try_take(message, &mut trace).await {
+            self.refuse_as(&reply, &trace).await;
+        }
+    }
+
+    /// Answers what could not be read.
+    pub(crate) async fn refuse(&self, reply: &LocalReply) {
+        self.refuse_as(reply, &self.trace()).await;
+    }
+
+    /// Resolves when nobody takes messages any more.
+    pub(crate) async fn closed(&self) {
+        self.outgoing.closed().await;
+    }
+
+    /// The client sends nothing any more: what is in flight is answered within the grace, the rest
+    /// is cancelled.
+    pub(crate) async fn finish(mut self, grace: Duration) {
+        // Those of a gateway that stops end by themselves, and some with a last message.
+        if self.plane.streams.is_closing() {
+            let _in_vain = timeout(FAREWELL.min(grace), drained(&mut self.streams)).await;
+        }
+        self.streams.shutdown().await;
+        let outgoing = self.outgoing.clone();
+        tokio::select! {
+            _ = timeout(grace, drained(&mut self.calls)) => {}
+            () = outgoing.closed() => {}
+        }
+        self.plane.sessions.end(&self.session.live);
+        // A cancelled call only has to say so.
+        let _in_vain = timeout(FAREWELL, drained(&mut self.calls)).await;
+    }
+
+    fn trace(&self) -> Trace {
+        Trace {
+            era: Era::Legacy,
+            id: None,
+            correlation: self.plane.number(),
+        }
+    }
+
+    async fn refuse_as(&self, reply: &LocalReply, trace: &Trace) {
+        let correlation = format_args!("{:016x}", trace.correlation);
+        let row = reply.row();
+        tracing::debug!(%correlation, code = row.code, "request refused: {}", row.text);
+        let message = reply.message(trace.era, trace.id.as_deref(), trace.correlation);
+        let _left = self.outgoing.send(message).await;
+    }
+
+    async fn try_take(&mut self, message: Bytes, trace: &mut Trace) -> Result<(), LocalReply> {
+        while let Some(ended) = self.calls.try_join_next() {
+            // A call that panicked keeps its share of the bound: that is a bug, and stays bounded.
+            self.bytes -= ended.unwrap_or(0);
+        }
+        let snapshot = self.plane.live.load_full();
+        let served = snapshot
+            .endpoint(&self.path)
+            .ok_or(LocalReply::NoSuchPath)?;
+        let bytes = message.len() as u64;
+        let (message, met) =
+            inbound::read(&message, served.limits.nesting).map_err(|(reply, id)| {
+                trace.id = id;
+                reply
+            })?;
+        let (id, method, params) = match message {
+            Message::Request { id, method, params } => (id, method, params),
+            Message::Notification { method, params } => {
+                let _nobody_to_tell = self.notified(served, &method, params);
+                return Ok(());
+            }
+            Message::Result { id, result } => {
+                self.answered(Some(&id), Reply::Result(result));
+                return Ok(());
+            }
+            Message::Error { id, error } => {
+                self.answered(id.as_ref(), Reply::Error(error));
+                return Ok(());
+            }
+        };
+        trace.id = Some(id.clone());
+        let params = Params::of(params, met).map_err(|_| LocalReply::BadParams)?;
+        if params.has_meta_version() {
+            trace.era = Era::Modern;
+        }
+        let most = BODIES_MAX * served.limits.body_bytes;
+        if self.calls.len() >= REQUESTS_MAX || self.bytes + bytes > most {
+            return Err(LocalReply::ChannelFull);
+        }
+        let Caller { client, session } = self.caller(&method, &params, &id, trace.era)?;
+        let request = Request {
+            served: Arc::clone(served),
+            id,
+            method,
+            params,
+            client,
+            correlation: trace.correlation,
+        };
+        if request.client.era == Era::Legacy && request.method.as_ref() == b"initialize" {
+            return self.initialize(request).await;
+        }
+        self.bytes += bytes;
+        self.spawn(request, session, bytes);
+        Ok(())
+    }
+
+    /// The client of a request, by the rules of its era; in both the request can be cancelled.
+    fn caller(
+        &self,
+        method: &[u8],
+        params: &Params,
+        id: &Bytes,
+        era: Era,
+    ) -> Result<Caller, LocalReply> {
+        let mut client = match era {
+            Era::Modern => Some(modern::read(Mirrors::None, method, params, ACCEPTS)?),
+            Era::Legacy => None,
+        };
+        let mut caller = legacy::caller(Some(self.session()), &self.plane, id, ACCEPTS)?;
+        if let Some(client) = &mut client {
+            client.flight = caller.client.flight.take();
+        }
+        Ok(client.map_or(caller, Caller::stateless))
+    }
+
+    fn session(&self) -> Session {
+        Session {
+            grant: self.session.grant,
+            live: Arc::clone(&self.session.live),
+        }
+    }
+
+    /// Answers `initialize`. Nothing else is read meanwhile: what follows belongs to the session
+    /// that begins here.
+    async fn initialize(&mut self, request: Request) -> Result<(), LocalReply> {
+        let served = Arc::clone(&request.served);
+        let response = request.serve(None, &self.plane).await?;
+        let token = response.headers().get(SESSION_HEADER);
+        let begun =
+            token.and_then(|token| legacy::session_of(token.as_bytes(), &served, &self.plane));
+        if let Some(session) = begun {
+            self.streams.abort_all();
+            self._hold = self.plane.sessions.hold(&session.live);
+            let before = std::mem::replace(&mut self.session, session);
+            self.plane.sessions.end(&before.live);
+        }
+        deliver(response.into_body(), &self.outgoing).await;
+        Ok(())
+    }
+
+    fn notified(
+        &mut self,
+        served: &Arc<Served>,
+        method: &[u8],
+        params: Option<Bytes>,
+    ) -> Result<(), LocalReply> {
+        if method == b"notifications/initialized" {
+            // Over HTTP the client opens a stream for these; here it has one already.
+            let told = listen::of_session(&self.session, served, &self.plane)?;
+            self.streams.abort_all();
+            let outgoing = self.outgoing.clone();
+            self.streams
+                .spawn(async move { deliver(told.into_body(), &outgoing).await });
+            return Ok(());
+        }
+        legacy::notified(Some(&self.session), served, &self.plane, method, params)
+    }
+
+    /// Takes an answer of the client. What it was not asked, or has answered before, is ignored.
+    fn answered(&self, id: Option<&Bytes>, reply: Reply) {
+        let is_awaited = id.is_some_and(|id| {
+            let asking = &self.plane.asking;
+            asking.answer(&self.session.live, id, reply)
+        });
+        if !is_awaited {
+            tracing::debug!("a client answered what it was not asked");
+        }
+    }
+
+    /// Answers a request while others are read.
+    fn spawn(&mut self, mut request: Request, session: Option<Session>, bytes: u64) {
+        let plane = Arc::clone(&self.plane);
+        let outgoing = self.outgoing.clone();
+        // A stream of changes does not look for a cancellation itself: over HTTP it just closes.
+        let listens = request.method.as_ref() == b"subscriptions/listen";
+        let listening = request.client.flight.take_if(|_| listens);
+        let answering = async move {
+            let flight = listening.as_ref().map(|entry| Arc::clone(entry.flight()));
+            tokio::select! {
+                biased;
+                () = cancelled(flight) => {}
+                () = answer(request, session, &plane, &outgoing) => {}
+            }
+        };
+        if listens {
+            self.bytes -= bytes;
+            self.streams.spawn(answering);
+        } else {
+            self.calls.spawn(async move {
+                answering.await;
+                bytes
+            });
+        }
+    }
+}
+
+impl Request {
+    async fn serve(
+        self,
+        session: Option<Session>,
+        plane: &Arc<Plane>,
+    ) -> Result<Response<Body>, LocalReply> {
+        let asked = Asked {
+            served: &self.served,
+            id: self.id,
+            method: self.method,
+            params: self.params,
+            client: self.client,
+            correlation: self.correlation,
+        };
+        serve::answer(asked, session, plane).await
+    }
+}
+
+/// Waits for the cancellation of a request, or for ever if it looks for one itself.
+async fn cancelled(flight: Option<Arc<Flight>>) {
+    match flight {
+        Some(flight) => flight.cancelled().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn drained<T: 'static>(tasks: &mut JoinSet<T>) {
+    while tasks.join_next().await.is_some() {}
+}
+
+/// Answers one request on the channel.
+async fn answer(
+    request: Request,
+    session: Option<Session>,
+    plane: &Arc<Plane>,
+    outgoing: &mpsc::Sender<Bytes>,
+) {
+    let (era, id, correlation) = (request.client.era, request.id.clone(), request.correlation);
+    match request.serve(session, plane).await {
+        Ok(response) => deliver(response.into_body(), outgoing).await,
+        Err(reply) => {
+            let message = reply.message(era, Some(&id), correlation);
+            let _left = outgoing.send(message).await;
+        }
+    }
+}
+
+/// Sends what the body of a response holds, as messages.
+async fn deliver(mut body: Body, outgoing: &mpsc::Sender<Bytes>) {
+    if let Body::Pieces(pieces, _) = &body {
+        let _left = outgoing.send(one_line(&pieces.concat())).await;
+        return;
+    }
+    while let Some(Ok(frame)) = body.frame().await {
+        let message = frame.into_data().ok().as_ref().and_then(message_of);
+        if let Some(message) = message
+            && outgoing.send(message).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// A message on one line. Raw line breaks can only be blanks between tokens of a valid message.
+fn one_line(message: &[u8]) -> Bytes {
+    let blank = |byte: &u8| match byte {
+        b'\n' | b'\r' => b' ',
+        other => *other,
+    };
+    message.iter().map(blank).collect()
+}
