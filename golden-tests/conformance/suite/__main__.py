@@ -72,6 +72,9 @@ def drive(options, children, folder):
         results |= found
     if legs or not corners:
         results |= clients(options, children, suite, program, folder, legs, impossible)
+    ran = {verdict.scenario for verdicts in results.values() for verdict in verdicts}
+    # A misspelt name must not look like a run with nothing to do.
+    problems += [f"no scenario called {name} had a check that passes directly" for name in options.only or [] if name not in ran]
     if not options.direct and not options.corner and not options.only:
         problems += [f"impossible.json: {row.scenario}: {row.check} has become possible" for row in impossible if not row.met]
     return results, problems
