@@ -3,7 +3,7 @@
 //! ```text
 //! accept ─► guard (framing) ─► hyper ─► pipeline::handle
 //!   endpoint by path ─► origin (Host, Origin) ─► client adapter reads the Call ─► route ─► policy (Permit)
-//!     ─► upstream adapter (http, stdio) ─► Events ─► client adapter writes the answer
+//!     ─► upstream adapter (http, http_sse, stdio) ─► Events ─► client adapter writes the answer
 //! Gateway::swap: prepare (may fail) ─► commit (one pointer store) ─► drain
 //! ```
 //!

@@ -115,6 +115,19 @@ impl Preamble {
         Ok(preamble)
     }
 
+    /// The same at another path; nothing if it cannot stand in a request.
+    pub(super) fn at(&self, path: &str) -> Option<Self> {
+        let is_plain = path.bytes().all(|byte| byte.is_ascii_graphic());
+        is_plain.then(|| Self {
+            path: path.into(),
+            fields: self.fields.clone(),
+        })
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// How much room to leave behind a body.
     pub(super) fn head_bytes(&self) -> usize {
         self.path.len() + self.fields.len() + FIELDS_BYTES

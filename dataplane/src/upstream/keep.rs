@@ -12,6 +12,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::child::{self, Child, Program};
 use super::handshake::{HttpHandshake, Verdict};
+use super::http::HttpSession;
+use super::http_sse::{SseSession, may_be_spoken};
 use super::intake;
 use super::presence::Stage;
 use super::restarts::Restarts;
@@ -100,14 +102,14 @@ async fn keep_http(upstream: &Arc<Upstream>, site: &Arc<Site>, definition: &mcpc
         let opening = async {
             // A closed semaphore would mean that the keeper is gone, and this task with it.
             let _turn = upstream.keeper.handshakes().acquire().await;
-            handshake.open(&mut verdict).await
+            open(upstream, &handshake, &mut verdict).await
         };
         let opened = tokio::select! {
             opened = opening => opened,
             () = upstream.drained() => return,
         };
-        match opened {
-            Ok((line, profile)) => {
+        let failure = match opened {
+            Ok(Opened::Http(line, profile)) => {
                 pause = HTTP_PAUSE_FROM;
                 let session = Arc::new(Session {
                     profile: Arc::new(profile),
@@ -120,23 +122,58 @@ async fn keep_http(upstream: &Arc<Upstream>, site: &Arc<Site>, definition: &mcpc
                 if hold(upstream, &session).await == Held::Drained {
                     return;
                 }
+                continue;
             }
-            Err(failure) => {
-                upstream.health.note_failure(failure);
-                let until = Instant::now() + pause;
-                pause = (pause * 2).min(HTTP_PAUSE_TO);
-                upstream.publish(Stage::Resting {
-                    failure,
-                    until,
-                    on_demand: true,
-                });
-                tokio::select! {
-                    () = sleep_until(until) => {}
-                    () = upstream.presence.demanded() => {}
-                    () = upstream.drained() => return,
+            Ok(Opened::Sse(sse, profile)) => {
+                pause = HTTP_PAUSE_FROM;
+                let is_first = !std::mem::replace(&mut has_opened, true);
+                if hold_sse(upstream, sse, profile, is_first).await == Held::Drained {
+                    return;
                 }
+                Failure::Closed
             }
+            Err(failure) => failure,
+        };
+        upstream.health.note_failure(failure);
+        let until = Instant::now() + pause;
+        pause = (pause * 2).min(HTTP_PAUSE_TO);
+        upstream.publish(Stage::Resting {
+            failure,
+            until,
+            on_demand: true,
+        });
+        tokio::select! {
+            () = sleep_until(until) => {}
+            () = upstream.presence.demanded() => {}
+            () = upstream.drained() => return,
         }
+    }
+}
+
+/// A session over HTTP.
+enum Opened {
+    Http(HttpSession, Profile),
+    Sse(SseSession, Profile),
+}
+
+/// Opens a session over Streamable HTTP, or over the transport before it if the server has only that.
+async fn open(
+    upstream: &Arc<Upstream>,
+    handshake: &HttpHandshake<'_>,
+    verdict: &mut Option<Verdict>,
+) -> Result<Opened, Failure> {
+    match handshake.open(verdict).await {
+        Ok((session, profile)) => Ok(Opened::Http(session, profile)),
+        Err(failure) if handshake.era != mcpc_plan::Era::Modern && may_be_spoken(failure) => {
+            let opened = SseSession::open(handshake.site, upstream, handshake.timeouts).await;
+            // A server that has neither is known by its answer to the newer one.
+            let (session, profile) = opened.map_err(|older| match older {
+                Failure::Status(_) => failure,
+                other => other,
+            })?;
+            Ok(Opened::Sse(session, profile))
+        }
+        Err(failure) => Err(failure),
     }
 }
 
@@ -164,6 +201,30 @@ async fn hold(upstream: &Arc<Upstream>, session: &Arc<Session>) -> Held {
         () = upstream.drained() => {
             upstream.publish(Stage::Stopping);
             http.end(Instant::now() + FAREWELL).await;
+            Held::Drained
+        }
+    }
+}
+
+/// Holds a session of the older transport until it is lost or no longer needed.
+async fn hold_sse(
+    upstream: &Arc<Upstream>,
+    mut sse: SseSession,
+    profile: Profile,
+    is_first: bool,
+) -> Held {
+    let session = Session {
+        profile: Arc::new(profile),
+        line: Line::Stdio(Arc::clone(&sse.link)),
+    };
+    upstream.publish(Stage::Ready(Arc::new(session)));
+    if !is_first {
+        upstream.note_all_changed();
+    }
+    tokio::select! {
+        () = sse.gone() => Held::Lost,
+        () = upstream.drained() => {
+            upstream.publish(Stage::Stopping);
             Held::Drained
         }
     }

@@ -4,6 +4,7 @@
 //! Upstream::send ─► presence (one load) ─► http ─► wire ─► head, body   a POST per call
 //!                                       │          └► pool, lease      its connection
 //!                                       └► stdio ─► child's stdin    one process for all calls
+//!                                                └► http_sse         or one stream of 2024-11-05
 //! keep (keeper thread) ─► handshake | child ─► presence; listen ─► changes
 //! ```
 //!
@@ -20,6 +21,9 @@ mod handshake;
 mod head;
 mod health;
 mod http;
+mod http_sse;
+#[cfg(test)]
+mod http_sse_tests;
 mod intake;
 mod keep;
 mod lease;

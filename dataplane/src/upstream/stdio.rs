@@ -66,6 +66,13 @@ pub(super) struct Outgoing {
     _room: OwnedSemaphorePermit,
 }
 
+impl Outgoing {
+    /// The message without its line break.
+    pub(super) fn message(&self) -> &[u8] {
+        self.line.strip_suffix(b"\n").unwrap_or(&self.line)
+    }
+}
+
 /// The events of one call. Dropping it forgets the call; what still comes is ignored.
 pub(super) struct StdioEvents {
     link: Arc<Link>,
@@ -224,6 +231,16 @@ impl Link {
         self.only_one(|call| !is_log || call.takes == Takes::Logs)
     }
 
+    /// Takes one message; what belongs to nobody is counted.
+    pub(super) fn take(self: &Arc<Self>, line: Line, upstream: &Upstream) {
+        if !self.sort(line, upstream) {
+            upstream
+                .health
+                .ignored_lines
+                .fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Sorts one line; false if it belongs to nobody.
     fn sort(self: &Arc<Self>, line: Line, upstream: &Upstream) -> bool {
         let bytes = match line {
@@ -346,12 +363,7 @@ pub(super) async fn read_all(
     let mut framer = Framer::new(upstream.bounds.reply_bytes);
     while let Ok(1..) = stdout.read_buf(framer.room()).await {
         while let Some(line) = framer.next() {
-            if !link.sort(line, &upstream) {
-                upstream
-                    .health
-                    .ignored_lines
-                    .fetch_add(1, Ordering::Relaxed);
-            }
+            link.take(line, &upstream);
         }
         // A firehose must not keep the keeper from its other children.
         tokio::task::consume_budget().await;

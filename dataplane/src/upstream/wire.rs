@@ -80,6 +80,11 @@ impl Site {
         &self.preamble
     }
 
+    /// Where it is.
+    pub(super) fn target(&self) -> &Target {
+        &self.target
+    }
+
     /// Closes all connections, also those in the pools of other threads.
     pub(super) fn close(&self) {
         self.closing.send_replace(true);

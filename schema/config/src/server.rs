@@ -141,7 +141,8 @@ pub struct StdioServer {
     pub resources: Option<UriFilter>,
 }
 
-/// A server that is reached over Streamable HTTP.
+/// A server that is reached over Streamable HTTP, or over the HTTP+SSE transport of 2024-11-05: which of
+/// them it has is found out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpServer {
