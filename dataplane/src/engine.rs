@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::Reach;
+use crate::ask::state::StateSeal;
 use crate::gateway::{Refusal, Swapped};
 use crate::keeper::Keeper;
 use crate::pipeline::Plane;
@@ -56,7 +57,11 @@ impl Engine {
             snapshot, standing, ..
         } = Standing::default().prepare(plan, &keeper, &reach)?;
         keeper.spawn(keep_swept(Arc::downgrade(&sessions)));
-        let plane = Arc::new(Plane::new(Arc::clone(&snapshot), sessions));
+        let plane = Arc::new(Plane::new(
+            Arc::clone(&snapshot),
+            sessions,
+            StateSeal::random()?,
+        ));
         let scene = Arc::new(Scene::new(source, &snapshot));
         let relays = relay_changes(&keeper, &snapshot);
         Ok(Self {

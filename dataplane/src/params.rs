@@ -42,6 +42,8 @@ struct Places {
     reference: Span,
     arguments: Span,
     task_id: Span,
+    request_state: Span,
+    input_responses: Span,
     cursor: Span,
     request_id: Span,
     level: Span,
@@ -108,6 +110,8 @@ impl Places {
             b"_meta" => &mut self.meta,
             b"arguments" => &mut self.arguments,
             b"taskId" => &mut self.task_id,
+            b"requestState" => &mut self.request_state,
+            b"inputResponses" => &mut self.input_responses,
             _ => return None,
         })
     }
@@ -131,6 +135,8 @@ impl Places {
             &mut self.reference,
             &mut self.arguments,
             &mut self.task_id,
+            &mut self.request_state,
+            &mut self.input_responses,
             &mut self.cursor,
             &mut self.request_id,
             &mut self.level,
@@ -275,6 +281,28 @@ impl Params {
         self.text_part(&self.at.task_id)
     }
 
+    /// `requestState` of a repeated request, decoded.
+    pub(crate) fn request_state(&self) -> Option<Bytes> {
+        let state = self.at.request_state.as_ref()?;
+        // What is not text was not given out here, as an empty text was not.
+        Some(self.text_part(&Some(state.clone())).unwrap_or_default())
+    }
+
+    /// Whether there is a `requestState`.
+    pub(crate) fn has_request_state(&self) -> bool {
+        self.at.request_state.is_some()
+    }
+
+    /// `inputResponses` of a repeated request, one JSON value.
+    pub(crate) fn input_responses(&self) -> Option<Bytes> {
+        self.part(&self.at.input_responses)
+    }
+
+    /// Replaces `requestState` by another JSON value.
+    pub(crate) fn replace_state(&mut self, value: Bytes) {
+        self.splice(self.at.request_state.clone(), value);
+    }
+
     /// The log level in `_meta`, decoded.
     pub(crate) fn log_level(&self) -> Option<Bytes> {
         self.text_part(&self.at.meta_log_level)
@@ -301,13 +329,17 @@ impl Params {
     }
 
     fn replace(&mut self, span: Span, text: &str) {
-        let Some(range) = span else { return };
         let mut value = Vec::with_capacity(text.len() + 2);
         json::write_text(&mut value, text);
+        self.splice(span, value.into());
+    }
+
+    fn splice(&mut self, span: Span, value: Bytes) {
+        let Some(range) = span else { return };
         let at = self
             .edits
             .partition_point(|(edit, _)| edit.start < range.start);
-        self.edits.insert(at, (range, value.into()));
+        self.edits.insert(at, (range, value));
     }
 }
 

@@ -15,6 +15,8 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
 
+use crate::ask::parked::ParkedCalls;
+use crate::ask::state::StateSeal;
 use crate::ask::waiting::Asking;
 use crate::body::Body;
 use crate::call::{Era, Reply};
@@ -39,6 +41,10 @@ pub(crate) struct Plane {
     pub(crate) sessions: Arc<Sessions>,
     /// Requests to legacy clients that wait for their answers.
     pub(crate) asking: Arc<Asking>,
+    /// Calls that wait for modern clients.
+    pub(crate) parked: Arc<ParkedCalls>,
+    /// Seals what modern clients bring back.
+    pub(crate) states: StateSeal,
     /// Open notification streams.
     pub(crate) streams: Streams,
     /// Open client connections.
@@ -49,7 +55,7 @@ pub(crate) struct Plane {
 
 impl Plane {
     /// Serves a snapshot.
-    pub(crate) fn new(snapshot: Arc<Snapshot>, sessions: Arc<Sessions>) -> Self {
+    pub(crate) fn new(snapshot: Arc<Snapshot>, sessions: Arc<Sessions>, states: StateSeal) -> Self {
         let started = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -57,6 +63,8 @@ impl Plane {
             live: ArcSwap::new(snapshot),
             sessions,
             asking: Asking::new(),
+            parked: ParkedCalls::new(),
+            states,
             streams: Streams::new(),
             connections: AtomicU32::new(0),
             correlation: AtomicU64::new(started.as_secs() << 32),

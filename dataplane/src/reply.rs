@@ -8,12 +8,14 @@ use bytes::Bytes;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 
+use crate::ask::kind::write_capabilities;
 use crate::body::Body;
 use crate::call::Era;
 use crate::failure::Failure;
 use crate::framing::Fault as Misframed;
 use crate::json;
 use crate::message::write_response_head;
+use crate::session::Asks;
 
 /// A reply that no upstream made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +68,21 @@ pub(crate) enum LocalReply {
     },
     /// The cursor was not made by this gateway.
     BadCursor,
+    /// A server needs a capability that the client did not declare.
+    CapabilityMissing {
+        /// What it needs.
+        required: Asks,
+    },
+    /// A `requestState` was not given out by this gateway, or was altered.
+    StateUnknown,
+    /// A `requestState` was given out for another request.
+    StateForeign,
+    /// A `requestState` is too old.
+    StateExpired,
+    /// The call that waited for the client has ended.
+    ParkedGone,
+    /// As many calls wait for their clients as may.
+    ParkedFull,
     /// There is no such session, or no longer.
     SessionUnknown,
     /// The request needs a session.
@@ -126,6 +143,7 @@ const INVALID_PARAMS: i32 = -32602;
 const INTERNAL: i32 = -32603;
 const RESOURCE_NOT_FOUND: i32 = -32002;
 const HEADER_MISMATCH: i32 = -32020;
+const CAPABILITY_MISSING: i32 = -32021;
 const VERSION_UNSUPPORTED: i32 = -32022;
 
 const fn client(status: u16, rpc: i32, code: &'static str, text: &'static str) -> Row {
@@ -234,6 +252,28 @@ impl LocalReply {
             Self::UnknownPrompt => misfit(200, "MCPC9110", "there is no such prompt"),
             Self::UnknownResource { .. } => misfit(200, "MCPC9111", "there is no such resource"),
             Self::BadCursor => misfit(200, "MCPC9112", "this cursor is not valid"),
+            Self::CapabilityMissing { .. } => client(
+                400,
+                CAPABILITY_MISSING,
+                "MCPC9113",
+                "the server needs a capability that the client did not declare",
+            ),
+            Self::StateUnknown => misfit(
+                400,
+                "MCPC9114",
+                "this requestState was not given out here, or was altered",
+            ),
+            Self::StateForeign => misfit(
+                400,
+                "MCPC9115",
+                "this requestState belongs to another request",
+            ),
+            Self::StateExpired => misfit(400, "MCPC9116", "this requestState is too old"),
+            Self::ParkedGone => misfit(
+                400,
+                "MCPC9117",
+                "the call that waited for this answer has ended",
+            ),
             Self::SessionRequired => refused(400, "MCPC9201", "this request needs a session"),
             Self::SessionUnknown => refused(404, "MCPC9202", "there is no such session"),
             Self::SessionsFull => gateway(503, "MCPC9203", "there are too many sessions"),
@@ -243,6 +283,7 @@ impl LocalReply {
             }
             Self::ChannelFull => gateway(503, "MCPC9207", "there are too many requests in flight"),
             Self::Framing(fault) => framing_row(*fault),
+            Self::ParkedFull => gateway(503, "MCPC9208", "too many calls wait for their clients"),
             Self::Stopping => gateway(503, "MCPC9206", "the gateway is stopping"),
             Self::Upstream(failure) => failure_row(*failure),
         }
@@ -307,6 +348,10 @@ impl LocalReply {
             Self::UnknownResource { uri } => {
                 out.extend_from_slice(b",\"uri\":");
                 json::write_text(out, uri);
+            }
+            Self::CapabilityMissing { required } => {
+                out.extend_from_slice(b",\"requiredCapabilities\":");
+                write_capabilities(out, *required);
             }
             _ => {}
         }

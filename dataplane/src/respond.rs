@@ -9,13 +9,14 @@ use hyper::{Response, StatusCode};
 
 use crate::ask::Way;
 use crate::ask::kind;
+use crate::ask::parked::ParkedCall;
+use crate::ask::retry;
 use crate::ask::stream::Conversation;
 use crate::body::{Body, Frames};
 use crate::call::{Answer, Era, Event, NextEvent, Notification, Reply};
 use crate::failure::Failure;
 use crate::json;
 use crate::level::Level;
-use crate::list;
 use crate::message::{write_notification, write_response_head};
 use crate::reply::LocalReply;
 use crate::session::InFlight;
@@ -52,7 +53,42 @@ impl Writer {
                 })))
             }
             // Notifications cannot be carried in one JSON document; the reply can.
-            stream @ Answer::Stream(_) => self.document(Box::pin(list::reply(stream)).await?),
+            Answer::Stream(events) => Box::pin(self.gather(events)).await,
+        }
+    }
+
+    /// Goes on with a call that was parked, now that its client has answered.
+    pub(crate) async fn resume(
+        self,
+        mut call: ParkedCall,
+        answers: &[u8],
+    ) -> Result<Response<Body>, LocalReply> {
+        call.answer(answers);
+        if let (Way::Retry(retry), false) = (&self.way, call.questions.is_empty()) {
+            let result = retry.park(call.events, call.questions)?;
+            return Ok(json_response(self.wrap("result", result)));
+        }
+        let answer = call.events.into_answer().await?;
+        self.answer(answer).await
+    }
+
+    /// Waits for the reply, for a client that takes one JSON document: it has no room for
+    /// notifications, but for a question as its result.
+    async fn gather(mut self, mut events: Box<EventStream>) -> Result<Response<Body>, LocalReply> {
+        loop {
+            match events.next().await? {
+                Event::Notify(_) => {}
+                Event::Done(reply) => return self.document(reply),
+                Event::Ask(question) => {
+                    // A question that nobody takes refuses itself.
+                    if let Way::Retry(retry) = &mut self.way
+                        && let Some(question) = retry.takes(question)
+                    {
+                        let result = retry.park(events, vec![(retry::key(1), question)])?;
+                        return Ok(json_response(self.wrap("result", result)));
+                    }
+                }
+            }
         }
     }
 
@@ -92,6 +128,15 @@ impl Writer {
                     }
                 }
                 Ok(Event::Ask(question)) => {
+                    let Some(question) = self.takes(question) else {
+                        continue;
+                    };
+                    if let Way::Retry(retry) = &self.way {
+                        let result = retry.park(events, vec![(retry::key(1), question)]);
+                        return frames
+                            .send(self.frame(result.map(|it| self.wrap("result", it))))
+                            .await;
+                    }
                     if asked.is_none() {
                         asked = self.way.take_stream().map(Conversation::with);
                     }
@@ -113,8 +158,20 @@ impl Writer {
         }
     }
 
+    /// A question that this client can be asked.
+    fn takes(&mut self, question: Question) -> Option<Question> {
+        match &mut self.way {
+            Way::Retry(retry) => retry.takes(question),
+            Way::None | Way::Stream(_) => Some(question),
+        }
+    }
+
     fn last_frame(&self, reply: Reply) -> Vec<u8> {
-        match self.envelope(reply) {
+        self.frame(self.envelope(reply))
+    }
+
+    fn frame(&self, message: Result<Body, LocalReply>) -> Vec<u8> {
+        match message {
             Ok(Body::Pieces(pieces, _)) => {
                 let message: Vec<u8> = pieces.concat();
                 event(&message)
@@ -131,20 +188,30 @@ impl Writer {
 
     /// The client's message for an upstream's reply.
     fn envelope(&self, reply: Reply) -> Result<Body, LocalReply> {
+        if let Way::Retry(retry) = &self.way {
+            retry.blamed(&reply)?;
+        }
         let (member, value) = match reply {
-            Reply::Result(result) if self.client == self.upstream => ("result", result),
+            Reply::Result(result) if self.client == self.upstream => match &self.way {
+                Way::Retry(retry) => ("result", retry.seal_result(result)?),
+                Way::None | Way::Stream(_) => ("result", result),
+            },
             Reply::Result(result) => ("result", self.carry_result(&result)?),
             Reply::Error(error) if self.client == self.upstream => ("error", error),
             Reply::Error(error) => ("error", carry_error(&error, self.client)),
         };
+        Ok(self.wrap(member, value))
+    }
+
+    fn wrap(&self, member: &str, value: Bytes) -> Body {
         let mut out = Vec::with_capacity(64 + self.id.len() + value.len().min(COPY_MAX));
         write_response_head(&mut out, Some(&self.id), member);
         if value.len() <= COPY_MAX {
             out.extend_from_slice(&value);
             out.push(b'}');
-            return Ok(Body::whole(out));
+            return Body::whole(out);
         }
-        Ok(Body::pieces([out.into(), value, Bytes::from_static(b"}")]))
+        Body::pieces([out.into(), value, Bytes::from_static(b"}")])
     }
 
     /// A result of the other era: members that the client's era has not are left out, those that
@@ -181,7 +248,7 @@ impl Writer {
 }
 
 /// Waits until the client cancels its call; for ever, if it cannot.
-async fn cancelled(flight: Option<&InFlight>) {
+pub(crate) async fn cancelled(flight: Option<&InFlight>) {
     match flight {
         Some(flight) => flight.flight().cancelled().await,
         None => std::future::pending().await,

@@ -10,7 +10,9 @@ use hyper::Response;
 use hyper::header::HeaderValue;
 use tokio::time::Instant;
 
-use crate::ask::Way;
+use crate::ask::bridge::{Bridge, askable};
+use crate::ask::retry::Resumed;
+use crate::ask::{Way, can_ask, may_ask};
 use crate::body::Body;
 use crate::call::{Answer, Call, Era};
 use crate::client::Asked;
@@ -24,7 +26,7 @@ use crate::mirror;
 use crate::pipeline::{Plane, accepted};
 use crate::policy;
 use crate::reply::LocalReply;
-use crate::respond::{Cache, Writer, local_result};
+use crate::respond::{Cache, Writer, cancelled, local_result};
 use crate::route;
 use crate::session::{NotBegun, Session};
 use crate::snapshot::{Served, ServedMember};
@@ -133,18 +135,48 @@ async fn answer_routed(
         .settle(tool.as_deref(), &params, &mut client)?;
     // A client that writes these headers itself hears itself that they were refused.
     let tool = tool.filter(|_| !client.mirrors);
+    // A part of the request's own bytes; in the call the upstream's own name takes its place.
+    let exposed = params.name().or_else(|| params.uri());
     let route = route::find(served, &method, &mut params).await?;
     let member = route.member;
     log_routed(served, member, &method, correlation);
-    let progress_token = params.progress_token();
-    let leave = client.leave();
-    let way = Way::to(&client, session, plane);
-    let call = Box::new(Call {
+    let (leave, takes, era) = (client.leave(), client.accepts, client.era);
+    let asks = askable(&client, session.as_ref());
+    let bridge = Bridge {
+        plane,
+        served,
+        member,
+        exposed,
+        capabilities: params.meta_capabilities(),
+    };
+    let mut writer = Writer {
+        id,
         method: method.clone(),
+        client: era,
+        upstream: era,
+        takes_stream: takes.stream,
+        log_level: client.log_level,
+        progress_token: params.progress_token(),
+        flight: client.flight,
+        way: Way::None,
+        correlation,
+    };
+    if era == Era::Modern
+        && can_ask(&method)
+        && params.has_request_state()
+        && let Resumed::Parked(call, answers) =
+            Box::pin(bridge.reopen(&method, &mut params)).await?
+    {
+        writer.upstream = Era::Legacy;
+        writer.way = bridge.by_retry(&method);
+        return Box::pin(writer.resume(call, &answers)).await;
+    }
+    let call = Box::new(Call {
+        method,
         name: route.name,
         params,
-        era: client.era,
-        asks: way.asks(),
+        era,
+        asks,
         log_level: client.set_level,
         mirrored: client.mirrored,
         leave,
@@ -152,30 +184,19 @@ async fn answer_routed(
         timeouts: member.timeouts.clone(),
     });
     let sending = Box::pin(send(served, member, call, tool));
-    let answer = match &client.flight {
-        None => sending.await,
-        Some(flight) => tokio::select! {
-            biased;
-            // The client does not expect an answer to what it has cancelled.
-            () = flight.flight().cancelled() => return Ok(accepted()),
-            answer = sending => answer,
-        },
+    let answer = tokio::select! {
+        biased;
+        // The client does not expect an answer to what it has cancelled.
+        () = cancelled(writer.flight.as_ref()) => return Ok(accepted()),
+        answer = sending => answer,
     };
     let answer = answer.inspect_err(|failure| log_failure(member, correlation, *failure))?;
-    let writer = Writer {
-        id,
-        method,
-        client: client.era,
-        upstream: member.upstream.era().unwrap_or(client.era),
-        takes_stream: client.accepts.stream,
-        log_level: client.log_level,
-        progress_token,
-        flight: client.flight,
-        way,
-        correlation,
-    };
+    writer.upstream = member.upstream.era().unwrap_or(era);
+    if may_ask(&answer, &writer.method, writer.upstream) {
+        writer.way = bridge.way(era, session, takes.stream, &writer.method);
+    }
     match answer {
-        Answer::Done(reply) if !client.accepts.json => Ok(writer.only_stream(reply)),
+        Answer::Done(reply) if !takes.json => Ok(writer.only_stream(reply)),
         answer => writer.answer(answer).await,
     }
 }

@@ -83,6 +83,7 @@ pub(crate) use stream::EventStream;
 /// [`Upstream::stop`]; being dropped is not enough, because the keeper holds it as well.
 pub(crate) struct Upstream {
     name: Box<str>,
+    key: mcpc_plan::ContentKey,
     bounds: Bounds,
     carrier: Carrier,
     /// What it was started with.
@@ -237,6 +238,7 @@ impl Upstream {
         };
         let upstream = Arc::new(Self {
             name: definition.name.clone(),
+            key: definition.key.clone(),
             bounds: Bounds {
                 reply_bytes: usize::try_from(limits.reply_bytes).unwrap_or(usize::MAX),
                 nesting: limits.nesting,
@@ -406,6 +408,11 @@ impl Upstream {
     /// The counters of list changes; a receiver sees every increase.
     pub(crate) fn changes(&self) -> watch::Receiver<Changes> {
         self.changes.subscribe()
+    }
+
+    /// What tells this upstream from all that are reached in another way.
+    pub(crate) fn key(&self) -> &str {
+        self.key.as_str()
     }
 
     /// The era that the upstream was found to speak; nothing while it is not reached.

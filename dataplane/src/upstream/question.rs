@@ -99,6 +99,11 @@ impl Question {
         self.id == id
     }
 
+    /// How much room it takes up.
+    pub(crate) fn bytes(&self) -> usize {
+        self.method.len() + self.id.len() + self.params.as_ref().map_or(0, Bytes::len)
+    }
+
     /// Gives the client's answer to the upstream.
     pub(crate) fn answer(mut self, reply: &Reply) {
         let (member, value) = match reply {

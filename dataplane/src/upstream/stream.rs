@@ -66,7 +66,7 @@ impl EventStream {
     }
 
     /// Reads up to the first event: most streams hold one answer and nothing else.
-    pub(super) async fn into_answer(mut self: Box<Self>) -> Result<Answer, Failure> {
+    pub(crate) async fn into_answer(mut self: Box<Self>) -> Result<Answer, Failure> {
         match self.next().await? {
             Event::Done(reply) => Ok(Answer::Done(reply)),
             event @ (Event::Notify(_) | Event::Ask(_)) => {
@@ -103,6 +103,11 @@ impl EventStream {
             }
         }
         event
+    }
+
+    /// When the call ends, whatever happens.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
     }
 
     /// Whether the client is waited for, so that the upstream's silence means nothing.

@@ -28,6 +28,8 @@ pub(crate) struct Client {
     session: RefCell<Option<String>>,
     has_greeted: Cell<bool>,
     calls: RefCell<HashMap<String, AbortHandle>>,
+    /// The last `requestState` that it got.
+    state: RefCell<String>,
 }
 
 impl Client {
@@ -40,6 +42,7 @@ impl Client {
             session: RefCell::default(),
             has_greeted: Cell::new(false),
             calls: RefCell::default(),
+            state: RefCell::default(),
         })
     }
 
@@ -184,6 +187,14 @@ impl Client {
 
     fn with_meta(&self, params: &Value) -> Value {
         let mut params = params.clone();
+        if let Some(state) = params.get_mut("requestState") {
+            let last = self.state.borrow();
+            match state.as_str() {
+                Some("<sealed>") => *state = json!(*last),
+                Some("<altered>") => *state = json!(last.replacen(&last[..1], "_", 1)),
+                _ => {}
+            }
+        }
         if self.era == Era::Modern
             && let Some(object) = params.as_object_mut()
         {
@@ -267,15 +278,26 @@ impl Client {
         }
     }
 
+    /// Keeps a state to send it back. It never looks the same, so the transcript only names it.
+    fn keep_state(&self, message: &mut Value) {
+        if let Some(state) = message.pointer_mut("/result/requestState")
+            && let Some(sealed) = state.as_str().filter(|text| text.len() > 60)
+        {
+            sealed.clone_into(&mut self.state.borrow_mut());
+            *state = json!("<sealed>");
+        }
+    }
+
     fn got(&self, status: u16, text: &str) {
         let status = if status == 200 {
             String::new()
         } else {
             format!("[{status}] ")
         };
-        let Ok(message) = serde_json::from_str::<Value>(text) else {
+        let Ok(mut message) = serde_json::from_str::<Value>(text) else {
             return self.note(&format!("gets {status}text {text:?}"));
         };
+        self.keep_state(&mut message);
         let show = |value: &Value| shown(value, self.is_raw);
         if let Some(method) = message["method"].as_str() {
             if method == "notifications/subscriptions/acknowledged" && !self.is_raw {

@@ -1,0 +1,86 @@
+//! The two ends of one call, as far as asking needs them.
+//!
+//! Owns the choice of the way to the client. Made for each call from what is at hand anyway; what
+//! costs anything is done once an answer turns out not to be plain. Used by `serve`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::kind;
+use super::retry::{self, ByRetry, Resumed};
+use super::state::Binding;
+use super::{Way, can_ask};
+use crate::call::Era;
+use crate::client::Client;
+use crate::params::Params;
+use crate::pipeline::Plane;
+use crate::reply::LocalReply;
+use crate::session::{Asks, Session};
+use crate::snapshot::{Served, ServedMember};
+
+/// The ends of a call.
+pub(crate) struct Bridge<'a> {
+    pub(crate) plane: &'a Arc<Plane>,
+    pub(crate) served: &'a Served,
+    pub(crate) member: &'a ServedMember,
+    /// The name or URI, as the client says it.
+    pub(crate) exposed: Option<Bytes>,
+    /// What a modern client has declared in this call, one JSON value.
+    pub(crate) capabilities: Option<Bytes>,
+}
+
+impl Bridge<'_> {
+    /// Opens the `requestState` of a repeated call, if there is one.
+    pub(crate) async fn reopen(
+        &self,
+        method: &[u8],
+        params: &mut Params,
+    ) -> Result<Resumed, LocalReply> {
+        match params.request_state() {
+            None => Ok(Resumed::Again),
+            Some(state) => {
+                let binding = self.binding(method);
+                retry::reopen(self.plane, &state, &binding, params).await
+            }
+        }
+    }
+
+    /// The way to the client of a call that may have to be asked.
+    pub(crate) fn way(
+        &self,
+        era: Era,
+        session: Option<Session>,
+        takes_stream: bool,
+        method: &[u8],
+    ) -> Way {
+        match era {
+            Era::Legacy => Way::to_session(session, takes_stream, self.plane),
+            Era::Modern if can_ask(method) => self.by_retry(method),
+            Era::Modern => Way::None,
+        }
+    }
+
+    /// The way to a modern client.
+    pub(crate) fn by_retry(&self, method: &[u8]) -> Way {
+        let declared = self.capabilities.as_ref();
+        Way::Retry(Box::new(ByRetry {
+            plane: Arc::clone(self.plane),
+            binding: self.binding(method),
+            asks: declared.map_or_else(Asks::default, |raw| kind::of_capabilities(raw, None)),
+            missing: Asks::default(),
+        }))
+    }
+
+    fn binding(&self, method: &[u8]) -> Binding {
+        retry::bind(self.served, self.member, method, self.exposed.as_ref())
+    }
+}
+
+/// What a legacy client can be asked in a call: what it declared, if there is a way to ask it.
+pub(crate) fn askable(client: &Client, session: Option<&Session>) -> Asks {
+    match session {
+        Some(session) if client.era == Era::Legacy && client.accepts.stream => session.grant.asks,
+        _ => Asks::default(),
+    }
+}

@@ -1,0 +1,234 @@
+//! A modern client is asked by the result of its call, and answers by calling again.
+//!
+//! Owns the seal on a modern server's `requestState`, and the parking of a legacy server's call
+//! under one of the gateway's own (2026-07-28 MRTR). Comes from `respond`, goes to `parked`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::kind;
+use super::parked::ParkedCall;
+use super::state::{Binding, Content, binding};
+use crate::call::Reply;
+use crate::failure::Failure;
+use crate::json;
+use crate::params::Params;
+use crate::pipeline::Plane;
+use crate::reply::LocalReply;
+use crate::session::Asks;
+use crate::snapshot::{Served, ServedMember};
+use crate::upstream::{EventStream, Question, Unaskable};
+
+/// A modern client, and what its states are bound to.
+pub(crate) struct ByRetry {
+    pub(crate) plane: Arc<Plane>,
+    pub(crate) binding: Binding,
+    /// What this call has declared.
+    pub(crate) asks: Asks,
+    /// What a server has asked for in vain.
+    pub(crate) missing: Asks,
+}
+
+/// What a repeated call goes on with.
+pub(crate) enum Resumed {
+    /// A call to the upstream, with its own state.
+    Again,
+    /// The call that was parked, and the answers for it.
+    Parked(ParkedCall, Bytes),
+}
+
+/// What a call's states are bound to.
+pub(crate) fn bind(
+    served: &Served,
+    member: &ServedMember,
+    method: &[u8],
+    name: Option<&Bytes>,
+) -> Binding {
+    binding([
+        served.endpoint.path.as_bytes(),
+        member.upstream.key().as_bytes(),
+        method,
+        name.map_or(b"", Bytes::as_ref),
+    ])
+}
+
+/// Opens the state of a repeated call: puts the upstream's own in its place, or takes the parked call.
+pub(crate) async fn reopen(
+    plane: &Plane,
+    state: &[u8],
+    binding: &Binding,
+    params: &mut Params,
+) -> Result<Resumed, LocalReply> {
+    let opened = plane.states.open(state, binding, Instant::now());
+    let content = opened.map_err(|(refused, content)| {
+        // Who abuses a state does not get another chance with its call.
+        if let Some(Content::Parked(number)) = content {
+            plane.parked.end(number);
+        }
+        refused
+    })?;
+    match content {
+        Content::Upstreams(own) => {
+            params.replace_state(own.into());
+            Ok(Resumed::Again)
+        }
+        Content::Parked(number) => {
+            let answers = params
+                .input_responses()
+                .unwrap_or_else(|| Bytes::from_static(b"{}"));
+            check_answers(&answers)?;
+            let call = plane.parked.resume(number).await;
+            Ok(Resumed::Parked(
+                call.ok_or(LocalReply::ParkedGone)?,
+                answers,
+            ))
+        }
+    }
+}
+
+/// `inputResponses` is an object of objects.
+fn check_answers(answers: &Bytes) -> Result<(), LocalReply> {
+    let mut is_sound = true;
+    json::members(answers, u32::MAX, |member| {
+        is_sound &= answers.get(member.value.start) == Some(&b'{');
+    })
+    .map_err(|_| LocalReply::BadParams)?;
+    if is_sound {
+        Ok(())
+    } else {
+        Err(LocalReply::BadParams)
+    }
+}
+
+impl ParkedCall {
+    /// Gives the answers to the upstream; what was not answered stays.
+    pub(crate) fn answer(&mut self, answers: &[u8]) {
+        for (key, question) in std::mem::take(&mut self.questions) {
+            match kind::member(answers, key.as_bytes()) {
+                Some(answer) => question.answer(&Reply::Result(answer.into())),
+                None => self.questions.push((key, question)),
+            }
+        }
+    }
+}
+
+impl ByRetry {
+    /// Whether the client can be asked this. If not, the server is told, and may find another way.
+    pub(crate) fn takes(&mut self, question: Question) -> Option<Question> {
+        let needed = kind::needs(&question.method, question.params.as_ref())?;
+        if self.asks.can(needed) {
+            return Some(question);
+        }
+        self.missing = self.missing.and(needed);
+        question.refuse(Unaskable::Undeclared);
+        None
+    }
+
+    /// Parks a call; the result that asks the client.
+    pub(crate) fn park(
+        &self,
+        events: Box<EventStream>,
+        questions: Vec<(String, Question)>,
+    ) -> Result<Bytes, LocalReply> {
+        let mut out = b"{\"resultType\":\"input_required\",\"inputRequests\":{".to_vec();
+        for (index, (key, question)) in questions.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            json::write_text(&mut out, key);
+            out.extend_from_slice(b":{\"method\":");
+            json::write_text(
+                &mut out,
+                std::str::from_utf8(&question.method).unwrap_or(""),
+            );
+            if let Some(params) = &question.params {
+                out.extend_from_slice(b",\"params\":");
+                // 2026-07-28 has no ids of elicitations.
+                out.extend_from_slice(&without(params, b"elicitationId"));
+            }
+            out.push(b'}');
+        }
+        let parked = self.plane.parked.park(ParkedCall { events, questions });
+        let number = parked.ok_or(LocalReply::ParkedFull)?;
+        let state = self.seal(&Content::Parked(number))?;
+        out.extend_from_slice(b"},\"requestState\":\"");
+        out.extend_from_slice(state.as_bytes());
+        out.extend_from_slice(b"\"}");
+        Ok(out.into())
+    }
+
+    /// A result with its `requestState` under a seal, if it is one that asks.
+    pub(crate) fn seal_result(&self, result: Bytes) -> Result<Bytes, LocalReply> {
+        if !super::names_input_required(&result) {
+            return Ok(result);
+        }
+        let (mut state, mut asks) = (None, false);
+        json::members(&result, u32::MAX, |member| match member.key {
+            b"requestState" => state = Some(member.value),
+            b"resultType" => asks = result.get(member.value) == Some(b"\"input_required\""),
+            _ => {}
+        })
+        .map_err(|_| LocalReply::Upstream(Failure::Garbage))?;
+        let Some(at) = state.filter(|_| asks) else {
+            return Ok(result);
+        };
+        let own = result.get(at.clone()).unwrap_or_default().to_vec();
+        let sealed = self.seal(&Content::Upstreams(own))?;
+        let mut out = Vec::with_capacity(result.len() + sealed.len());
+        out.extend_from_slice(result.get(..at.start).unwrap_or_default());
+        out.push(b'"');
+        out.extend_from_slice(sealed.as_bytes());
+        out.push(b'"');
+        out.extend_from_slice(result.get(at.end..).unwrap_or_default());
+        Ok(out.into())
+    }
+
+    /// What a failed call means, if the server has asked in vain before it failed.
+    pub(crate) fn blamed(&self, reply: &Reply) -> Result<(), LocalReply> {
+        let has_failed = match reply {
+            Reply::Error(_) => true,
+            Reply::Result(result) => kind::member(result, b"isError").as_deref() == Some(b"true"),
+        };
+        if has_failed && self.missing != Asks::default() {
+            return Err(LocalReply::CapabilityMissing {
+                required: self.missing,
+            });
+        }
+        Ok(())
+    }
+
+    fn seal(&self, content: &Content) -> Result<String, LocalReply> {
+        let sealed = self
+            .plane
+            .states
+            .seal(content, &self.binding, Instant::now());
+        // Without randomness no session could begin, either.
+        sealed.map_err(|_| LocalReply::ParkedFull)
+    }
+}
+
+/// The key of the next question.
+pub(crate) fn key(number: usize) -> String {
+    format!("question-{number}")
+}
+
+/// An object without one of its members.
+fn without(object: &[u8], key: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(object.len());
+    let walk = json::members(object, u32::MAX, |member| {
+        if member.key != key {
+            out.push(if out.is_empty() { b'{' } else { b',' });
+            out.push(b'"');
+            out.extend_from_slice(member.key);
+            out.extend_from_slice(b"\":");
+            out.extend_from_slice(object.get(member.value).unwrap_or_default());
+        }
+    });
+    if walk.is_err() || out.is_empty() {
+        return b"{}".to_vec();
+    }
+    out.push(b'}');
+    out
+}
