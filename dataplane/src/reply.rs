@@ -68,21 +68,8 @@ pub(crate) enum LocalReply {
     },
     /// The cursor was not made by this gateway.
     BadCursor,
-    /// A server needs a capability that the client did not declare.
-    CapabilityMissing {
-        /// What it needs.
-        required: Asks,
-    },
-    /// A `requestState` was not given out by this gateway, or was altered.
-    StateUnknown,
-    /// A `requestState` was given out for another request.
-    StateForeign,
-    /// A `requestState` is too old.
-    StateExpired,
-    /// The call that waited for the client has ended.
-    ParkedGone,
-    /// As many calls wait for their clients as may.
-    ParkedFull,
+    /// What is asked of a client, or what it answers, does not get there.
+    Ask(AskFault),
     /// There is no such session, or no longer.
     SessionUnknown,
     /// The request needs a session.
@@ -101,6 +88,26 @@ pub(crate) enum LocalReply {
     Stopping,
     /// The upstream gave no answer.
     Upstream(Failure),
+}
+
+/// Why a question to a modern client, or its answer, does not get there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AskFault {
+    /// A server needs a capability that the client did not declare.
+    CapabilityMissing {
+        /// What it needs.
+        required: Asks,
+    },
+    /// A `requestState` was not given out by this gateway, or was altered.
+    StateUnknown,
+    /// A `requestState` was given out for another request.
+    StateForeign,
+    /// A `requestState` is too old.
+    StateExpired,
+    /// The call that waited for the client has ended.
+    ParkedGone,
+    /// As many calls wait for their clients as may.
+    ParkedFull,
 }
 
 /// Who has to do something about it.
@@ -180,6 +187,11 @@ const fn gateway(status: u16, code: &'static str, text: &'static str) -> Row {
     }
 }
 
+/// There is no room for more of something.
+const fn full(code: &'static str, text: &'static str) -> Row {
+    gateway(503, code, text)
+}
+
 /// Clients of both eras read a JSON-RPC error from 200; some give up on other statuses.
 const fn upstream(code: &'static str, retry: bool, text: &'static str) -> Row {
     Row {
@@ -252,38 +264,14 @@ impl LocalReply {
             Self::UnknownPrompt => misfit(200, "MCPC9110", "there is no such prompt"),
             Self::UnknownResource { .. } => misfit(200, "MCPC9111", "there is no such resource"),
             Self::BadCursor => misfit(200, "MCPC9112", "this cursor is not valid"),
-            Self::CapabilityMissing { .. } => client(
-                400,
-                CAPABILITY_MISSING,
-                "MCPC9113",
-                "the server needs a capability that the client did not declare",
-            ),
-            Self::StateUnknown => misfit(
-                400,
-                "MCPC9114",
-                "this requestState was not given out here, or was altered",
-            ),
-            Self::StateForeign => misfit(
-                400,
-                "MCPC9115",
-                "this requestState belongs to another request",
-            ),
-            Self::StateExpired => misfit(400, "MCPC9116", "this requestState is too old"),
-            Self::ParkedGone => misfit(
-                400,
-                "MCPC9117",
-                "the call that waited for this answer has ended",
-            ),
+            Self::Ask(fault) => ask_row(fault),
             Self::SessionRequired => refused(400, "MCPC9201", "this request needs a session"),
             Self::SessionUnknown => refused(404, "MCPC9202", "there is no such session"),
             Self::SessionsFull => gateway(503, "MCPC9203", "there are too many sessions"),
             Self::DuplicateId => refused(400, "MCPC9204", "a request with this id is in flight"),
-            Self::StreamsFull => {
-                gateway(503, "MCPC9205", "there are too many notification streams")
-            }
+            Self::StreamsFull => full("MCPC9205", "there are too many notification streams"),
             Self::ChannelFull => gateway(503, "MCPC9207", "there are too many requests in flight"),
             Self::Framing(fault) => framing_row(*fault),
-            Self::ParkedFull => gateway(503, "MCPC9208", "too many calls wait for their clients"),
             Self::Stopping => gateway(503, "MCPC9206", "the gateway is stopping"),
             Self::Upstream(failure) => failure_row(*failure),
         }
@@ -349,13 +337,41 @@ impl LocalReply {
                 out.extend_from_slice(b",\"uri\":");
                 json::write_text(out, uri);
             }
-            Self::CapabilityMissing { required } => {
+            Self::Ask(AskFault::CapabilityMissing { required }) => {
                 out.extend_from_slice(b",\"requiredCapabilities\":");
                 write_capabilities(out, *required);
             }
             _ => {}
         }
         out.extend_from_slice(b"}}");
+    }
+}
+
+fn ask_row(fault: &AskFault) -> Row {
+    match fault {
+        AskFault::CapabilityMissing { .. } => client(
+            400,
+            CAPABILITY_MISSING,
+            "MCPC9113",
+            "the server needs a capability that the client did not declare",
+        ),
+        AskFault::StateUnknown => misfit(
+            400,
+            "MCPC9114",
+            "this requestState was not given out here, or was altered",
+        ),
+        AskFault::StateForeign => misfit(
+            400,
+            "MCPC9115",
+            "this requestState belongs to another request",
+        ),
+        AskFault::StateExpired => misfit(400, "MCPC9116", "this requestState is too old"),
+        AskFault::ParkedGone => misfit(
+            400,
+            "MCPC9117",
+            "the call that waited for this answer has ended",
+        ),
+        AskFault::ParkedFull => gateway(503, "MCPC9208", "too many calls wait for their clients"),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::call::{Answer, Call, Era};
 use crate::client::Asked;
 use crate::discover;
 use crate::failure::Failure;
-use crate::inbound::SESSION_HEADER;
+use crate::inbound::{Accepts, SESSION_HEADER};
 use crate::legacy;
 use crate::list::{self, Kind};
 use crate::listen;
@@ -183,6 +183,19 @@ async fn answer_routed(
         deadline: Instant::now() + std::time::Duration::from_millis(member.timeouts.total_ms),
         timeouts: member.timeouts.clone(),
     });
+    call_upstream(&bridge, session, takes, writer, call, tool).await
+}
+
+/// Sends a call and writes what comes back.
+async fn call_upstream(
+    bridge: &Bridge<'_>,
+    session: Option<Session>,
+    takes: Accepts,
+    mut writer: Writer,
+    call: Box<Call>,
+    tool: Option<Bytes>,
+) -> Result<Response<Body>, LocalReply> {
+    let (served, member) = (bridge.served, bridge.member);
     let sending = Box::pin(send(served, member, call, tool));
     let answer = tokio::select! {
         biased;
@@ -190,10 +203,10 @@ async fn answer_routed(
         () = cancelled(writer.flight.as_ref()) => return Ok(accepted()),
         answer = sending => answer,
     };
-    let answer = answer.inspect_err(|failure| log_failure(member, correlation, *failure))?;
-    writer.upstream = member.upstream.era().unwrap_or(era);
+    let answer = answer.inspect_err(|failure| log_failure(member, writer.correlation, *failure))?;
+    writer.upstream = member.upstream.era().unwrap_or(writer.client);
     if may_ask(&answer, &writer.method, writer.upstream) {
-        writer.way = bridge.way(era, session, takes.stream, &writer.method);
+        writer.way = bridge.way(writer.client, session, takes.stream, &writer.method);
     }
     match answer {
         Answer::Done(reply) if !takes.json => Ok(writer.only_stream(reply)),

@@ -22,7 +22,7 @@ use crate::snapshot::{Served, ServedMember};
 /// The ends of a call.
 pub(crate) struct Bridge<'a> {
     pub(crate) plane: &'a Arc<Plane>,
-    pub(crate) served: &'a Served,
+    pub(crate) served: &'a Arc<Served>,
     pub(crate) member: &'a ServedMember,
     /// The name or URI, as the client says it.
     pub(crate) exposed: Option<Bytes>,

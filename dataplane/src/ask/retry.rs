@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::json;
 use crate::params::Params;
 use crate::pipeline::Plane;
-use crate::reply::LocalReply;
+use crate::reply::{AskFault, LocalReply};
 use crate::session::Asks;
 use crate::snapshot::{Served, ServedMember};
 use crate::upstream::{EventStream, Question, Unaskable};
@@ -81,7 +81,7 @@ pub(crate) async fn reopen(
             check_answers(&answers)?;
             let call = plane.parked.resume(number).await;
             Ok(Resumed::Parked(
-                call.ok_or(LocalReply::ParkedGone)?,
+                call.ok_or(LocalReply::Ask(AskFault::ParkedGone))?,
                 answers,
             ))
         }
@@ -151,7 +151,7 @@ impl ByRetry {
             out.push(b'}');
         }
         let parked = self.plane.parked.park(ParkedCall { events, questions });
-        let number = parked.ok_or(LocalReply::ParkedFull)?;
+        let number = parked.ok_or(LocalReply::Ask(AskFault::ParkedFull))?;
         let state = self.seal(&Content::Parked(number))?;
         out.extend_from_slice(b"},\"requestState\":\"");
         out.extend_from_slice(state.as_bytes());
@@ -192,9 +192,9 @@ impl ByRetry {
             Reply::Result(result) => kind::member(result, b"isError").as_deref() == Some(b"true"),
         };
         if has_failed && self.missing != Asks::default() {
-            return Err(LocalReply::CapabilityMissing {
+            return Err(LocalReply::Ask(AskFault::CapabilityMissing {
                 required: self.missing,
-            });
+            }));
         }
         Ok(())
     }
@@ -205,7 +205,7 @@ impl ByRetry {
             .states
             .seal(content, &self.binding, Instant::now());
         // Without randomness no session could begin, either.
-        sealed.map_err(|_| LocalReply::ParkedFull)
+        sealed.map_err(|_| LocalReply::Ask(AskFault::ParkedFull))
     }
 }
 

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::time::Instant;
 
-use crate::reply::LocalReply;
+use crate::reply::{AskFault, LocalReply};
 use crate::session::NoRandomness;
 
 /// How long a client may take to come back with a server's state. A parked call ends sooner, at its
@@ -111,21 +111,24 @@ impl StateSeal {
         binding: &Binding,
         now: Instant,
     ) -> Result<Content, (LocalReply, Option<Content>)> {
-        let (kind, expires, bound, inside) =
-            self.unseal(state).ok_or((LocalReply::StateUnknown, None))?;
+        let (kind, expires, bound, inside) = self
+            .unseal(state)
+            .ok_or((LocalReply::Ask(AskFault::StateUnknown), None))?;
         let content = match kind {
             UPSTREAMS => Content::Upstreams(inside),
             PARKED => {
                 let number = inside.try_into().map(u64::from_be_bytes);
-                Content::Parked(number.map_err(|_| (LocalReply::StateUnknown, None))?)
+                Content::Parked(
+                    number.map_err(|_| (LocalReply::Ask(AskFault::StateUnknown), None))?,
+                )
             }
-            _ => return Err((LocalReply::StateUnknown, None)),
+            _ => return Err((LocalReply::Ask(AskFault::StateUnknown), None)),
         };
         if bound != *binding {
-            return Err((LocalReply::StateForeign, Some(content)));
+            return Err((LocalReply::Ask(AskFault::StateForeign), Some(content)));
         }
         if self.seconds(now) >= expires {
-            return Err((LocalReply::StateExpired, Some(content)));
+            return Err((LocalReply::Ask(AskFault::StateExpired), Some(content)));
         }
         Ok(content)
     }
@@ -171,13 +174,16 @@ mod tests {
             let state = seal.seal(&content, &bound(b"x"), now).unwrap();
             let open = |binding, at| seal.open(state.as_bytes(), &binding, at);
             assert_eq!(open(bound(b"x"), now), Ok(content.clone()));
-            let foreign = Err((LocalReply::StateForeign, Some(content.clone())));
+            let foreign = Err((
+                LocalReply::Ask(AskFault::StateForeign),
+                Some(content.clone()),
+            ));
             assert_eq!(open(bound(b"y"), now), foreign);
             assert_eq!(
                 open(binding([b"/mcp", b"key", b"tools/cal", b"lx"]), now),
                 foreign
             );
-            let expired = Err((LocalReply::StateExpired, Some(content)));
+            let expired = Err((LocalReply::Ask(AskFault::StateExpired), Some(content)));
             assert_eq!(open(bound(b"x"), now + LIFE), expired);
         }
     }
@@ -187,7 +193,7 @@ mod tests {
         let seal = StateSeal::random().unwrap();
         let now = Instant::now();
         let sealed = seal.seal(&Content::Parked(7), &bound(b"x"), now).unwrap();
-        let refused = Err((LocalReply::StateUnknown, None));
+        let refused = Err((LocalReply::Ask(AskFault::StateUnknown), None));
         for at in 0..sealed.len() {
             let mut state = sealed.clone().into_bytes();
             for byte in state.iter_mut().skip(at).take(1) {
