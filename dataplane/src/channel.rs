@@ -58,7 +58,7 @@ pub(crate) struct Channel {
     /// Its own session until `initialize` begins another one: requests are found in it by their ids.
     session: Session,
     /// Keeps the session from expiring, as a channel that is open is not idle.
-    _hold: Hold,
+    hold: Hold,
     outgoing: mpsc::Sender<Bytes>,
     /// Requests in flight; each gives back how many bytes it took up.
     calls: JoinSet<u64>,
@@ -100,7 +100,7 @@ impl Channel {
         let (_, session) = begun.map_err(|_| LocalReply::SessionsFull)?;
         let (outgoing, messages) = mpsc::channel(OUTGOING_MAX);
         let channel = Self {
-            _hold: plane.sessions.hold(&session.live),
+            hold: plane.sessions.hold(&session.live),
             session,
             plane,
             path: path.into(),
@@ -261,7 +261,8 @@ impl Channel {
             token.and_then(|token| legacy::session_of(token.as_bytes(), &served, &self.plane));
         if let Some(session) = begun {
             self.streams.abort_all();
-            self._hold = self.plane.sessions.hold(&session.live);
+            let hold = self.plane.sessions.hold(&session.live);
+            drop(std::mem::replace(&mut self.hold, hold));
             let before = std::mem::replace(&mut self.session, session);
             self.plane.sessions.end(&before.live);
         }

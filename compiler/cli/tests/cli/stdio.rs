@@ -315,11 +315,23 @@ fn what_is_no_message_is_refused_and_the_next_one_is_served() {
     desktop.leave();
 }
 
+/// A server of 2025-11-25 that greets and then says nothing more.
+const SILENT: &str = r#"
+while read -r line; do
+  case "$line" in
+    *'"initialize"'*) echo '{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"s","version":"1"}}}' ;;
+  esac
+done
+"#;
+
 #[test]
 fn too_many_at_once_are_refused() {
-    let folder = Folder::with_config(BOTH);
+    let folder = Folder::with_config(
+        "version: 1\nservers:\n  s: { command: /bin/sh, args: [server.sh], era: legacy }\n",
+    );
+    folder.write("server.sh", SILENT);
     let mut desktop = Desktop::start(&folder, &[]);
-    let wait = json!({"name": "clock__wait", "arguments": {"seconds": 60}});
+    let wait = json!({"name": "wait", "arguments": {}});
     for id in 0..257 {
         desktop.send(&json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": wait}));
     }
