@@ -36,6 +36,8 @@ pub(crate) enum Failure {
     Overloaded,
     /// The upstream asks the client for something that cannot be carried to it.
     AskRefused,
+    /// The upstream asked the client again and again.
+    AsksTooOften,
     /// The upstream answered the gateway's own request with an error.
     Refused,
     /// The upstream left the plan and its grace is over.

@@ -328,6 +328,21 @@ impl Params {
         self.replace(Some(range.start + start..range.end + start), name);
     }
 
+    /// The same params with more members, given with a comma in front of each. Nothing, if some that a
+    /// repeated request has are there already.
+    pub(crate) fn with(&self, members: &[u8]) -> Option<Self> {
+        if self.at.request_state.is_some() || self.at.input_responses.is_some() {
+            return None;
+        }
+        let before = self.text.trim_ascii_end().strip_suffix(b"}")?;
+        let is_empty = before.trim_ascii() == b"{";
+        let members = if is_empty { members.get(1..)? } else { members };
+        let text: Bytes = [before, members, b"}"].concat().into();
+        let mut params = self.clone();
+        params.text = text;
+        Some(params)
+    }
+
     fn replace(&mut self, span: Span, text: &str) {
         let mut value = Vec::with_capacity(text.len() + 2);
         json::write_text(&mut value, text);

@@ -205,6 +205,11 @@ const fn upstream(code: &'static str, retry: bool, text: &'static str) -> Row {
     }
 }
 
+/// A call that may have had its effect.
+const fn lost(code: &'static str, text: &'static str) -> Row {
+    upstream(code, false, text)
+}
+
 impl LocalReply {
     /// The row of the table.
     pub(crate) fn row(&self) -> Row {
@@ -431,11 +436,7 @@ fn failure_row(failure: Failure) -> Row {
             false,
             "the server went away before it had answered",
         ),
-        Failure::Garbage => upstream(
-            "MCPC9307",
-            false,
-            "the server's answer is not an MCP message",
-        ),
+        Failure::Garbage => lost("MCPC9307", "the server's answer is not an MCP message"),
         Failure::WrongId => upstream(
             "MCPC9308",
             false,
@@ -469,6 +470,7 @@ fn failure_row(failure: Failure) -> Row {
             false,
             "the server asks for something that this client cannot be asked",
         ),
+        Failure::AsksTooOften => lost("MCPC9319", "the server asks again and again"),
         Failure::Refused => upstream(
             "MCPC9318",
             false,

@@ -11,6 +11,7 @@ use crate::ask::Way;
 use crate::ask::kind;
 use crate::ask::parked::ParkedCall;
 use crate::ask::retry;
+use crate::ask::rounds::{self, Rounds};
 use crate::ask::stream::Conversation;
 use crate::body::{Body, Frames};
 use crate::call::{Answer, Era, Event, NextEvent, Notification, Reply};
@@ -39,6 +40,8 @@ pub(crate) struct Writer {
     pub(crate) progress_token: Option<Bytes>,
     pub(crate) flight: Option<InFlight>,
     pub(crate) way: Way,
+    /// How the call goes on if a modern server asks a legacy client by its result.
+    pub(crate) rounds: Option<Box<Rounds>>,
     pub(crate) correlation: u64,
 }
 
@@ -46,12 +49,11 @@ impl Writer {
     /// The response for an upstream's answer.
     pub(crate) async fn answer(self, answer: Answer) -> Result<Response<Body>, LocalReply> {
         match answer {
+            Answer::Done(reply) if self.rounds.is_none() => self.document(reply),
+            answer if self.takes_stream => Ok(stream_response(Body::stream(|frames| {
+                self.stream(answer, frames)
+            }))),
             Answer::Done(reply) => self.document(reply),
-            Answer::Stream(events) if self.takes_stream => {
-                Ok(stream_response(Body::stream(|frames| {
-                    self.stream(events, frames)
-                })))
-            }
             // Notifications cannot be carried in one JSON document; the reply can.
             Answer::Stream(events) => Box::pin(self.gather(events)).await,
         }
@@ -106,13 +108,43 @@ impl Writer {
         stream_response(Body::whole(frame))
     }
 
-    /// Writes events until the reply, the failure, or the client's cancellation.
-    async fn stream(mut self, mut events: Box<EventStream>, frames: Frames) {
+    /// Writes a whole answer, and those of the calls that it makes necessary.
+    async fn stream(mut self, answer: Answer, frames: Frames) {
+        let mut rounds = self.rounds.take();
+        let mut outcome = self.relay(answer, &frames).await;
+        while let (Some(Ok(reply)), Some(rounds)) = (&outcome, &mut rounds) {
+            let Some(result) = rounds::asks(reply) else {
+                break;
+            };
+            let next = tokio::select! {
+                biased;
+                () = cancelled(self.flight.as_ref()) => return,
+                next = rounds.next(result, &frames) => next,
+            };
+            outcome = match next {
+                Ok(answer) => self.relay(answer, &frames).await,
+                Err(failure) => Some(Err(failure)),
+            };
+        }
+        match outcome {
+            Some(Ok(reply)) => frames.send(self.last_frame(reply)).await,
+            Some(Err(failure)) => frames.send(self.failure_frame(failure)).await,
+            None => {}
+        }
+    }
+
+    /// Writes events until the reply or the failure; nothing is left to be written if the client has
+    /// cancelled its call, or was asked by the result.
+    async fn relay(&mut self, answer: Answer, frames: &Frames) -> Option<Result<Reply, Failure>> {
+        let mut events = match answer {
+            Answer::Done(reply) => return Some(Ok(reply)),
+            Answer::Stream(events) => events,
+        };
         let mut asked: Option<Conversation<Question>> = None;
         loop {
             let next = tokio::select! {
                 biased;
-                () = cancelled(self.flight.as_ref()) => return,
+                () = cancelled(self.flight.as_ref()) => return None,
                 next = next_event(&mut events, &mut asked) => next,
             };
             match next {
@@ -133,9 +165,9 @@ impl Writer {
                     };
                     if let Way::Retry(retry) = &self.way {
                         let result = retry.park(events, vec![(retry::key(1), question)]);
-                        return frames
-                            .send(self.frame(result.map(|it| self.wrap("result", it))))
-                            .await;
+                        let message = result.map(|result| self.wrap("result", result));
+                        frames.send(self.frame(message)).await;
+                        return None;
                     }
                     if asked.is_none() {
                         asked = self.way.take_stream().map(Conversation::with);
@@ -147,12 +179,12 @@ impl Writer {
                     }
                 }
                 Ok(Event::Done(reply)) => {
-                    take_back(asked, &frames).await;
-                    return frames.send(self.last_frame(reply)).await;
+                    take_back(asked, frames).await;
+                    return Some(Ok(reply));
                 }
                 Err(failure) => {
-                    take_back(asked, &frames).await;
-                    return frames.send(self.failure_frame(failure)).await;
+                    take_back(asked, frames).await;
+                    return Some(Err(failure));
                 }
             }
         }
@@ -241,6 +273,8 @@ impl Writer {
             }
             // It is about a request of the upstream that this client was never sent.
             CANCELLED => return None,
+            // Elicitations have no ids in 2026-07-28, so nothing can be said of one.
+            b"notifications/elicitation/complete" if self.client == Era::Modern => return None,
             other => write_notification(&mut out, std::str::from_utf8(other).ok()?, Some(params)),
         }
         Some(event(&out))

@@ -28,7 +28,7 @@ use crate::policy;
 use crate::reply::LocalReply;
 use crate::respond::{Cache, Writer, cancelled, local_result};
 use crate::route;
-use crate::session::{NotBegun, Session};
+use crate::session::{Asks, NotBegun, Session};
 use crate::snapshot::{Served, ServedMember};
 
 /// Answers a request of either era. Everything but a routed call is boxed: a future is as large as
@@ -135,7 +135,6 @@ async fn answer_routed(
         .settle(tool.as_deref(), &params, &mut client)?;
     // A client that writes these headers itself hears itself that they were refused.
     let tool = tool.filter(|_| !client.mirrors);
-    // A part of the request's own bytes; in the call the upstream's own name takes its place.
     let exposed = params.name().or_else(|| params.uri());
     let route = route::find(served, &method, &mut params).await?;
     let member = route.member;
@@ -159,6 +158,7 @@ async fn answer_routed(
         progress_token: params.progress_token(),
         flight: client.flight,
         way: Way::None,
+        rounds: None,
         correlation,
     };
     if era == Era::Modern
@@ -196,6 +196,10 @@ async fn call_upstream(
     tool: Option<Bytes>,
 ) -> Result<Response<Body>, LocalReply> {
     let (served, member) = (bridge.served, bridge.member);
+    // Only a legacy client that can be asked, at a server that may ask by its result.
+    let may_repeat = call.asks != Asks::default() && can_ask(&call.method);
+    let again = (may_repeat && member.upstream.era() != Some(Era::Legacy))
+        .then(|| (call.clone(), tool.clone()));
     let sending = Box::pin(send(served, member, call, tool));
     let answer = tokio::select! {
         biased;
@@ -207,16 +211,20 @@ async fn call_upstream(
     writer.upstream = member.upstream.era().unwrap_or(writer.client);
     if may_ask(&answer, &writer.method, writer.upstream) {
         writer.way = bridge.way(writer.client, session, takes.stream, &writer.method);
+        let again = again.filter(|_| writer.upstream == Era::Modern);
+        writer.rounds = bridge.rounds(&writer.way, again);
     }
     match answer {
-        Answer::Done(reply) if !takes.json => Ok(writer.only_stream(reply)),
+        Answer::Done(reply) if !takes.json && writer.rounds.is_none() => {
+            Ok(writer.only_stream(reply))
+        }
         answer => writer.answer(answer).await,
     }
 }
 
 /// Sends a call. A modern server refuses one that lacks a header, and some clients cannot know of
 /// it; so the list is asked for and the call sent again, once. Nothing has been done for it until then.
-async fn send(
+pub(crate) async fn send(
     served: &Arc<Served>,
     member: &ServedMember,
     call: Box<Call>,

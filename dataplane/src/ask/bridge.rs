@@ -9,9 +9,10 @@ use bytes::Bytes;
 
 use super::kind;
 use super::retry::{self, ByRetry, Resumed};
+use super::rounds::Rounds;
 use super::state::Binding;
 use super::{Way, can_ask};
-use crate::call::Era;
+use crate::call::{Call, Era};
 use crate::client::Client;
 use crate::params::Params;
 use crate::pipeline::Plane;
@@ -69,6 +70,26 @@ impl Bridge<'_> {
             binding: self.binding(method),
             asks: declared.map_or_else(Asks::default, |raw| kind::of_capabilities(raw, None)),
             missing: Asks::default(),
+        }))
+    }
+
+    /// How a modern server's questions reach a legacy client: `again` is the call as it was sent.
+    pub(crate) fn rounds(
+        &self,
+        way: &Way,
+        again: Option<(Box<Call>, Option<Bytes>)>,
+    ) -> Option<Box<Rounds>> {
+        let ((call, tool), Way::Stream(client)) = (again?, way) else {
+            return None;
+        };
+        let mut members = self.served.members.iter();
+        Some(Box::new(Rounds {
+            client: client.clone(),
+            call,
+            served: Arc::clone(self.served),
+            member: members.position(|member| std::ptr::eq(member, self.member))?,
+            tool,
+            count: 0,
         }))
     }
 

@@ -14,6 +14,7 @@ pub(crate) mod bridge;
 pub(crate) mod kind;
 pub(crate) mod parked;
 pub(crate) mod retry;
+pub(crate) mod rounds;
 pub(crate) mod state;
 pub(crate) mod stream;
 pub(crate) mod waiting;

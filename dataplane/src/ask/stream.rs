@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::kind;
@@ -19,10 +20,25 @@ use crate::upstream::{Question, Unaskable};
 pub(crate) const OPEN_PER_CALL_MAX: usize = 32;
 
 /// A legacy client that can be asked, because it has a session and takes a stream.
+#[derive(Clone)]
 pub(crate) struct OnStream {
     pub(crate) asking: Arc<Asking>,
     pub(crate) live: Arc<Live>,
     pub(crate) asks: Asks,
+}
+
+impl OnStream {
+    /// Params with an id of the elicitation if it is by URL: 2025-11-25 has one, 2026-07-28 has not.
+    pub(crate) fn with_elicitation_id(&self, params: &Bytes) -> Bytes {
+        let is_url = kind::member(params, b"mode").as_deref() == Some(b"\"url\"");
+        let Some(rest) = params.strip_prefix(b"{").filter(|_| is_url) else {
+            return params.clone();
+        };
+        let mut out =
+            format!("{{\"elicitationId\":\"gateway-{}\",", self.asking.mint()).into_bytes();
+        out.extend_from_slice(rest);
+        out.into()
+    }
 }
 
 /// What one call asks its client.
@@ -46,7 +62,7 @@ impl<T> Conversation<T> {
     }
 
     /// Whether the client has declared what a question needs.
-    pub(crate) fn can(&self, method: &[u8], params: Option<&bytes::Bytes>) -> bool {
+    pub(crate) fn can(&self, method: &[u8], params: Option<&Bytes>) -> bool {
         kind::needs(method, params).is_some_and(|needed| self.client.asks.can(needed))
     }
 

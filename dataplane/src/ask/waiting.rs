@@ -43,6 +43,11 @@ impl Asking {
         })
     }
 
+    /// A number that was not used before.
+    pub(crate) fn mint(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// An id for a request to a session; nothing if there are too many. `answers` must have room for
     /// one answer to each request that its owner has open.
     pub(crate) fn open(
@@ -54,7 +59,7 @@ impl Asking {
             self.count.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        let id = self.ids.fetch_add(1, Ordering::Relaxed);
+        let id = self.mint();
         let waiting = Waiting {
             session: session.number(),
             answers: answers.clone(),
