@@ -92,7 +92,8 @@ fn input_without_an_end_is_not_read_to_it() {
 
 /// Writes until nobody reads any more.
 fn pour(mut pipe: impl Write) {
-    while pipe.write_all(&[b'a'; 1 << 16]).is_ok() {}
+    let piece = vec![b'a'; 1 << 16];
+    while pipe.write_all(&piece).is_ok() {}
 }
 
 #[test]

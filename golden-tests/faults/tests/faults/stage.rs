@@ -12,8 +12,8 @@ use tempfile::TempDir;
 pub(crate) const FAULTY: &str = env!("CARGO_BIN_EXE_mcpc-faulty");
 
 /// The deadlines of every server of these tests, and the longest that a call may take with them.
-pub(crate) const TIMEOUTS: &str = "{ connect: 2s, first_byte: 1s, idle: 1s, total: 3s }";
-const TOTAL: Duration = Duration::from_secs(3);
+pub(crate) const TIMEOUTS: &str = "{ connect: 2s, first_byte: 2s, idle: 2s, total: 5s }";
+const TOTAL: Duration = Duration::from_secs(5);
 
 /// What a loaded machine may add to that.
 const SLACK: Duration = Duration::from_secs(5);
