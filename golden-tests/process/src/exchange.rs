@@ -5,6 +5,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -48,7 +49,35 @@ impl Reply {
 
 /// A connection that is kept for several requests.
 pub struct Client {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Patient>,
+}
+
+/// A connection that is read up to a deadline, since a peer that never stops sending is as late as
+/// one that never begins.
+struct Patient {
+    stream: TcpStream,
+    deadline: Instant,
+}
+
+impl Patient {
+    fn new(stream: TcpStream) -> Self {
+        let deadline = Instant::now() + PATIENCE;
+        Self { stream, deadline }
+    }
+
+    /// Something else is awaited from now on.
+    fn renew(&mut self) {
+        self.deadline = Instant::now() + PATIENCE;
+    }
+}
+
+impl Read for Patient {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        if Instant::now() >= self.deadline {
+            return Err(std::io::ErrorKind::TimedOut.into());
+        }
+        self.stream.read(bytes)
+    }
 }
 
 impl Client {
@@ -56,18 +85,19 @@ impl Client {
     #[track_caller]
     pub fn connect(address: SocketAddr) -> Self {
         Self {
-            stream: BufReader::new(connect(address)),
+            stream: BufReader::new(Patient::new(connect(address))),
         }
     }
 
     /// Sends bytes. A peer that has closed already is noticed by whoever reads.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let _closed = self.stream.get_mut().write_all(bytes.as_ref());
+        let _closed = self.stream.get_mut().stream.write_all(bytes.as_ref());
     }
 
     /// The next reply; nothing if the other side has closed instead.
     #[track_caller]
     pub fn reply(&mut self) -> Option<Reply> {
+        self.stream.get_mut().renew();
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             match self.stream.read_line(&mut head) {
@@ -94,6 +124,7 @@ impl Client {
 
     /// Whether the other side has closed the connection, or does within the deadline.
     pub fn is_closed(&mut self) -> bool {
+        self.stream.get_mut().renew();
         let mut rest = Vec::new();
         // A reset is an end as well; waiting in vain is none.
         match self.stream.read_to_end(&mut rest) {
@@ -164,7 +195,7 @@ pub fn post(address: SocketAddr, path: &str, headers: &str, body: &str) -> Strin
 #[track_caller]
 pub fn exchange(address: SocketAddr, request: &str) -> String {
     let mut reply = String::new();
-    let read = send(address, request).read_to_string(&mut reply);
+    let read = Patient::new(send(address, request)).read_to_string(&mut reply);
     read.expect("the reply is text and ends");
     reply
 }
@@ -182,6 +213,8 @@ pub(crate) fn send(address: SocketAddr, request: &str) -> TcpStream {
 fn connect(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("the gateway accepts");
     let set = stream.set_read_timeout(Some(PATIENCE));
+    set.expect("a socket has a timeout");
+    let set = stream.set_write_timeout(Some(PATIENCE));
     set.expect("a socket has a timeout");
     stream
 }

@@ -1,13 +1,12 @@
 //! A server that misbehaves over HTTP: the caller is told in time, and nobody else notices.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use mcpc_faults::HttpServer;
 use mcpc_process::{descriptors, peak_memory, reset_peak_memory, until};
 use serde_json::json;
 
-use crate::stage::{Stage, TIMEOUTS, text_of};
+use crate::stage::{Stage, TIMEOUTS, Traffic, text_of};
 
 /// Every fault of a call over HTTP, and the codes that say so.
 const FAULTS: [(&str, &[&str]); 17] = [
@@ -53,11 +52,12 @@ fn all_at_once(era: &str) {
     let (open, connected) = (descriptors(stage.gateway.id()), server.connections());
     reset_peak_memory(stage.gateway.id());
     let before = peak_memory(stage.gateway.id());
-    let is_over = AtomicBool::new(false);
+    let traffic = Traffic::begin();
     let calls = std::thread::scope(|scope| {
+        let over = traffic.over();
         let others = scope.spawn(|| {
             let mut calls = 0;
-            while !is_over.load(Ordering::Relaxed) {
+            while traffic.goes_on() {
                 calls += 1;
                 other.echoes("echo", calls);
             }
@@ -77,7 +77,7 @@ fn all_at_once(era: &str) {
         for failed in failing {
             failed.join().unwrap();
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(over);
         others.join().unwrap()
     });
     assert!(calls > 10, "only {calls} calls went on");

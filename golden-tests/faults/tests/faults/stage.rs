@@ -1,6 +1,7 @@
 //! A configuration becomes a plan, and a gateway process serves it.
 
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mcpc_compiler::{Input, Overrides, Source, Tier, Variables, compile};
@@ -18,11 +19,24 @@ const TOTAL: Duration = Duration::from_secs(5);
 /// What a loaded machine may add to that.
 const SLACK: Duration = Duration::from_secs(5);
 
+/// The longest that the traffic beside a test goes on.
+const RUN_MAX: Duration = Duration::from_secs(300);
+
 /// A gateway, and the directory that it was started in.
 pub(crate) struct Stage {
     pub(crate) gateway: Running,
     folder: TempDir,
 }
+
+/// Traffic beside a test: its threads go on until the test is over.
+pub(crate) struct Traffic {
+    is_over: AtomicBool,
+    began: Instant,
+}
+
+/// Ends the traffic when it is dropped, thus also when the test fails: a scope waits for its threads,
+/// and those that nobody tells would keep it waiting for good.
+pub(crate) struct Over<'a>(&'a Traffic);
 
 struct NoVariables;
 
@@ -46,6 +60,33 @@ fn plan(text: &str) -> Vec<u8> {
     plan.unwrap_or_else(|| unreachable!("{found:#?}"))
         .to_bytes()
         .unwrap()
+}
+
+impl Traffic {
+    pub(crate) fn begin() -> Self {
+        Self {
+            is_over: AtomicBool::new(false),
+            began: Instant::now(),
+        }
+    }
+
+    /// What its owner drops when the test is over.
+    pub(crate) fn over(&self) -> Over<'_> {
+        Over(self)
+    }
+
+    /// Whether there is a next turn. Fails the test that takes too long.
+    #[track_caller]
+    pub(crate) fn goes_on(&self) -> bool {
+        assert!(self.began.elapsed() < RUN_MAX, "the traffic never ended");
+        !self.is_over.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Stage {

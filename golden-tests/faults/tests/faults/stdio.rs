@@ -1,13 +1,11 @@
 //! A child process that misbehaves: its caller is told at once, it is started again, and nothing of
 //! it is left behind.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use mcpc_process::{alive, descendants, peak_memory, reset_peak_memory, until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::stage::{FAULTY, Stage, TIMEOUTS, text_of};
+use crate::stage::{FAULTY, Stage, TIMEOUTS, Traffic, text_of};
 
 const REPLY: &str = "2MiB";
 const GROWTH_MAX: u64 = 24 << 20;
@@ -48,11 +46,12 @@ fn all_at_once(era: &str) {
     let process = process_of(&stage, "bad");
     reset_peak_memory(stage.gateway.id());
     let before = peak_memory(stage.gateway.id());
-    let is_over = AtomicBool::new(false);
+    let traffic = Traffic::begin();
     std::thread::scope(|scope| {
+        let over = traffic.over();
         let others = scope.spawn(|| {
             let mut calls = 0;
-            while !is_over.load(Ordering::Relaxed) {
+            while traffic.goes_on() {
                 calls += 1;
                 other.echoes("good.echo", calls);
                 other.echoes("bad.echo", calls);
@@ -66,7 +65,7 @@ fn all_at_once(era: &str) {
         for failed in failing {
             failed.join().unwrap();
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(over);
         assert!(others.join().unwrap() > 0);
     });
     let mut caller = stage.client();

@@ -2,13 +2,12 @@
 //! change keeps running, and nothing of a plan stays behind.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use mcpc_faults::HttpServer;
 use mcpc_process::{descriptors, memory};
 use serde_json::json;
 
-use crate::stage::{FAULTY, Stage};
+use crate::stage::{FAULTY, Stage, Traffic};
 
 /// Swaps before memory is looked at for the first time, and after it. Each is followed by a plan that
 /// is refused.
@@ -37,13 +36,14 @@ fn swaps_under_traffic_lose_no_call_and_leave_nothing_behind() {
     let gateway = stage.gateway.id();
     stage.client().echoes("child__echo", 0);
     let child = stage.gateway.upstream("child").get("pid").cloned();
-    let is_over = &AtomicBool::new(false);
+    let traffic = &Traffic::begin();
     let clients = [stage.client(), stage.client()];
     std::thread::scope(|scope| {
+        let over = traffic.over();
         let calling = clients.map(|mut client| {
             scope.spawn(move || {
                 let mut calls = 0;
-                while !is_over.load(Ordering::Relaxed) {
+                while traffic.goes_on() {
                     client.echoes("child__echo", calls);
                     client.echoes("web__echo", calls + 1);
                     calls += 2;
@@ -53,6 +53,7 @@ fn swaps_under_traffic_lose_no_call_and_leave_nothing_behind() {
         });
         let mut storm = |turns: std::ops::Range<u64>| {
             for turn in turns {
+                assert!(traffic.goes_on());
                 stage.replace(&config(web.address, turn));
                 stage.replace_bytes(json!({ "format": 1, "turn": turn }).to_string().as_bytes());
                 stage.gateway.hears("there is no plan to go live");
@@ -61,7 +62,7 @@ fn swaps_under_traffic_lose_no_call_and_leave_nothing_behind() {
         };
         let (before, _) = storm(1..WARM_UP);
         let (after, open) = storm(WARM_UP..WARM_UP + SWAPS);
-        is_over.store(true, Ordering::Relaxed);
+        drop(over);
         for calls in calling {
             assert!(calls.join().unwrap() > 100);
         }
