@@ -119,10 +119,15 @@ impl Body {
         deadline: Instant,
     ) -> Result<Filled, Failure> {
         let at_once = poll_fn(|context| Poll::Ready(self.poll_fill(context, out, most))).await;
+        let now = Instant::now();
+        // A timer is not heard as long as there is always something to read.
+        if now >= deadline {
+            return Err(Failure::TotalTimeout);
+        }
         if let Poll::Ready(filled) = at_once {
             return filled;
         }
-        let idle_end = Instant::now() + idle;
+        let idle_end = now + idle;
         let filling = poll_fn(|context| self.poll_fill(context, out, most));
         match timeout_at(idle_end.min(deadline), filling).await {
             Ok(filled) => filled,
@@ -329,5 +334,41 @@ fn trailers(bytes: &[u8]) -> Result<Option<usize>, Failure> {
     match httparse::parse_headers(lines, &mut fields) {
         Ok(httparse::Status::Complete((length, _))) if length == end + 4 => Ok(Some(length)),
         Ok(_) | Err(_) => Err(Failure::Garbage),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failing test may panic")]
+
+    use tokio::io::{join, repeat, sink};
+    use tokio::sync::watch;
+
+    use super::*;
+
+    #[test]
+    fn a_body_that_never_lets_the_reader_wait_ends_at_the_deadline() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (_closing, closed) = watch::channel(false);
+            let lease = Lease::new(Box::new(join(repeat(b'\n'), sink())), 0, closed);
+            let mut body = Body::new(lease, Length::UntilClose, false);
+            let (began, second) = (Instant::now(), Duration::from_secs(1));
+            let deadline = began + second / 20;
+            let mut out = BytesMut::new();
+            let end = loop {
+                out.clear();
+                assert!(began.elapsed() < 30 * second, "it goes on and on");
+                let filled = body.fill(&mut out, DIRECT_BYTES_MIN, second, deadline);
+                match filled.await {
+                    Ok(Filled::Some) => {}
+                    end => break end,
+                }
+            };
+            assert_eq!(end, Err(Failure::TotalTimeout));
+        });
     }
 }

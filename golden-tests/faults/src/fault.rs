@@ -47,6 +47,8 @@ pub enum Fault {
     Late,
     /// The answer comes twice.
     Twice,
+    /// The answer comes again when the next request has been read, in place of that one's.
+    Again,
     /// An answer, a request and notifications that nobody asked for come before the answer.
     Unasked,
     /// [`HUGE_BYTES`] on standard error without a line break, then the answer.
@@ -57,7 +59,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault and the tool that asks for it.
-    pub const ALL: [(&'static str, Self); 22] = [
+    pub const ALL: [(&'static str, Self); 23] = [
         ("garbage", Self::Garbage),
         ("wrong_id", Self::WrongId),
         ("silence", Self::Silence),
@@ -77,6 +79,7 @@ impl Fault {
         ("wrong_type", Self::WrongType),
         ("late", Self::Late),
         ("twice", Self::Twice),
+        ("again", Self::Again),
         ("unasked", Self::Unasked),
         ("flood", Self::Flood),
         ("fork", Self::Fork),

@@ -67,7 +67,8 @@ fn answer(asked: &Arc<Asked>) {
             fork();
             say(&healthy(asked));
         }
-        Fault::HugeChunks
+        Fault::Again
+        | Fault::HugeChunks
         | Fault::HugeEvent
         | Fault::EndlessBody
         | Fault::EndlessEvents

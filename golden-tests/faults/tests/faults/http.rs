@@ -115,6 +115,19 @@ fn a_second_answer_on_a_connection_is_nobodys() {
 }
 
 #[test]
+fn an_answer_that_comes_again_is_nobodys() {
+    let (_server, stage) = serve("modern");
+    let mut caller = stage.client();
+    for mark in 0..10 {
+        caller.echoes("again", mark);
+        // The server has taken this request: whether it was carried out, nobody knows.
+        caller.fails("echo", &["MCPC9308"]);
+        caller.echoes("echo", mark + 1000);
+    }
+    stage.gateway.stop();
+}
+
+#[test]
 fn what_nobody_asked_for_is_left_out() {
     let (_server, stage) = serve("modern");
     let mut caller = stage.client();
