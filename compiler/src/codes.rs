@@ -74,6 +74,7 @@ codes! {
     VAULT 2003 "values from a vault are not supported"
     FILE_OUTSIDE_SECRET 2004 "only a secret can come from a file"
     STRAY_DOLLAR 2005 "a dollar sign starts no placeholder"
+    TOO_MANY_PLACEHOLDERS 2006 "the text has too many placeholders"
 
     UNKNOWN_KEY 3001 "a key is not known"
     MISSING_KEY 3002 "a key is missing"
@@ -122,6 +123,7 @@ codes! {
     UNUSED_SERVER 6015 "a server is in no endpoint"
     EMPTY_ENDPOINT 6016 "an endpoint has no server"
     TOO_MANY_PATTERNS 6017 "a list has too many patterns with a star"
+    PREFIX_SAYS_NONE 6018 "a prefix reads as if there were none"
     RULE_WITHOUT_EFFECT 6020 "a rule does not say whether it allows or denies"
     GRANTS_NOTHING 6021 "a rule is about nothing"
     SHADOWED_RULE 6022 "a rule never applies"

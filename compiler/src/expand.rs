@@ -23,6 +23,10 @@ pub(crate) type Unknown = BTreeSet<NodeId>;
 /// More findings than this are not told; the first ones say what to do.
 const FINDINGS_MAX: usize = 1000;
 
+/// The most placeholders of a configuration, and of what looks like one, so that reading them costs
+/// little whatever the text is.
+const PLACEHOLDERS_MAX: usize = 100_000;
+
 /// Expands every scalar of the tree.
 pub(crate) fn expand(
     input: &Input<'_>,
@@ -32,11 +36,17 @@ pub(crate) fn expand(
 ) -> Unknown {
     let mut unknown = Unknown::new();
     let mut told = 0;
+    let mut left = PLACEHOLDERS_MAX + 1;
     for leaf in leaves {
         let text = match tree.content(leaf.node) {
             Content::Text(text) if text.contains('$') => text.clone(),
             _ => continue,
         };
+        if left == 0 {
+            // One finding has told already that there are too many.
+            unknown.insert(leaf.node);
+            continue;
+        }
         let mut scalar = Scalar {
             input,
             leaf,
@@ -45,6 +55,7 @@ pub(crate) fn expand(
             found: Vec::new(),
             unset: BTreeSet::new(),
             known: true,
+            left: &mut left,
         };
         let result = scalar.read(&text);
         let known = scalar.known;
@@ -101,6 +112,8 @@ struct Scalar<'a> {
     /// Variables that are told already: one missing variable is one finding for a scalar.
     unset: BTreeSet<String>,
     known: bool,
+    /// How many more placeholders there may be in the whole text, one beyond the last included.
+    left: &'a mut usize,
 }
 
 impl Scalar<'_> {
@@ -109,6 +122,13 @@ impl Scalar<'_> {
         let mut result = String::new();
         for piece in pieces(text) {
             let written = text.get(piece.range.clone()).unwrap_or_default();
+            if !matches!(piece.kind, Kind::Text(_)) {
+                *self.left -= 1;
+                if *self.left == 0 {
+                    self.too_many(&piece);
+                    break;
+                }
+            }
             match &piece.kind {
                 Kind::Text(text) => result.push_str(text),
                 Kind::Stray => {
@@ -123,6 +143,20 @@ impl Scalar<'_> {
             }
         }
         result
+    }
+
+    /// Told whatever else was found: it is why the rest is not looked at.
+    fn too_many(&mut self, piece: &Piece<'_>) {
+        self.known = false;
+        self.found = vec![
+            Diagnostic::error(
+                codes::TOO_MANY_PLACEHOLDERS,
+                format!("the text has more than {PLACEHOLDERS_MAX} placeholders"),
+                self.place(piece),
+                "this is one too many",
+            )
+            .help("split the configuration over several gateways"),
+        ];
     }
 
     fn value(&mut self, placeholder: &Placeholder<'_>, piece: &Piece<'_>) -> Option<String> {

@@ -19,6 +19,7 @@ pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
     };
     for endpoint in resolved.endpoints.iter().filter(is_known) {
         long_prefixes(resolved, endpoint, sink);
+        prefix_that_says_none(resolved, endpoint, sink);
         let exposed = exposed_names(resolved, endpoint, Kind::Tools);
         for tool in &exposed {
             let length = tool.name.chars().count();
@@ -61,6 +62,30 @@ fn long_prefixes(resolved: &Resolved<'_>, endpoint: &ResolvedEndpoint<'_>, sink:
             .note("many clients refuse tool names of more than 64 characters");
         sink.report(diagnostic);
     }
+}
+
+/// Words that people write for nothing. `no` and `off` are told as look-alikes already.
+const WORDS_FOR_NOTHING: [&str; 4] = ["none", "null", "nil", "empty"];
+
+fn prefix_that_says_none(
+    resolved: &Resolved<'_>,
+    endpoint: &ResolvedEndpoint<'_>,
+    sink: &mut Sink,
+) {
+    let prefix = endpoint.written.and_then(|it| it.prefix.as_deref());
+    let is_nothing = |prefix: &&str| {
+        let mut words = WORDS_FOR_NOTHING.iter();
+        words.any(|word| prefix.eq_ignore_ascii_case(word))
+    };
+    let Some(prefix) = prefix.filter(is_nothing) else {
+        return;
+    };
+    let message = format!("the prefix is the word `{prefix}`");
+    let span = resolved.span(&endpoint.site().key("prefix"));
+    let label = format!("a tool `read` becomes `{prefix}read`");
+    let diagnostic = Diagnostic::warning(codes::PREFIX_SAYS_NONE, message, span, label)
+        .help("write `prefix: \"\"` for no prefix");
+    sink.report(diagnostic);
 }
 
 fn same_after_cleaning(

@@ -1,5 +1,7 @@
 //! Findings about values: wrong type, not one of the choices, out of range, wrong length or form.
 
+use mcpc_config::Size;
+
 use super::keys::keys_here;
 use super::{Pass, kind_code};
 use crate::codes;
@@ -110,6 +112,15 @@ fn named(pass: &Pass<'_>, node: NodeId) -> String {
     format!("`{path}`")
 }
 
+/// From here on a size without a unit is taken for a number of bytes: nobody means 64 GiB by it.
+const BYTES_MIN: i64 = 65_536;
+
+/// A number of bytes with the unit that fits; nothing if no size is that large.
+fn bytes(number: i64) -> Option<String> {
+    let size = Size::parse(&format!("{number}B")).ok()?;
+    Some(size.to_string())
+}
+
 fn wrong_type(pass: &Pass<'_>, node: NodeId, schema: &Schema) -> Diagnostic {
     let name = named(pass, node);
     let span = pass.tree.span(Some(node));
@@ -130,15 +141,16 @@ fn wrong_type(pass: &Pass<'_>, node: NodeId, schema: &Schema) -> Diagnostic {
         Kind::Percent => "%",
         _ => "",
     };
-    if let (Content::Integer(_), Some(code)) = (content, kind_code(schema.kind()))
+    if let (Content::Integer(number), Some(code)) = (content, kind_code(schema.kind()))
         && !unit.is_empty()
     {
-        let example = match content {
-            Content::Integer(number) if *number > 0 && pass.may_tell(node) => {
-                format!("{number}{unit}")
-            }
-            _ => format!("20{unit}"),
+        let told = (*number > 0 && pass.may_tell(node)).then_some(*number);
+        let example = match told {
+            Some(number) if schema.kind() == Kind::Size && number >= BYTES_MIN => bytes(number),
+            Some(number) => Some(format!("{number}{unit}")),
+            None => None,
         };
+        let example = example.unwrap_or_else(|| format!("20{unit}"));
         return Diagnostic::error(
             code,
             format!("{name} needs a unit"),
