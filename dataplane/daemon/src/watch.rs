@@ -2,9 +2,11 @@
 //!
 //! Watches the file's directory, not the file: editors write a new file and rename it over the old
 //! one, and a mounted `ConfigMap` swaps a link (`..data`) that the file's own link goes through. A
-//! watch on the file itself would go with the old one. Which event it was does not matter: `operate`
-//! compares what is there with what it has loaded.
+//! watch on the file itself would go with the old one. Other files of the directory, such as a log that
+//! grows beside the configuration, wake nobody. Which event it was does not matter: `operate` compares
+//! what is there with what it has loaded.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,18 +30,23 @@ impl Watch {
     /// # Errors
     /// Whatever the system says, for example that there are too many watches.
     pub(crate) fn start(file: &Path) -> notify::Result<Self> {
+        let target = file.canonicalize().ok();
+        let places = [Some(file), target.as_deref()];
+        let names = Names::of(places.into_iter().flatten());
         // One waiting event is enough to know that there was any.
         let (sender, events) = mpsc::channel(1);
         let mut watcher =
             notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-                let is_change = event.map_or(true, |event| is_change(event.kind));
+                let is_change = event.map_or(true, |event| {
+                    is_change(event.kind) && names.concern(&event.paths)
+                });
                 if is_change {
                     let _one_waits_already = sender.try_send(());
                 }
             })?;
         watcher.watch(&directory_of(file), RecursiveMode::NonRecursive)?;
         // A link may lead elsewhere; then that place is watched as well, if it can be.
-        if let Ok(target) = file.canonicalize() {
+        if let Some(target) = target {
             let _only_the_link = watcher.watch(&directory_of(&target), RecursiveMode::NonRecursive);
         }
         Ok(Self {
@@ -63,6 +70,28 @@ impl Watch {
     }
 }
 
+/// What the file and the directories that hold it are called.
+struct Names(Vec<OsString>);
+
+impl Names {
+    fn of<'a>(files: impl Iterator<Item = &'a Path>) -> Self {
+        let directories = |file: &'a Path| [Some(file), file.parent()];
+        let names = files.flat_map(directories).flatten();
+        Self(names.filter_map(Path::file_name).map(Into::into).collect())
+    }
+
+    /// Whether something happened to the file or to what it lies in. A name that starts with `..` is a
+    /// link of a mounted `ConfigMap`; an event that names nothing says that events were lost.
+    fn concern(&self, paths: &[PathBuf]) -> bool {
+        let is_ours = |path: &PathBuf| {
+            path.file_name().is_none_or(|name| {
+                name.as_encoded_bytes().starts_with(b"..") || self.0.iter().any(|own| own == name)
+            })
+        };
+        paths.is_empty() || paths.iter().any(is_ours)
+    }
+}
+
 fn directory_of(file: &Path) -> PathBuf {
     match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
@@ -79,5 +108,34 @@ fn is_change(kind: EventKind) -> bool {
         | EventKind::Modify(_)
         | EventKind::Remove(_)
         | EventKind::Other => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_file_and_what_it_lies_in_wake_anybody() {
+        let files = ["conf/mcpc.yaml", "mnt/real.yaml"].map(Path::new);
+        let names = Names::of(files.into_iter());
+        let concern = |paths: &[&str]| {
+            let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+            names.concern(&paths)
+        };
+        for own in [
+            "conf/mcpc.yaml",
+            "mnt/real.yaml",
+            "conf/..data",
+            "conf",
+            "/",
+        ] {
+            assert!(concern(&[own]), "{own} is no concern");
+        }
+        assert!(concern(&[]), "lost events are no concern");
+        assert!(concern(&["conf/.mcpc.yaml.new", "conf/mcpc.yaml"]));
+        for other in ["conf/gateway.log", "conf/mcpc.yaml~", "conf/.mcpc.yaml.swp"] {
+            assert!(!concern(&[other]), "{other} wakes");
+        }
     }
 }
