@@ -73,9 +73,9 @@ impl ParkedCalls {
             let _place = place;
             tokio::select! {
                 biased;
-                taker = resumed.recv() => if let Some(taker) = taker {
+                claim = resumed.recv() => if let Some(claim) = claim {
                     // Whoever has left in the meantime has left the call as well.
-                    let _taken = taker.send(call);
+                    let _taken = claim.send(call);
                 },
                 () = sleep_until(deadline) => {}
             }
@@ -86,8 +86,8 @@ impl ParkedCalls {
     /// Takes a parked call; nothing if it has ended or was taken before.
     pub(crate) async fn resume(&self, number: u64) -> Option<ParkedCall> {
         let sender = self.calls.pin().remove(&number).cloned()?;
-        let (taker, taken) = oneshot::channel();
-        sender.try_send(taker).ok()?;
+        let (claim, taken) = oneshot::channel();
+        sender.try_send(claim).ok()?;
         drop(sender);
         taken.await.ok()
     }
@@ -95,9 +95,9 @@ impl ParkedCalls {
     /// Ends a parked call.
     pub(crate) fn end(&self, number: u64) {
         // It is handed to somebody who is gone already.
-        let (taker, _) = oneshot::channel();
+        let (claim, _) = oneshot::channel();
         if let Some(sender) = self.calls.pin().remove(&number) {
-            let _ended = sender.try_send(taker);
+            let _ended = sender.try_send(claim);
         }
     }
 }

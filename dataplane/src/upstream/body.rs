@@ -73,6 +73,19 @@ impl Body {
         idle: Duration,
         deadline: Instant,
     ) -> Result<Bytes, Failure> {
+        let whole = self.read_whole(bytes_max, idle, deadline).await?;
+        self.settle();
+        Ok(whole)
+    }
+
+    /// The whole body in one buffer, for a caller that judges it before it [settles](Self::settle):
+    /// behind an answer that belongs to another request there may be more of them.
+    pub(super) async fn read_whole(
+        &mut self,
+        bytes_max: usize,
+        idle: Duration,
+        deadline: Instant,
+    ) -> Result<Bytes, Failure> {
         if let Rest::Sized(bytes) = self.rest {
             let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
             if bytes > bytes_max {
@@ -82,7 +95,6 @@ impl Body {
             if bytes <= self.lease.buffer.len() {
                 let whole = self.lease.buffer.split_to(bytes).freeze();
                 self.rest = Rest::Nothing;
-                self.settle();
                 return Ok(whole);
             }
         }
@@ -91,7 +103,7 @@ impl Body {
     }
 
     async fn join(
-        mut self,
+        &mut self,
         bytes_max: usize,
         idle: Duration,
         deadline: Instant,
@@ -106,7 +118,6 @@ impl Body {
                 Filled::Some => {}
             }
         }
-        self.settle();
         Ok(whole.freeze())
     }
 

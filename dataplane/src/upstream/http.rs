@@ -108,11 +108,12 @@ impl HttpSession {
         let idle = Duration::from_millis(call.timeouts.idle_ms);
         match exchange.kind {
             Kind::Json => {
-                let body = exchange
-                    .body
-                    .collect(bounds.reply_bytes, idle, call.deadline)
+                let mut body = exchange.body;
+                let whole = body
+                    .read_whole(bounds.reply_bytes, idle, call.deadline)
                     .await?;
-                let reply = reply_of(&body, status, id, bounds)?;
+                let reply = reply_of(&whole, status, id, bounds)?;
+                body.settle();
                 Ok(if is_suspect(&reply, status, era, has_session) {
                     Outcome::Suspect(reply)
                 } else {
