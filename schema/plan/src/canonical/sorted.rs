@@ -5,6 +5,7 @@
 //! digits are left to `serde_json`, which writes them as RFC 8785 wants them.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::io::{self, ErrorKind, Write};
 
 use serde::Serialize;
@@ -85,7 +86,7 @@ impl Page {
             })
             .filter(|(key, _)| !is_outermost || omitted != Some(*key))
             .collect();
-        sorted.sort_by(|(a, _), (b, _)| text(a).encode_utf16().cmp(text(b).encode_utf16()));
+        sorted.sort_by(|(a, _), (b, _)| compare(a, b));
         let mut object = Vec::with_capacity(self.out.len() - start + members.len() + 2);
         object.push(b'{');
         for (index, (_, member)) in sorted.into_iter().enumerate() {
@@ -98,6 +99,21 @@ impl Page {
         self.out.truncate(start);
         self.out.extend_from_slice(&object);
     }
+}
+
+/// The order of two written keys: that of their UTF-16 code units (RFC 8785 §3.2.3).
+fn compare(a: &[u8], b: &[u8]) -> Ordering {
+    match (plain(a), plain(b)) {
+        (Some(a), Some(b)) => a.cmp(b),
+        _ => text(a).encode_utf16().cmp(text(b).encode_utf16()),
+    }
+}
+
+/// What stands between the quotes, if bytes are code units there: nearly every key is like that.
+fn plain(written: &[u8]) -> Option<&[u8]> {
+    let inside = written.get(1..written.len().checked_sub(1)?)?;
+    let is_plain = inside.iter().all(|byte| byte.is_ascii() && *byte != b'\\');
+    is_plain.then_some(inside)
 }
 
 /// The text of a key as it was before it was written.
