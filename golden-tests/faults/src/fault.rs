@@ -45,6 +45,8 @@ pub enum Fault {
     WrongType,
     /// The answer comes after `ms` milliseconds.
     Late,
+    /// The answer comes when the calls of its `round` are released.
+    Held,
     /// The answer comes twice.
     Twice,
     /// The answer comes again when the next request has been read, in place of that one's.
@@ -59,7 +61,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault and the tool that asks for it.
-    pub const ALL: [(&'static str, Self); 23] = [
+    pub const ALL: [(&'static str, Self); 24] = [
         ("garbage", Self::Garbage),
         ("wrong_id", Self::WrongId),
         ("silence", Self::Silence),
@@ -78,6 +80,7 @@ impl Fault {
         ("endless_head", Self::EndlessHead),
         ("wrong_type", Self::WrongType),
         ("late", Self::Late),
+        ("held", Self::Held),
         ("twice", Self::Twice),
         ("again", Self::Again),
         ("unasked", Self::Unasked),

@@ -1,37 +1,50 @@
 //! What a server that works would say.
 //!
 //! Owns reading a message as far as this server needs it, and the answers in both eras. The tools
-//! besides the faults are `echo`, which gives its arguments back, `pid`, and `variable`, which tells
-//! what a variable of its environment holds.
+//! besides the faults are `echo`, which gives its arguments back, `pid`, `variable`, which tells
+//! what a variable of its environment holds, and those of the ledger.
 
 use std::io::Write;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::Fault;
+use crate::ledger::Ledger;
 
 /// A request, and the fault that it asks for.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// Its id.
-    pub id: Value,
+    pub(crate) id: Value,
     /// Its method.
-    pub method: String,
+    pub(crate) method: String,
     /// The tool, for a call.
-    pub tool: String,
+    pub(crate) tool: String,
     /// The arguments of the tool.
-    pub arguments: Value,
+    pub(crate) arguments: Value,
     /// What is to go wrong.
-    pub fault: Option<Fault>,
+    pub(crate) fault: Option<Fault>,
+    /// Whether it says of itself what it is, as requests of 2026-07-28 do.
+    pub(crate) is_modern: bool,
+}
+
+impl Asked {
+    /// How long the answer takes.
+    pub(crate) fn pause(&self) -> Duration {
+        let pause = self.arguments.get("ms").and_then(Value::as_u64);
+        Duration::from_millis(pause.unwrap_or(0))
+    }
 }
 
 /// Reads a message; nothing if it wants no answer.
-pub fn asked(message: &[u8]) -> Option<Asked> {
+pub(crate) fn asked(message: &[u8]) -> Option<Asked> {
     let message: Value = serde_json::from_slice(message).ok()?;
     let text = |at: &str| message.pointer(at).and_then(Value::as_str);
     let method = text("/method")?.to_owned();
     let tool = text("/params/name").unwrap_or_default().to_owned();
     Some(Asked {
+        is_modern: text("/params/_meta/io.modelcontextprotocol~1protocolVersion").is_some(),
         id: message.get("id")?.clone(),
         fault: Fault::of(&tool).filter(|_| method == "tools/call"),
         arguments: message
@@ -43,10 +56,20 @@ pub fn asked(message: &[u8]) -> Option<Asked> {
     })
 }
 
+/// The id of the request that a message gives up.
+pub(crate) fn given_up(message: &[u8]) -> Option<Value> {
+    let message: Value = serde_json::from_slice(message).ok()?;
+    let is_it = message.get("method")? == "notifications/cancelled";
+    message
+        .pointer("/params/requestId")
+        .filter(|_| is_it)
+        .cloned()
+}
+
 /// The answer.
-pub fn healthy(asked: &Asked) -> Value {
+pub(crate) fn healthy(asked: &Asked, ledger: &Ledger) -> Value {
     let id = &asked.id;
-    if let Some(result) = result(asked) {
+    if let Some(result) = result(asked, ledger) {
         return json!({ "jsonrpc": "2.0", "id": id, "result": result });
     }
     let error = json!({ "code": -32601, "message": "there is no such method" });
@@ -62,7 +85,7 @@ fn variable(arguments: &Value) -> String {
     value
 }
 
-fn result(asked: &Asked) -> Option<Value> {
+fn result(asked: &Asked, ledger: &Ledger) -> Option<Value> {
     Some(match asked.method.as_str() {
         "initialize" => json!({
             "protocolVersion": "2025-11-25",
@@ -80,17 +103,19 @@ fn result(asked: &Asked) -> Option<Value> {
         "tools/list" => {
             let faults = Fault::ALL.iter().map(|(name, _)| *name);
             let tools: Vec<Value> = faults
-                .chain(["echo", "pid", "variable"])
+                .chain(["echo", "pid", "variable", "ledger", "release"])
                 .map(|name| json!({ "name": name, "inputSchema": { "type": "object" } }))
                 .collect();
             json!({ "resultType": "complete", "tools": tools, "ttlMs": 0, "cacheScope": "private" })
         }
         "tools/call" => {
-            let text = match asked.tool.as_str() {
-                "pid" => std::process::id().to_string(),
-                "variable" => variable(&asked.arguments),
-                _ => asked.arguments.to_string(),
-            };
+            let text = ledger
+                .text(asked)
+                .unwrap_or_else(|| match asked.tool.as_str() {
+                    "pid" => std::process::id().to_string(),
+                    "variable" => variable(&asked.arguments),
+                    _ => asked.arguments.to_string(),
+                });
             json!({ "resultType": "complete", "content": [{ "type": "text", "text": text }] })
         }
         _ => return None,

@@ -11,7 +11,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::fault::{Fault, HUGE_BYTES};
-use crate::healthy::{Asked, asked, healthy};
+use crate::healthy::{Asked, asked, given_up, healthy};
+use crate::ledger::{Held, Ledger};
 use crate::stdio::unasked;
 
 /// A server that serves until the process ends.
@@ -45,13 +46,14 @@ impl HttpServer {
         let address = listener.local_addr()?;
         let open = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&open);
+        let ledger = Arc::new(Ledger::default());
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let open = Arc::clone(&counted);
+                let (open, ledger) = (Arc::clone(&counted), Arc::clone(&ledger));
                 open.fetch_add(1, Ordering::SeqCst);
                 std::thread::spawn(move || {
                     // A client that leaves ends its connection, whatever was to be said.
-                    let _left = connection(stream);
+                    let _left = connection(stream, &ledger);
                     open.fetch_sub(1, Ordering::SeqCst);
                 });
             }
@@ -65,13 +67,16 @@ impl HttpServer {
     }
 }
 
-fn connection(stream: TcpStream) -> io::Result<()> {
+fn connection(stream: TcpStream, ledger: &Ledger) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     while let Some(body) = request(&mut stream)? {
+        if let Some(id) = given_up(&body) {
+            ledger.cancel(&id);
+        }
         let after = match asked(&body) {
             None => whole(stream.get_mut(), "HTTP/1.1 202 Accepted\r\n", "")?,
-            Some(asked) => answer(&mut stream, &asked)?,
+            Some(asked) => answer(&mut stream, &asked, ledger)?,
         };
         if after == After::Close {
             break;
@@ -96,8 +101,8 @@ fn request(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(body))
 }
 
-fn answer(stream: &mut BufReader<TcpStream>, asked: &Asked) -> io::Result<After> {
-    let answer = healthy(asked).to_string();
+fn answer(stream: &mut BufReader<TcpStream>, asked: &Asked, ledger: &Ledger) -> io::Result<After> {
+    let answer = healthy(asked, ledger).to_string();
     let out = stream.get_mut();
     let Some(fault) = asked.fault else {
         return whole(out, JSON, &answer);
@@ -136,16 +141,17 @@ fn answer(stream: &mut BufReader<TcpStream>, asked: &Asked) -> io::Result<After>
             let html = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n";
             return whole(out, html, "<h1>Welcome</h1>");
         }
+        Fault::Held => {
+            if hold(out, asked, ledger)? == Held::Released {
+                return whole(out, JSON, &answer);
+            }
+        }
         Fault::Late => {
-            let pause = asked.arguments.get("ms").and_then(Value::as_u64);
-            std::thread::sleep(Duration::from_millis(pause.unwrap_or(0)));
+            std::thread::sleep(asked.pause());
             return whole(out, JSON, &answer);
         }
         Fault::Twice => {
-            // In one piece, so that the second is there as soon as the first can be read.
-            let one = format!("{JSON}Content-Length: {}\r\n\r\n{answer}", answer.len());
-            out.write_all(one.repeat(2).as_bytes())?;
-            return Ok(After::Keep);
+            return twice(out, &answer);
         }
         Fault::Again => {
             whole(out, JSON, &answer)?;
@@ -169,6 +175,13 @@ fn answer(stream: &mut BufReader<TcpStream>, asked: &Asked) -> io::Result<After>
 /// A whole response with this body.
 fn whole(out: &mut TcpStream, head: &str, body: &str) -> io::Result<After> {
     write!(out, "{head}Content-Length: {}\r\n\r\n{body}", body.len())?;
+    Ok(After::Keep)
+}
+
+/// A whole response twice in one piece, so that the second is there as soon as the first can be read.
+fn twice(out: &mut TcpStream, body: &str) -> io::Result<After> {
+    let one = format!("{JSON}Content-Length: {}\r\n\r\n{body}", body.len());
+    out.write_all(one.repeat(2).as_bytes())?;
     Ok(After::Keep)
 }
 
@@ -215,6 +228,34 @@ fn endless_events(out: &mut TcpStream, fault: Fault) -> io::Result<()> {
         } else {
             chunk(out, format!("data: {log}\n\n").as_bytes())?;
             std::thread::sleep(PACE);
+        }
+    }
+}
+
+/// Holds a call until it is released or given up. A client of 2026-07-28 gives it up by closing the
+/// connection; the others say so, and may close whatever they mean.
+fn hold(out: &mut TcpStream, asked: &Asked, ledger: &Ledger) -> io::Result<Held> {
+    ledger.begin(asked);
+    out.set_read_timeout(Some(PACE))?;
+    let mut has_left = false;
+    loop {
+        match ledger.state(asked) {
+            Held::Waits => {}
+            Held::Released => {
+                ledger.settle(asked);
+                out.set_read_timeout(None)?;
+                return Ok(Held::Released);
+            }
+            Held::Cancelled => return Ok(Held::Cancelled),
+        }
+        if has_left {
+            std::thread::sleep(PACE);
+            continue;
+        }
+        let seen = out.peek(&mut [0]);
+        has_left = !seen.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        if has_left && asked.is_modern {
+            ledger.cancel(&asked.id);
         }
     }
 }

@@ -5,8 +5,8 @@
 //!                                         └► stdio: what goes down the pipe, and the process itself
 //! ```
 //!
-//! Owns the table of faults and what a healthy server would have said ([`healthy`]). For tests only:
-//! it does to its client whatever it is asked to do.
+//! Owns the table of faults, what a healthy server would have said, and what it was told
+//! (`ledger`). For tests only: it does to its client whatever it is asked to do.
 
 #![expect(
     clippy::expect_used,
@@ -16,11 +16,11 @@
 mod fault;
 mod healthy;
 mod http;
+mod ledger;
 mod process;
 mod stdio;
 
 pub use fault::{Fault, HUGE_BYTES};
-pub use healthy::{Asked, asked, healthy};
 pub use http::HttpServer;
 pub use process::{Habits, linger};
 pub use stdio::serve;

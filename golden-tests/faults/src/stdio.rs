@@ -5,20 +5,24 @@
 
 use std::io::{self, BufRead, Write};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::fault::{Fault, HUGE_BYTES};
-use crate::healthy::{Asked, asked, healthy};
+use crate::healthy::{Asked, asked, given_up, healthy};
+use crate::ledger::{Ledger, round_of};
 use crate::process::{Habits, forever, fork};
 
 /// Serves until the input ends, or for ever if that is its habit.
 pub fn serve(habits: Habits) {
     habits.adopt();
+    let ledger = Arc::new(Ledger::default());
     for line in io::stdin().lock().lines().map_while(Result::ok) {
+        if let Some(id) = given_up(line.as_bytes()) {
+            ledger.cancel(&id);
+        }
         if let Some(asked) = asked(line.as_bytes()).filter(|_| !habits.is_silent) {
-            answer(&Arc::new(asked));
+            answer(&Arc::new(asked), &ledger);
         }
     }
     if habits.is_deaf {
@@ -26,9 +30,17 @@ pub fn serve(habits: Habits) {
     }
 }
 
-fn answer(asked: &Arc<Asked>) {
+fn answer(asked: &Arc<Asked>, ledger: &Arc<Ledger>) {
+    let healthy = |asked: &Asked| healthy(asked, ledger);
     let Some(fault) = asked.fault else {
-        return say(&healthy(asked));
+        say(&healthy(asked));
+        if asked.tool == "release" {
+            for held in ledger.round(round_of(asked)) {
+                say(&healthy(&held));
+                ledger.settle(&held);
+            }
+        }
+        return;
     };
     match fault {
         Fault::Garbage => write(b"\x00\xff{not json}\n"),
@@ -42,13 +54,13 @@ fn answer(asked: &Arc<Asked>) {
             std::process::exit(3);
         }
         Fault::Late => {
-            let asked = Arc::clone(asked);
+            let (asked, ledger) = (Arc::clone(asked), Arc::clone(ledger));
             std::thread::spawn(move || {
-                let pause = asked.arguments.get("ms").and_then(Value::as_u64);
-                std::thread::sleep(Duration::from_millis(pause.unwrap_or(0)));
-                say(&healthy(&asked));
+                std::thread::sleep(asked.pause());
+                say(&crate::healthy::healthy(&asked, &ledger));
             });
         }
+        Fault::Held => ledger.begin(asked),
         Fault::Twice => {
             say(&healthy(asked));
             say(&healthy(asked));

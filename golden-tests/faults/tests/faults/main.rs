@@ -2,13 +2,20 @@
 //!
 //! One test binary; each file is one side. `stage.rs` starts the gateway.
 
-#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a failed step fails the test"
+)]
 #![cfg(target_os = "linux")]
 
+mod cancels;
 mod descriptors;
 mod http;
+mod legacy;
 mod malformed;
 mod rotation;
+mod same_ids;
 mod stage;
 mod stdio;
 mod swaps;

@@ -145,17 +145,27 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Calls a tool and waits for the reply.
-    #[track_caller]
-    pub(crate) fn call(&mut self, tool: &str, arguments: &Value) -> Reply {
+    /// Begins a call, and gives the connection on which its reply will come.
+    pub(crate) fn begin(mut self, tool: &str, arguments: &Value) -> Client {
+        let request = self.request(tool, arguments);
+        self.client.send(request);
+        self.client
+    }
+
+    fn request(&self, tool: &str, arguments: &Value) -> String {
         let mirrored = format!(
             "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: {tool}\r\n"
         );
         let message = call_message(tool, arguments).to_string();
+        post(self.address, "/mcp", &mirrored, &message)
+    }
+
+    /// Calls a tool and waits for the reply.
+    #[track_caller]
+    pub(crate) fn call(&mut self, tool: &str, arguments: &Value) -> Reply {
         let began = Instant::now();
-        let reply = self
-            .client
-            .ask(post(self.address, "/mcp", &mirrored, &message));
+        let request = self.request(tool, arguments);
+        let reply = self.client.ask(request);
         let elapsed = began.elapsed();
         assert!(elapsed < TOTAL + SLACK, "{tool} took {elapsed:?}");
         let id = reply.message().get("id").cloned();
