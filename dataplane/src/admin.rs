@@ -13,18 +13,17 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use hyper::body::Incoming;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode, Uri};
+use http::StatusCode;
 use serde::Serialize;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 
 use crate::body::Body;
-use crate::framing::HeadBounds;
 use crate::listener::{self, Bounds, Door, First};
 use crate::origin::{self, Verdict};
 use crate::reply::LocalReply;
+use crate::server::fault::HeadBounds;
+use crate::server::{Answers, Head, Intake, Method, Response};
 use crate::status::{Phase, Status};
 
 /// Gives the picture of the moment.
@@ -122,24 +121,26 @@ impl Door for Arc<Desk> {
     fn open(&self) -> &AtomicU32 {
         &self.open
     }
+}
 
-    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + 'static {
-        ready(self.page(request.method(), request.uri(), request.headers()))
+impl Answers for Arc<Desk> {
+    fn answer(&self, head: &Head, _: Intake) -> impl Future<Output = Response> {
+        ready(self.page(head))
     }
 }
 
 impl Desk {
-    fn page(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response<Body> {
+    fn page(&self, head: &Head) -> Response {
         let knows = |host: origin::Host<'_>| {
             origin::is_known(host, &[]) || self.takes_addresses && host.is_address()
         };
-        match origin::check_with(uri, headers, knows) {
+        match origin::check_with(head, knows) {
             Verdict::Ok => {}
             Verdict::BadHost => return refusal(&LocalReply::BadHost),
             Verdict::ForeignHost => return refusal(&LocalReply::ForeignHost),
             Verdict::ForeignOrigin => return refusal(&LocalReply::ForeignOrigin),
         }
-        let page = match uri.path() {
+        let page = match head.path() {
             "/livez" => |_: &Self| livez(),
             "/readyz" => Self::readyz,
             "/startupz" => Self::startupz,
@@ -147,23 +148,20 @@ impl Desk {
             "/status" => Self::status,
             _ => return refusal(&LocalReply::NoSuchPath),
         };
-        if method != Method::GET && method != Method::HEAD {
-            let mut response = refusal(&LocalReply::MethodNotAllowed);
-            let allowed = HeaderValue::from_static("GET, HEAD");
-            response.headers_mut().insert(ALLOW, allowed);
-            return response;
+        if !matches!(head.method(), Method::Get | Method::Head) {
+            return refusal(&LocalReply::MethodNotAllowed).with("allow", "GET, HEAD");
         }
         page(self)
     }
 
     /// Clients can be sent here.
-    fn readyz(&self) -> Response<Body> {
+    fn readyz(&self) -> Response {
         let readiness = (self.status)().readiness();
         document(passes(readiness.ready), &readiness)
     }
 
     /// The first plan is live.
-    fn startupz(&self) -> Response<Body> {
+    fn startupz(&self) -> Response {
         let started = match (self.status)().phase {
             Phase::Starting => false,
             Phase::Serving | Phase::Draining => true,
@@ -171,19 +169,19 @@ impl Desk {
         document(passes(started), &Started { started })
     }
 
-    fn health(&self) -> Response<Body> {
+    fn health(&self) -> Response {
         let health = (self.status)().health();
         document(passes(health.status.is_serving()), &health)
     }
 
-    fn status(&self) -> Response<Body> {
+    fn status(&self) -> Response {
         document(StatusCode::OK, &(self.status)())
     }
 }
 
 /// The process runs and its admin thread answers. Asks nothing else, so that a gateway that
 /// merely has trouble is not restarted.
-fn livez() -> Response<Body> {
+fn livez() -> Response {
     document(StatusCode::OK, &Alive { alive: true })
 }
 
@@ -211,7 +209,7 @@ fn passes(probe: bool) -> StatusCode {
     }
 }
 
-fn refusal(reply: &LocalReply) -> Response<Body> {
+fn refusal(reply: &LocalReply) -> Response {
     let row = reply.row();
     let status = StatusCode::from_u16(row.legacy).unwrap_or(StatusCode::BAD_REQUEST);
     let refused = Refused {
@@ -221,21 +219,13 @@ fn refusal(reply: &LocalReply) -> Response<Body> {
     document(status, &refused)
 }
 
-fn document(status: StatusCode, content: &impl Serialize) -> Response<Body> {
+fn document(status: StatusCode, content: &impl Serialize) -> Response {
     // None of these types can fail to become JSON: they hold no maps with keys that are not text.
     let Ok(mut text) = serde_json::to_vec_pretty(content) else {
-        let mut response = Response::new(Body::Empty);
-        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-        return response;
+        return Response::empty(StatusCode::INTERNAL_SERVER_ERROR);
     };
     text.push(b'\n');
-    let mut response = Response::new(Body::whole(text));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    let json = HeaderValue::from_static("application/json");
-    headers.insert(CONTENT_TYPE, json);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    Response::json(status, Body::whole(text)).with("cache-control", "no-store")
 }
 
 #[cfg(test)]
@@ -248,8 +238,6 @@ mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::TcpStream;
 
-    use http_body_util::BodyExt as _;
-    use hyper::header::{HOST, ORIGIN};
     use serde_json::Value;
 
     use super::*;
@@ -263,48 +251,39 @@ mod tests {
         }
     }
 
-    fn host(name: &str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(HOST, HeaderValue::from_str(name).unwrap());
-        headers
+    fn ask(request: &str, fields: &[(&'static str, &str)]) -> Head {
+        let fields: Vec<_> = fields.iter().map(|(n, v)| (*n, v.as_bytes())).collect();
+        Head::with(request, &fields)
     }
 
-    async fn get(desk: &Desk, path: &str) -> (u16, Value) {
-        let response = desk.page(
-            &Method::GET,
-            &path.parse().unwrap(),
-            &host("localhost:9090"),
-        );
-        read(response).await
+    fn get(desk: &Desk, path: &str) -> (u16, Value) {
+        let head = ask(&format!("GET {path}"), &[("host", "localhost:9090")]);
+        read(desk.page(&head))
     }
 
-    async fn read(response: Response<Body>) -> (u16, Value) {
+    fn read(response: Response) -> (u16, Value) {
         let status = response.status().as_u16();
-        let mut body = response.into_body();
-        let mut bytes = Vec::new();
-        while let Some(frame) = body.frame().await {
-            bytes.extend_from_slice(&frame.unwrap().into_data().unwrap());
-        }
-        (status, serde_json::from_slice(&bytes).unwrap())
+        let text = response.into_body().into_whole();
+        (status, serde_json::from_slice(&text).unwrap())
     }
 
-    #[tokio::test]
-    async fn a_serving_gateway_passes_every_probe_with_a_dead_upstream() {
+    #[test]
+    fn a_serving_gateway_passes_every_probe_with_a_dead_upstream() {
         let desk = desk(serving(&[
             ("a", UpstreamState::Ready),
             ("b", UpstreamState::Down),
         ]));
-        assert_eq!(get(&desk, "/livez").await.0, 200);
-        assert_eq!(get(&desk, "/startupz?verbose").await.0, 200);
-        let (status, ready) = get(&desk, "/readyz").await;
+        assert_eq!(get(&desk, "/livez").0, 200);
+        assert_eq!(get(&desk, "/startupz?verbose").0, 200);
+        let (status, ready) = get(&desk, "/readyz");
         assert_eq!(status, 200);
         assert_eq!(ready["upstreams"]["b"], "down");
-        let (status, health) = get(&desk, "/health").await;
+        let (status, health) = get(&desk, "/health");
         assert_eq!(status, 200);
         assert_eq!(health["status"], "degraded");
         assert_eq!(health["components"]["upstreams"]["a"]["status"], "ok");
         assert_eq!(health["components"]["upstreams"]["b"]["state"], "down");
-        let (status, page) = get(&desk, "/status").await;
+        let (status, page) = get(&desk, "/status");
         assert_eq!(status, 200);
         assert_eq!(page["live"]["since"], "2026-07-28T00:00:00.000Z");
         assert_eq!(page["refused"], Value::Null);
@@ -314,8 +293,8 @@ mod tests {
         );
     }
 
-    #[tokio::test]
-    async fn probes_follow_the_life_of_the_gateway() {
+    #[test]
+    fn probes_follow_the_life_of_the_gateway() {
         for (phase, ready, started) in [
             (Phase::Starting, 503, 503),
             (Phase::Serving, 200, 200),
@@ -324,42 +303,41 @@ mod tests {
             let mut status = serving(&[]);
             status.phase = phase;
             let desk = desk(status);
-            assert_eq!(get(&desk, "/livez").await.0, 200);
-            assert_eq!(get(&desk, "/readyz").await.0, ready);
-            assert_eq!(get(&desk, "/health").await.0, ready);
-            assert_eq!(get(&desk, "/startupz").await.0, started);
-            assert_eq!(get(&desk, "/status").await.0, 200);
+            assert_eq!(get(&desk, "/livez").0, 200);
+            assert_eq!(get(&desk, "/readyz").0, ready);
+            assert_eq!(get(&desk, "/health").0, ready);
+            assert_eq!(get(&desk, "/startupz").0, started);
+            assert_eq!(get(&desk, "/status").0, 200);
         }
     }
 
-    #[tokio::test]
-    async fn only_reading_known_pages_is_possible() {
+    #[test]
+    fn only_reading_known_pages_is_possible() {
         let desk = desk(serving(&[]));
         for path in ["/", "/mcp", "/status/", "/Status", "/livez%00"] {
-            assert_eq!(get(&desk, path).await.0, 404, "{path}");
+            assert_eq!(get(&desk, path).0, 404, "{path}");
         }
-        let page = |method: Method| desk.page(&method, &"/status".parse().unwrap(), &host("[::1]"));
-        assert_eq!(page(Method::HEAD).status(), 200);
-        for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
+        let page = |method: &str| {
+            let head = ask(&format!("{method} /status"), &[("host", "[::1]")]);
+            desk.page(&head)
+        };
+        assert_eq!(page("HEAD").status(), 200);
+        for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
             let response = page(method);
             assert_eq!(response.status(), 405);
-            assert_eq!(response.headers().get(ALLOW).unwrap(), "GET, HEAD");
+            assert_eq!(response.extra("allow").unwrap(), "GET, HEAD");
         }
     }
 
-    #[tokio::test]
-    async fn foreign_pages_read_nothing() {
+    #[test]
+    fn foreign_pages_read_nothing() {
         let mut desk = desk(serving(&[]));
-        let uri = "/status".parse().unwrap();
+        let page = |desk: &Desk, fields: &[_]| read(desk.page(&ask("GET /status", fields))).0;
         for (name, status) in [("evil.test", 403), ("10.0.0.7:9090", 403), ("a/b", 400)] {
-            assert_eq!(
-                read(desk.page(&Method::GET, &uri, &host(name))).await.0,
-                status
-            );
+            assert_eq!(page(&desk, &[("host", name)]), status);
         }
-        let mut headers = host("localhost");
-        headers.insert(ORIGIN, HeaderValue::from_static("http://evil.test"));
-        assert_eq!(desk.page(&Method::GET, &uri, &headers).status(), 403);
+        let foreign = [("host", "localhost"), ("origin", "http://evil.test")];
+        assert_eq!(page(&desk, &foreign), 403);
         // Bound beyond loopback, an address is accepted: it cannot be rebound. A name still is not.
         desk.takes_addresses = true;
         for (name, status) in [
@@ -367,8 +345,7 @@ mod tests {
             ("[fd00::7]", 200),
             ("pod.test", 403),
         ] {
-            let response = desk.page(&Method::GET, &uri, &host(name));
-            assert_eq!(response.status(), status, "{name}");
+            assert_eq!(page(&desk, &[("host", name)]), status, "{name}");
         }
     }
 

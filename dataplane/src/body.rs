@@ -1,19 +1,20 @@
 //! Response bodies: nothing, a few pieces of known length, or a stream that is written while it is read.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
 use tokio::sync::mpsc;
 
 /// The body of a response.
 pub(crate) enum Body {
     /// No bytes.
     Empty,
-    /// Up to three pieces: the head of an envelope, a value that was not copied, and its end.
-    Pieces([Bytes; 3], usize),
+    /// One piece.
+    Whole(Vec<u8>),
+    /// Three pieces in a row: the head of an envelope, a value that was not copied, and its end.
+    Pieces(Box<[Bytes; 3]>),
     /// Written by a future that the connection polls.
     Stream(Box<Streaming>),
 }
@@ -40,13 +41,13 @@ impl Frames {
 
 impl Body {
     /// One piece.
-    pub(crate) fn whole(bytes: impl Into<Bytes>) -> Self {
-        Self::Pieces([bytes.into(), Bytes::new(), Bytes::new()], 0)
+    pub(crate) fn whole(bytes: impl Into<Vec<u8>>) -> Self {
+        Self::Whole(bytes.into())
     }
 
     /// Three pieces in a row.
     pub(crate) fn pieces(pieces: [Bytes; 3]) -> Self {
-        Self::Pieces(pieces, 0)
+        Self::Pieces(Box::new(pieces))
     }
 
     /// A stream; `work` gets the place for its frames.
@@ -61,56 +62,34 @@ impl Body {
         }))
     }
 
-    fn rest_bytes(&self) -> Option<u64> {
+    /// How many bytes it has; nothing if only its end tells.
+    pub(crate) fn length(&self) -> Option<usize> {
         match self {
             Self::Empty => Some(0),
-            Self::Pieces(pieces, next) => pieces
-                .iter()
-                .skip(*next)
-                .map(|piece| u64::try_from(piece.len()).ok())
-                .sum(),
+            Self::Whole(bytes) => Some(bytes.len()),
+            Self::Pieces(pieces) => Some(pieces.iter().map(Bytes::len).sum()),
             Self::Stream(_) => None,
         }
     }
-}
 
-impl http_body::Body for Body {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match self.get_mut() {
-            Self::Empty => Poll::Ready(None),
-            Self::Pieces(pieces, next) => {
-                while let Some(piece) = pieces.get_mut(*next) {
-                    *next += 1;
-                    if !piece.is_empty() {
-                        return Poll::Ready(Some(Ok(Frame::data(std::mem::take(piece)))));
-                    }
-                }
-                Poll::Ready(None)
-            }
-            Self::Stream(stream) => stream
-                .poll(context)
-                .map(|frame| frame.map(|bytes| Ok(Frame::data(bytes)))),
+    /// A body of known length in one piece; of a stream, nothing.
+    pub(crate) fn into_whole(self) -> Vec<u8> {
+        match self {
+            Self::Whole(bytes) => bytes,
+            Self::Pieces(pieces) => pieces.concat(),
+            Self::Empty | Self::Stream(_) => Vec::new(),
         }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.rest_bytes() == Some(0)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.rest_bytes()
-            .map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
 impl Streaming {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    /// The next frame; nothing at the end.
+    pub(crate) async fn next(&mut self) -> Option<Bytes> {
+        poll_fn(|context| self.poll(context)).await
+    }
+
+    /// The next frame, if there is one now.
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if let Poll::Ready(Some(frame)) = self.frames.poll_recv(context) {
             return Poll::Ready(Some(frame));
         }

@@ -84,7 +84,7 @@ pub(crate) struct Call {
     /// The log level that a legacy client has set.
     pub(crate) log_level: Option<crate::level::Level>,
     /// `Mcp-Param-*` headers that the client sent, to be passed on to a modern upstream.
-    pub(crate) mirrored: Vec<(hyper::header::HeaderName, hyper::header::HeaderValue)>,
+    pub(crate) mirrored: Vec<(http::HeaderName, http::HeaderValue)>,
     /// What the client's departure means.
     pub(crate) leave: Leave,
     /// When the caller must have an answer, whatever happens.

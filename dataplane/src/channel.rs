@@ -10,8 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::BodyExt;
-use hyper::Response;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -29,6 +27,7 @@ use crate::pipeline::Plane;
 use crate::reply::LocalReply;
 use crate::respond::message_of;
 use crate::serve;
+use crate::server::Response;
 use crate::session::{Hold, Session};
 use crate::snapshot::Served;
 
@@ -256,9 +255,8 @@ impl Channel {
     async fn initialize(&mut self, request: Request) -> Result<(), LocalReply> {
         let served = Arc::clone(&request.served);
         let response = request.serve(None, &self.plane).await?;
-        let token = response.headers().get(SESSION_HEADER);
-        let begun =
-            token.and_then(|token| legacy::session_of(token.as_bytes(), &served, &self.plane));
+        let token = response.extra(SESSION_HEADER);
+        let begun = token.and_then(|token| legacy::session_of(token, &served, &self.plane));
         if let Some(session) = begun {
             self.streams.abort_all();
             let hold = self.plane.sessions.hold(&session.live);
@@ -331,7 +329,7 @@ impl Request {
         self,
         session: Option<Session>,
         plane: &Arc<Plane>,
-    ) -> Result<Response<Body>, LocalReply> {
+    ) -> Result<Response, LocalReply> {
         let asked = Asked {
             served: &self.served,
             id: self.id,
@@ -375,13 +373,15 @@ async fn answer(
 
 /// Sends what the body of a response holds, as messages.
 async fn deliver(mut body: Body, outgoing: &mpsc::Sender<Bytes>) {
-    if let Body::Pieces(pieces, _) = &body {
-        let _left = outgoing.send(one_line(&pieces.concat())).await;
+    let Body::Stream(frames) = &mut body else {
+        let message = body.into_whole();
+        if !message.is_empty() {
+            let _left = outgoing.send(one_line(&message)).await;
+        }
         return;
-    }
-    while let Some(Ok(frame)) = body.frame().await {
-        let message = frame.into_data().ok().as_ref().and_then(message_of);
-        if let Some(message) = message
+    };
+    while let Some(frame) = frames.next().await {
+        if let Some(message) = message_of(&frame)
             && outgoing.send(message).await.is_err()
         {
             return;

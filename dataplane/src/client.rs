@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::header::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
 use crate::call::{Era, Leave};
 use crate::inbound::Accepts;

@@ -14,19 +14,20 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use hyper::Request;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HeaderValue};
+use hyper::header::{CONNECTION, HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::body::Body;
 use crate::call::Era;
-use crate::framing::{Fault, HeadBounds};
 use crate::guard::Guarded;
 use crate::reply::LocalReply;
+use crate::server::fault::{Fault, HeadBounds};
+use crate::server::{Answers, Head, Intake, Response};
 
 /// The connections of one thread.
 #[derive(Default)]
@@ -93,19 +94,18 @@ const END_SECONDS: u32 = 2;
 const READ_BYTES_MAX: usize = 256 * 1024;
 
 /// Serves one connection until it ends. The stream may be a socket, a TLS stream or a pipe.
-pub(crate) async fn serve_connection<I, S, F>(
+pub(crate) async fn serve_connection<I, S>(
     stream: I,
-    service: S,
+    service: &S,
     bounds: HeadBounds,
     connections: &Connections,
 ) where
     I: AsyncRead + AsyncWrite + Unpin,
-    S: Fn(Request<Incoming>) -> F,
-    F: Future<Output = Response<Body>>,
+    S: Answers,
 {
     let link = connections.open();
     let guarded = Guarded::new(stream, bounds, Rc::clone(&link));
-    let gate = service_fn(|request| gate(Rc::clone(&link), request, &service));
+    let gate = service_fn(|request| gate(Rc::clone(&link), request, service));
     let mut http = http1::Builder::new();
     // No timer, so no header timeout either: the sweep keeps it for less.
     http.half_close(false)
@@ -143,39 +143,74 @@ pub(crate) async fn serve_connection<I, S, F>(
 }
 
 /// Hands a request to the service, or refuses it if it is the one that the guard did not let pass.
-fn gate<S, F>(
+async fn gate<S: Answers>(
     link: Rc<Link>,
     request: Request<Incoming>,
     service: &S,
-) -> impl Future<Output = Result<Response<Tracked>, Infallible>>
-where
-    S: Fn(Request<Incoming>) -> F,
-    F: Future<Output = Response<Body>>,
-{
+) -> Result<hyper::Response<Tracked>, Infallible> {
     let ordinal = link.begin();
-    let answer = link.fault_of(ordinal).is_none().then(|| service(request));
-    async move {
-        let answer = match answer {
-            Some(answer) => Some(answer.await),
-            None => None,
-        };
-        // A body may prove broken while the service reads it; then it cannot have acted on it.
-        let response = match (link.fault_of(ordinal), answer) {
-            (None, Some(response)) => response,
-            (Some(fault), _) => refusal(fault),
-            (None, None) => refusal(Fault::RequestLine),
-        };
-        Ok(response.map(|body| Tracked { body, link }))
+    let mut answer = None;
+    if link.fault_of(ordinal).is_none() {
+        let (parts, body) = request.into_parts();
+        let head = head_of(&parts);
+        answer = Some(service.answer(&head, Intake::of(body)).await);
     }
+    // A body may prove broken while the service reads it; then it cannot have acted on it.
+    let response = match (link.fault_of(ordinal), answer) {
+        (None, Some(response)) => response,
+        (Some(fault), _) => refusal(fault),
+        (None, None) => refusal(Fault::RequestLine),
+    };
+    Ok(written(response).map(|body| Tracked { body, link }))
 }
 
-fn refusal(fault: Fault) -> Response<Body> {
+/// What hyper has read, as the gateway reads it.
+fn head_of(parts: &hyper::http::request::Parts) -> Head {
+    let mut text = format!("{} {} HTTP/1.0\r\n", parts.method, parts.uri).into_bytes();
+    for (name, value) in &parts.headers {
+        if matches!(name.as_str(), "connection" | "transfer-encoding") {
+            continue;
+        }
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(value.as_bytes());
+        text.extend_from_slice(b"\r\n");
+    }
+    text.extend_from_slice(b"\r\n");
+    let bounds = HeadBounds {
+        bytes: usize::MAX,
+        fields: usize::MAX,
+    };
+    let mut head = Head::default();
+    if head.read(&text, bounds).is_err() {
+        head.clear();
+    }
+    head.keep(text.into());
+    head
+}
+
+fn written(response: Response) -> hyper::Response<Body> {
+    let mut out = hyper::Response::new(Body::Empty);
+    *out.status_mut() = response.status();
+    for (name, value) in response.content().fields() {
+        let value = HeaderValue::from_static(value);
+        out.headers_mut()
+            .append(HeaderName::from_static(name), value);
+    }
+    for (name, value) in response.extras() {
+        if let Ok(value) = HeaderValue::from_maybe_shared(value.clone()) {
+            out.headers_mut()
+                .append(HeaderName::from_static(name), value);
+        }
+    }
+    out.map(|_| response.into_body())
+}
+
+fn refusal(fault: Fault) -> Response {
     tracing::debug!(?fault, "request refused: its framing is not sound");
     let reply = LocalReply::Framing(fault);
-    let mut response = reply.into_response(Era::Modern, None, 0);
-    let close = HeaderValue::from_static("close");
-    response.headers_mut().insert(CONNECTION, close);
-    response
+    let response = reply.into_response(Era::Modern, None, 0);
+    response.with(CONNECTION.as_str(), "close")
 }
 
 impl Connections {
@@ -347,15 +382,25 @@ impl http_body::Body for Tracked {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(context)
+        let body = &mut self.get_mut().body;
+        if let Body::Stream(frames) = body {
+            return frames
+                .poll(context)
+                .map(|frame| frame.map(|bytes| Ok(Frame::data(bytes))));
+        }
+        let whole = std::mem::replace(body, Body::Empty).into_whole();
+        Poll::Ready((!whole.is_empty()).then(|| Ok(Frame::data(whole.into()))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.length() == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let length = self.body.length();
+        length.map_or_else(SizeHint::default, |length| {
+            SizeHint::with_exact(length as u64)
+        })
     }
 }
 

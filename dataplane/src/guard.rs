@@ -15,7 +15,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::connection::{Link, Owes};
-use crate::framing::{Framing, HeadBounds, Place};
+use crate::framing::{Framing, Place};
+use crate::server::fault::HeadBounds;
 
 /// What hyper reads in place of a refused head.
 const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";

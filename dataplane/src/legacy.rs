@@ -4,16 +4,14 @@
 //! without one (2025-11-25 Transports §Session Management makes sessions the server's choice).
 
 use bytes::Bytes;
-use hyper::Response;
-use hyper::header::HeaderMap;
+use http::StatusCode;
 use tokio::time::Instant;
 
 use crate::ask::kind;
-use crate::body::Body;
 use crate::call::{Call, Era, Leave, Reply};
 use crate::client::{Asked, Client};
 use crate::discover;
-use crate::inbound::{Accepts, SESSION_HEADER, VERSION_HEADER};
+use crate::inbound::Accepts;
 use crate::level::Level;
 use crate::list;
 use crate::params::Params;
@@ -21,6 +19,7 @@ use crate::pipeline::{Plane, accepted};
 use crate::policy;
 use crate::reply::LocalReply;
 use crate::serve;
+use crate::server::{Field, Head, Response};
 use crate::session::{Asks, Grant, Revision, Session};
 use crate::snapshot::Served;
 
@@ -66,14 +65,14 @@ fn negotiate(asked: Option<&[u8]>) -> Revision {
 /// # Errors
 /// [`LocalReply::SessionUnknown`] for any token that does not open: unknown, ended, another endpoint's.
 pub(crate) fn session(
-    headers: &HeaderMap,
+    head: &Head,
     served: &Served,
     plane: &Plane,
 ) -> Result<Option<Session>, LocalReply> {
-    let Some(token) = headers.get(SESSION_HEADER) else {
+    let Some(token) = head.field(Field::Session) else {
         return Ok(None);
     };
-    let found = session_of(token.as_bytes(), served, plane);
+    let found = session_of(token, served, plane);
     found.map(Some).ok_or(LocalReply::SessionUnknown)
 }
 
@@ -86,24 +85,24 @@ pub(crate) fn session_of(token: &[u8], served: &Served, plane: &Plane) -> Option
 
 /// Checks a request by the rules of the era.
 pub(crate) fn read(
-    headers: &HeaderMap,
+    head: &Head,
     served: &Served,
     plane: &Plane,
     method: &[u8],
     id: &Bytes,
     accepts: Accepts,
 ) -> Result<Caller, LocalReply> {
-    if let Some(version) = headers.get(VERSION_HEADER)
-        && Revision::parse(version.as_bytes()).is_none()
+    if let Some(version) = head.field(Field::Version)
+        && Revision::parse(version).is_none()
     {
-        let requested = String::from_utf8_lossy(version.as_bytes()).into_owned();
+        let requested = String::from_utf8_lossy(version).into_owned();
         return Err(LocalReply::VersionUnsupported { requested });
     }
     // A new handshake begins a new session, whatever the old one was.
     let session = if method == b"initialize" {
         None
     } else {
-        session(headers, served, plane)?
+        session(head, served, plane)?
     };
     caller(session, plane, id, accepts)
 }
@@ -140,13 +139,13 @@ pub(crate) fn caller(
 
 /// A notification from a client of either era. All of them are accepted; a cancellation acts.
 pub(crate) fn notification(
-    headers: &HeaderMap,
+    head: &Head,
     served: &Served,
     plane: &Plane,
     method: &[u8],
     params: Option<Bytes>,
-) -> Result<Response<Body>, LocalReply> {
-    let session = session(headers, served, plane)?;
+) -> Result<Response, LocalReply> {
+    let session = session(head, served, plane)?;
     notified(session.as_ref(), served, plane, method, params)?;
     Ok(accepted())
 }
@@ -173,13 +172,13 @@ pub(crate) fn notified(
 
 /// An answer of a client. What the session was not asked, or has answered before, is ignored.
 pub(crate) fn response(
-    headers: &HeaderMap,
+    head: &Head,
     served: &Served,
     plane: &Plane,
     id: Option<&Bytes>,
     reply: Reply,
-) -> Result<Response<Body>, LocalReply> {
-    let session = session(headers, served, plane)?;
+) -> Result<Response, LocalReply> {
+    let session = session(head, served, plane)?;
     if let (Some(session), Some(id)) = (session, id)
         && !plane.asking.answer(&session.live, id, reply)
     {
@@ -189,16 +188,10 @@ pub(crate) fn response(
 }
 
 /// Ends a session (2025-11-25 Transports §Session Management).
-pub(crate) fn end(
-    headers: &HeaderMap,
-    served: &Served,
-    plane: &Plane,
-) -> Result<Response<Body>, LocalReply> {
-    let session = session(headers, served, plane)?.ok_or(LocalReply::SessionRequired)?;
+pub(crate) fn end(head: &Head, served: &Served, plane: &Plane) -> Result<Response, LocalReply> {
+    let session = session(head, served, plane)?.ok_or(LocalReply::SessionRequired)?;
     plane.sessions.end(&session.live);
-    let mut response = Response::new(Body::Empty);
-    *response.status_mut() = hyper::StatusCode::NO_CONTENT;
-    Ok(response)
+    Ok(Response::empty(StatusCode::NO_CONTENT))
 }
 
 /// `logging/setLevel`: remembered for the session, and told to the upstreams of this era that log.
@@ -207,7 +200,7 @@ pub(crate) fn end(
 pub(crate) async fn set_level(
     asked: &Asked<'_>,
     session: Option<&Session>,
-) -> Result<Response<Body>, LocalReply> {
+) -> Result<Response, LocalReply> {
     let level = asked
         .params
         .level()

@@ -51,6 +51,7 @@ mod respond;
 mod route;
 mod secret;
 mod serve;
+mod server;
 mod session;
 mod snapshot;
 mod status;

@@ -8,8 +8,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::Response;
-use hyper::header::HeaderMap;
 use tokio::sync::watch;
 
 use crate::body::{Body, Frames};
@@ -20,7 +18,8 @@ use crate::legacy as legacy_client;
 use crate::message::{write_notification, write_response_head};
 use crate::pipeline::Plane;
 use crate::reply::LocalReply;
-use crate::respond::{event, stream_response};
+use crate::respond::event;
+use crate::server::{Head, Response};
 use crate::session::{Hold, Session};
 use crate::snapshot::Served;
 use crate::upstream::Changes;
@@ -82,15 +81,15 @@ struct Wish {
 
 /// The GET stream of a legacy session.
 pub(crate) fn legacy(
-    headers: &HeaderMap,
+    head: &Head,
     served: &Arc<Served>,
     plane: &Plane,
-) -> Result<Response<Body>, LocalReply> {
-    if !Accepts::of(headers).stream {
+) -> Result<Response, LocalReply> {
+    if !Accepts::of(head).stream {
         return Err(LocalReply::NotAcceptable);
     }
     // Without a session there is nobody to keep a stream for (2025-11-25 Transports: 405).
-    let Some(session) = legacy_client::session(headers, served, plane)? else {
+    let Some(session) = legacy_client::session(head, served, plane)? else {
         return Err(LocalReply::MethodNotAllowed);
     };
     of_session(&session, served, plane)
@@ -101,7 +100,7 @@ pub(crate) fn of_session(
     session: &Session,
     served: &Arc<Served>,
     plane: &Plane,
-) -> Result<Response<Body>, LocalReply> {
+) -> Result<Response, LocalReply> {
     let hold = plane.sessions.hold(&session.live);
     let wish = Wish {
         tools: true,
@@ -115,7 +114,7 @@ pub(crate) fn of_session(
 
 /// The stream of `subscriptions/listen` (2026-07-28 Subscriptions). Updates of single resources are
 /// not offered, so they are not among what is acknowledged.
-pub(crate) fn modern(asked: &Asked<'_>, plane: &Plane) -> Result<Response<Body>, LocalReply> {
+pub(crate) fn modern(asked: &Asked<'_>, plane: &Plane) -> Result<Response, LocalReply> {
     if !asked.client.accepts.stream {
         return Err(LocalReply::NotAcceptable);
     }
@@ -146,14 +145,14 @@ fn start(
     wish: Wish,
     first: Bytes,
     session: Option<Hold>,
-) -> Result<Response<Body>, LocalReply> {
+) -> Result<Response, LocalReply> {
     let open = plane.streams.open(served.limits.streams)?;
     let changes = served.hub.watch();
     let mut closing = plane.streams.closing.subscribe();
     if *closing.borrow_and_update() {
         return Err(LocalReply::Stopping);
     }
-    Ok(stream_response(Body::stream(|frames| async move {
+    Ok(Response::events(Body::stream(|frames| async move {
         let _open = open;
         frames.send(first).await;
         tokio::select! {

@@ -14,17 +14,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use hyper::body::Incoming;
-use hyper::{Request, Response};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
-use crate::body::Body;
 use crate::connection::{Connections, serve_connection};
-use crate::framing::HeadBounds;
 use crate::pipeline::{self, Plane};
+use crate::server::fault::HeadBounds;
+use crate::server::{Answers, Head, Intake, Response};
 
 /// How many connections may wait to be accepted on each listener.
 const BACKLOG: u32 = 1024;
@@ -41,15 +39,12 @@ const PAUSE_LEAST: Duration = Duration::from_millis(10);
 const PAUSE_MOST: Duration = Duration::from_secs(1);
 
 /// Who answers behind a listener. A clone is a handle to the same one.
-pub(crate) trait Door: Clone + 'static {
+pub(crate) trait Door: Answers + Clone + 'static {
     /// The bounds for connections that are accepted now.
     fn bounds(&self) -> Bounds;
 
     /// How many connections are open, on all threads.
     fn open(&self) -> &AtomicU32;
-
-    /// Answers one request. Dropped when the client leaves.
-    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + 'static;
 }
 
 /// What a listener bounds.
@@ -154,8 +149,7 @@ impl<D: Door> Accepting<D> {
         let _set = stream.set_nodelay(true);
         let connections = Rc::clone(&self.connections);
         self.tasks.spawn_local(async move {
-            let service = |request| slot.0.answer(request);
-            serve_connection(stream, service, bounds.head, &connections).await;
+            serve_connection(stream, &slot.0, bounds.head, &connections).await;
         });
     }
 
@@ -262,9 +256,11 @@ impl Door for Rc<Arc<Plane>> {
     fn open(&self) -> &AtomicU32 {
         &self.connections
     }
+}
 
-    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + 'static {
-        pipeline::handle(request, Self::clone(self))
+impl Answers for Rc<Arc<Plane>> {
+    fn answer(&self, head: &Head, intake: Intake) -> impl Future<Output = Response> {
+        pipeline::handle(head, intake, self)
     }
 }
 

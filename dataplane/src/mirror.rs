@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hyper::header::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
 use crate::call::{Answer, Reply};
 use crate::client::Client;

@@ -6,18 +6,17 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
 use crate::call::Era;
 use crate::client::Client;
-use crate::inbound::{Accepts, VERSION_HEADER};
+use crate::inbound::Accepts;
 use crate::level::Level;
 use crate::params::{MODERN_REVISION, Params};
 use crate::reply::LocalReply;
+use crate::server::{Field, Head};
 
-const METHOD_HEADER: HeaderName = HeaderName::from_static("mcp-method");
-const NAME_HEADER: HeaderName = HeaderName::from_static("mcp-name");
-const PARAM_PREFIX: &str = "mcp-param-";
+const PARAM_PREFIX: &[u8] = b"mcp-param-";
 
 /// Methods that earlier revisions have and this one has not; the answer is "no such method".
 const REMOVED: [&[u8]; 5] = [
@@ -32,16 +31,20 @@ const REMOVED: [&[u8]; 5] = [
 #[derive(Clone, Copy)]
 pub(crate) enum Mirrors<'h> {
     /// In headers, which must agree with the body (Transports §Headers).
-    Headers(&'h HeaderMap),
+    Headers(&'h Head),
     /// Nowhere: the transport has messages and nothing else (2026-07-28 §stdio).
     None,
 }
 
 /// Whether a message is of this era: its `_meta` names a version, or its header names a late one.
-pub(crate) fn is_modern(headers: &HeaderMap, params: &Params) -> bool {
-    // Revisions are dates, so their order is the order of their texts.
-    let late = |value: &HeaderValue| value.as_bytes() >= MODERN_REVISION.as_bytes();
-    params.has_meta_version() || headers.get(VERSION_HEADER).is_some_and(late)
+pub(crate) fn is_modern(head: &Head, params: &Params) -> bool {
+    params.has_meta_version() || is_late(head)
+}
+
+/// Whether the header names a late version. Revisions are dates, so their order is that of their texts.
+pub(crate) fn is_late(head: &Head) -> bool {
+    let version = head.field(Field::Version);
+    version.is_some_and(|version| version >= MODERN_REVISION.as_bytes())
 }
 
 /// Checks a request by the rules of the revision.
@@ -58,7 +61,7 @@ pub(crate) fn read(
     {
         return Err(LocalReply::MetaMissing);
     }
-    check_mirror(mirrors, METHOD_HEADER, Some(method))?;
+    check_mirror(mirrors, Field::Method, Some(method))?;
     let name = match method {
         b"tools/call" | b"prompts/get" => Some(params.name().ok_or(LocalReply::BadParams)?),
         b"resources/read" => Some(params.uri().ok_or(LocalReply::BadParams)?),
@@ -67,7 +70,7 @@ pub(crate) fn read(
         _ => None,
     };
     if let Some(name) = name {
-        check_mirror(mirrors, NAME_HEADER, Some(&name))?;
+        check_mirror(mirrors, Field::Name, Some(&name))?;
     }
     if REMOVED.contains(&method) {
         return Err(LocalReply::UnknownMethod);
@@ -86,13 +89,19 @@ pub(crate) fn read(
 impl Mirrors<'_> {
     /// The `Mcp-Param-*` headers.
     fn params(self) -> Vec<(HeaderName, HeaderValue)> {
-        let Self::Headers(headers) = self else {
+        let Self::Headers(head) = self else {
             return Vec::new();
         };
-        headers
-            .iter()
-            .filter(|(name, _)| name.as_str().starts_with(PARAM_PREFIX))
-            .map(|(name, value)| (name.clone(), value.clone()))
+        let is_param = |name: &[u8]| {
+            let prefix = name.get(..PARAM_PREFIX.len());
+            prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(PARAM_PREFIX))
+        };
+        head.others()
+            .filter(|(name, _)| is_param(name))
+            .filter_map(|(name, value)| {
+                let value = HeaderValue::from_bytes(value).ok()?;
+                Some((HeaderName::from_bytes(name).ok()?, value))
+            })
             .collect()
     }
 }
@@ -102,7 +111,7 @@ fn check_version(mirrors: Mirrors<'_>, params: &Params) -> Result<(), LocalReply
     let Some(version) = params.meta_version() else {
         return Err(LocalReply::MetaMissing);
     };
-    check_mirror(mirrors, VERSION_HEADER, Some(&version))?;
+    check_mirror(mirrors, Field::Version, Some(&version))?;
     if version.as_ref() == MODERN_REVISION.as_bytes() {
         return Ok(());
     }
@@ -112,19 +121,14 @@ fn check_version(mirrors: Mirrors<'_>, params: &Params) -> Result<(), LocalReply
 }
 
 /// Whether a header stands once and says what the body says.
-fn check_mirror(
-    mirrors: Mirrors<'_>,
-    name: HeaderName,
-    body: Option<&[u8]>,
-) -> Result<(), LocalReply> {
-    let Mirrors::Headers(headers) = mirrors else {
+fn check_mirror(mirrors: Mirrors<'_>, field: Field, body: Option<&[u8]>) -> Result<(), LocalReply> {
+    let Mirrors::Headers(head) = mirrors else {
         return Ok(());
     };
-    let mut values = headers.get_all(name).iter();
-    let (Some(value), None, Some(body)) = (values.next(), values.next(), body) else {
+    let (Some(value), false, Some(body)) = (head.field(field), head.repeats(field), body) else {
         return Err(LocalReply::HeaderMismatch);
     };
-    let value = value.as_bytes().trim_ascii();
+    let value = value.trim_ascii();
     let same = match sentinel(value) {
         None => value == body,
         Some(encoded) => STANDARD
@@ -160,15 +164,12 @@ mod tests {
         headers: &[(&'static str, &str)],
         params: &str,
     ) -> Result<(), LocalReply> {
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            let value = HeaderValue::from_str(value).map_err(|_| LocalReply::BadHost)?;
-            map.append(HeaderName::from_static(name), value);
-        }
+        let fields: Vec<_> = headers.iter().map(|(n, v)| (*n, v.as_bytes())).collect();
+        let head = Head::with("POST /", &fields);
         let params = Params::read(Some(Bytes::from(params.to_owned())), 64)
             .map_err(|_| LocalReply::BadParams)?;
         read(
-            Mirrors::Headers(&map),
+            Mirrors::Headers(&head),
             method.as_bytes(),
             &params,
             Accepts {

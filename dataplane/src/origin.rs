@@ -6,8 +6,7 @@
 
 use std::net::Ipv6Addr;
 
-use hyper::Uri;
-use hyper::header::{HOST, HeaderMap, ORIGIN};
+use crate::server::{Field, Head};
 
 /// Whether a request may go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,27 +22,25 @@ pub(crate) enum Verdict {
 }
 
 /// Judges a request. `hosts` are the names besides the loopback ones, in lower case.
-pub(crate) fn check(uri: &Uri, headers: &HeaderMap, hosts: &[Box<str>]) -> Verdict {
-    check_with(uri, headers, |host| is_known(host, hosts))
+pub(crate) fn check(head: &Head, hosts: &[Box<str>]) -> Verdict {
+    check_with(head, |host| is_known(host, hosts))
 }
 
 /// Judges a request by a rule for hosts that the caller gives.
-pub(crate) fn check_with(
-    uri: &Uri,
-    headers: &HeaderMap,
-    knows: impl Fn(Host<'_>) -> bool,
-) -> Verdict {
-    let Some(host) = host_of(uri, headers) else {
+pub(crate) fn check_with(head: &Head, knows: impl Fn(Host<'_>) -> bool) -> Verdict {
+    let Some(host) = host_of(head) else {
         return Verdict::BadHost;
     };
     if !knows(host) {
         return Verdict::ForeignHost;
     }
-    let mut origins = headers.get_all(ORIGIN).iter();
-    match (origins.next(), origins.next()) {
-        (None, _) => Verdict::Ok,
-        (Some(origin), None) if host_of_origin(origin.as_bytes()).is_some_and(knows) => Verdict::Ok,
-        (Some(_), _) => Verdict::ForeignOrigin,
+    let Some(origin) = head.field(Field::Origin) else {
+        return Verdict::Ok;
+    };
+    if !head.repeats(Field::Origin) && host_of_origin(origin).is_some_and(knows) {
+        Verdict::Ok
+    } else {
+        Verdict::ForeignOrigin
     }
 }
 
@@ -103,17 +100,18 @@ pub(crate) fn is_known(host: Host<'_>, hosts: &[Box<str>]) -> bool {
 }
 
 /// The one host that target and Host field agree on.
-fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<Host<'a>> {
-    let mut fields = headers.get_all(HOST).iter();
-    let field = match (fields.next(), fields.next()) {
-        (Some(field), None) => Some(Host::parse(field.as_bytes())?),
-        (None, _) => None,
-        (Some(_), Some(_)) => return None,
+fn host_of(head: &Head) -> Option<Host<'_>> {
+    if head.repeats(Field::Host) {
+        return None;
+    }
+    let field = match head.field(Field::Host) {
+        Some(field) => Some(Host::parse(field)?),
+        None => None,
     };
-    let Some(authority) = uri.authority() else {
+    let Some(authority) = head.authority() else {
         return field;
     };
-    let target = Host::parse(authority.as_str().as_bytes())?;
+    let target = Host::parse(authority.as_bytes())?;
     match (target, field) {
         (_, None) => Some(target),
         (Host::Name(a), Some(Host::Name(b))) if a.eq_ignore_ascii_case(b) => Some(target),
@@ -135,10 +133,7 @@ fn is_port(text: &str) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use hyper::header::HeaderValue;
-
     use super::*;
 
     fn judge(hosts: &[&str], origins: &[&str]) -> Verdict {
@@ -146,15 +141,12 @@ mod tests {
     }
 
     fn judge_target(target: &str, hosts: &[&str], origins: &[&str]) -> Verdict {
-        let mut headers = HeaderMap::new();
-        for host in hosts {
-            headers.append(HOST, HeaderValue::from_str(host).unwrap());
-        }
-        for origin in origins {
-            headers.append(ORIGIN, HeaderValue::from_str(origin).unwrap());
-        }
+        let hosts = hosts.iter().map(|host| ("host", host.as_bytes()));
+        let origins = origins.iter().map(|origin| ("origin", origin.as_bytes()));
+        let fields: Vec<_> = hosts.chain(origins).collect();
+        let head = Head::with(&format!("GET {target}"), &fields);
         let known = ["[fd00::1]".into(), "mcp.example.com".into()];
-        check(&target.parse().unwrap(), &headers, &known)
+        check(&head, &known)
     }
 
     #[test]
@@ -207,9 +199,8 @@ mod tests {
         }
         assert_eq!(judge(&[], &[]), Verdict::BadHost);
         assert_eq!(judge(&["localhost", "localhost"], &[]), Verdict::BadHost);
-        let mut headers = HeaderMap::new();
-        headers.insert(HOST, HeaderValue::from_bytes(b"localhost\xe9").unwrap());
-        assert_eq!(check(&Uri::default(), &headers, &[]), Verdict::BadHost);
+        let head = Head::with("GET /", &[("host", b"localhost\xe9")]);
+        assert_eq!(check(&head, &[]), Verdict::BadHost);
     }
 
     #[test]

@@ -5,31 +5,29 @@
 //! sees two. Comes from `listener`, goes to `respond`.
 
 use std::cell::Cell;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use hyper::body::Incoming;
-use hyper::{Method, Request, Response};
+use http::StatusCode;
 
 use crate::ask::parked::ParkedCalls;
 use crate::ask::state::StateSeal;
 use crate::ask::waiting::Asking;
-use crate::body::Body;
 use crate::call::{Era, Reply};
 use crate::client::Asked;
-use crate::inbound::{self, Accepts, VERSION_HEADER};
+use crate::inbound::{self, Accepts};
 use crate::legacy::{self, Caller};
 use crate::listen::{self, Streams};
 use crate::message::Message;
 use crate::modern::{self, Mirrors};
 use crate::origin::{self, Verdict};
-use crate::params::{MODERN_REVISION, Params};
+use crate::params::Params;
 use crate::reply::{Fault, LocalReply};
 use crate::serve;
+use crate::server::{Head, Intake, Method, Response};
 use crate::session::Sessions;
 use crate::snapshot::{Served, Snapshot};
 
@@ -102,24 +100,17 @@ struct Trace {
 
 /// Answers one request. Dropped when the client leaves; what that means for the call in flight is
 /// decided by [`crate::call::Leave`].
-#[expect(
-    clippy::redundant_allocation,
-    reason = "a request counts itself at its own thread, and threads do not meet at the plane's count"
-)]
-pub(crate) async fn handle(request: Request<Incoming>, plane: Rc<Arc<Plane>>) -> Response<Body> {
+pub(crate) async fn handle(head: &Head, intake: Intake, plane: &Arc<Plane>) -> Response {
     let snapshot = plane.live.load_full();
     let correlation = plane.number();
-    let late = request
-        .headers()
-        .get(VERSION_HEADER)
-        .is_some_and(|v| v.as_bytes() >= MODERN_REVISION.as_bytes());
+    let late = modern::is_late(head);
     let era = if late { Era::Modern } else { Era::Legacy };
     let mut trace = Trace {
         era,
         id: None,
         correlation,
     };
-    match serve(request, &snapshot, &plane, &mut trace).await {
+    match serve(head, intake, &snapshot, plane, &mut trace).await {
         Ok(response) => response,
         Err(reply) => {
             log_refused(&snapshot, &trace, &reply);
@@ -129,44 +120,45 @@ pub(crate) async fn handle(request: Request<Incoming>, plane: Rc<Arc<Plane>>) ->
 }
 
 async fn serve(
-    request: Request<Incoming>,
+    head: &Head,
+    intake: Intake,
     snapshot: &Arc<Snapshot>,
     plane: &Arc<Plane>,
     trace: &mut Trace,
-) -> Result<Response<Body>, LocalReply> {
-    match origin::check(request.uri(), request.headers(), &snapshot.listener.hosts) {
+) -> Result<Response, LocalReply> {
+    match origin::check(head, &snapshot.listener.hosts) {
         Verdict::Ok => {}
         Verdict::BadHost => return Err(LocalReply::BadHost),
         Verdict::ForeignHost => return Err(LocalReply::ForeignHost),
         Verdict::ForeignOrigin => return Err(LocalReply::ForeignOrigin),
     }
     let served = snapshot
-        .endpoint(request.uri().path())
+        .endpoint(head.path())
         .ok_or(LocalReply::NoSuchPath)?;
-    match *request.method() {
-        Method::POST => post(request, served, plane, trace).await,
-        Method::GET => listen::legacy(request.headers(), served, plane),
-        Method::DELETE => legacy::end(request.headers(), served, plane),
-        _ => Err(LocalReply::MethodNotAllowed),
+    match head.method() {
+        Method::Post => post(head, intake, served, plane, trace).await,
+        Method::Get => listen::legacy(head, served, plane),
+        Method::Delete => legacy::end(head, served, plane),
+        Method::Head | Method::Other => Err(LocalReply::MethodNotAllowed),
     }
 }
 
 /// A message from a client.
 async fn post(
-    request: Request<Incoming>,
+    head: &Head,
+    intake: Intake,
     served: &Arc<Served>,
     plane: &Arc<Plane>,
     trace: &mut Trace,
-) -> Result<Response<Body>, LocalReply> {
-    let (head, body) = request.into_parts();
-    let accepts = Accepts::of(&head.headers);
-    if !inbound::is_json(&head.headers) {
+) -> Result<Response, LocalReply> {
+    let accepts = Accepts::of(head);
+    if !inbound::is_json(head) {
         return Err(LocalReply::UnsupportedMediaType);
     }
     if !accepts.json && !accepts.stream {
         return Err(LocalReply::NotAcceptable);
     }
-    let body = inbound::collect(body, served.limits.body_bytes).await?;
+    let body = intake.collect(served.limits.body_bytes).await?;
     let (message, met) = inbound::read(&body, served.limits.nesting).map_err(|(reply, id)| {
         trace.id = id;
         reply
@@ -174,26 +166,26 @@ async fn post(
     let (id, method, params) = match message {
         Message::Request { id, method, params } => (id, method, params),
         Message::Notification { method, params } => {
-            return legacy::notification(&head.headers, served, plane, &method, params);
+            return legacy::notification(head, served, plane, &method, params);
         }
         Message::Result { id, result } => {
             let reply = Reply::Result(result);
-            return legacy::response(&head.headers, served, plane, Some(&id), reply);
+            return legacy::response(head, served, plane, Some(&id), reply);
         }
         Message::Error { id, error } => {
             let reply = Reply::Error(error);
-            return legacy::response(&head.headers, served, plane, id.as_ref(), reply);
+            return legacy::response(head, served, plane, id.as_ref(), reply);
         }
     };
     trace.id = Some(id.clone());
     let params = Params::of(params, met).map_err(|_| LocalReply::BadParams)?;
-    let caller = if modern::is_modern(&head.headers, &params) {
+    let caller = if modern::is_modern(head, &params) {
         trace.era = Era::Modern;
-        let mirrors = Mirrors::Headers(&head.headers);
+        let mirrors = Mirrors::Headers(head);
         Caller::stateless(modern::read(mirrors, &method, &params, accepts)?)
     } else {
         trace.era = Era::Legacy;
-        legacy::read(&head.headers, served, plane, &method, &id, accepts)?
+        legacy::read(head, served, plane, &method, &id, accepts)?
     };
     let correlation = trace.correlation;
     let asked = Asked {
@@ -210,10 +202,8 @@ async fn post(
 }
 
 /// Nothing to say: 202 (Transports §Sending Messages).
-pub(crate) fn accepted() -> Response<Body> {
-    let mut response = Response::new(Body::Empty);
-    *response.status_mut() = hyper::StatusCode::ACCEPTED;
-    response
+pub(crate) fn accepted() -> Response {
+    Response::empty(StatusCode::ACCEPTED)
 }
 
 fn log_refused(snapshot: &Snapshot, trace: &Trace, reply: &LocalReply) {
@@ -231,9 +221,9 @@ fn log_refused(snapshot: &Snapshot, trace: &Trace, reply: &LocalReply) {
 mod tests {
     use super::*;
 
-    fn future_bytes<F, R>(_: F) -> usize
+    fn future_bytes<'a, F, R>(_: F) -> usize
     where
-        F: FnOnce(Request<Incoming>, Rc<Arc<Plane>>) -> R,
+        F: FnOnce(&'a Head, Intake, &'a Arc<Plane>) -> R,
     {
         size_of::<R>()
     }

@@ -12,10 +12,9 @@ use tokio::io::DuplexStream;
 use crate::Reach;
 use crate::connection::{Connections, serve_connection};
 use crate::engine::Engine;
-use crate::framing::HeadBounds;
 use crate::gateway::{Refusal, Swapped};
 use crate::keeper::Keeper;
-use crate::pipeline;
+use crate::server::fault::HeadBounds;
 use crate::status::Status;
 
 /// How much a pipe holds before its writer waits.
@@ -47,8 +46,7 @@ impl Rehearsal {
         let bounds = HeadBounds::of(&plane.live.load().limits);
         let plane = Rc::new(plane);
         tokio::task::spawn_local(async move {
-            let service = |request| pipeline::handle(request, Rc::clone(&plane));
-            serve_connection(server, service, bounds, &connections).await;
+            serve_connection(server, &plane, bounds, &connections).await;
         });
         client
     }

@@ -5,16 +5,16 @@
 //! Statuses follow 2026-07-28 (Transports §Error handling) and 2025-11-25 for legacy clients.
 
 use bytes::Bytes;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
-use hyper::{Response, StatusCode};
+use http::StatusCode;
 
 use crate::ask::kind::write_capabilities;
 use crate::body::Body;
 use crate::call::Era;
 use crate::failure::Failure;
-use crate::framing::Fault as Misframed;
 use crate::json;
 use crate::message::write_response_head;
+use crate::server::Response;
+use crate::server::fault::Fault as Misframed;
 use crate::session::Asks;
 
 /// A reply that no upstream made.
@@ -283,27 +283,19 @@ impl LocalReply {
     }
 
     /// The reply as an HTTP response that carries a JSON-RPC error.
-    pub(crate) fn into_response(
-        self,
-        era: Era,
-        id: Option<&[u8]>,
-        correlation: u64,
-    ) -> Response<Body> {
+    pub(crate) fn into_response(self, era: Era, id: Option<&[u8]>, correlation: u64) -> Response {
         let row = self.row();
         let status = if era == Era::Modern {
             row.modern
         } else {
             row.legacy
         };
-        let mut response = Response::new(Body::whole(self.message(era, id, correlation)));
-        *response.status_mut() =
-            StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if self == Self::MethodNotAllowed {
-            headers.insert(ALLOW, HeaderValue::from_static("POST, GET, DELETE"));
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let response = Response::json(status, Body::whole(self.message(era, id, correlation)));
+        match self {
+            Self::MethodNotAllowed => response.with("allow", "POST, GET, DELETE"),
+            _ => response,
         }
-        response
     }
 
     /// The reply as one JSON-RPC message, for streams.

@@ -4,8 +4,7 @@
 //! and the other has not. Large values are passed on as the bytes that they are.
 
 use bytes::Bytes;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Response, StatusCode};
+use http::StatusCode;
 
 use crate::ask::Way;
 use crate::ask::kind;
@@ -20,6 +19,7 @@ use crate::json;
 use crate::level::Level;
 use crate::message::{write_notification, write_response_head};
 use crate::reply::LocalReply;
+use crate::server::Response;
 use crate::session::InFlight;
 use crate::upstream::{EventStream, Question};
 
@@ -47,10 +47,10 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// The response for an upstream's answer.
-    pub(crate) async fn answer(self, answer: Answer) -> Result<Response<Body>, LocalReply> {
+    pub(crate) async fn answer(self, answer: Answer) -> Result<Response, LocalReply> {
         match answer {
             Answer::Done(reply) if self.rounds.is_none() => self.document(reply),
-            answer if self.takes_stream => Ok(stream_response(Body::stream(|frames| {
+            answer if self.takes_stream => Ok(Response::events(Body::stream(|frames| {
                 self.stream(answer, frames)
             }))),
             Answer::Done(reply) => self.document(reply),
@@ -64,11 +64,11 @@ impl Writer {
         self,
         mut call: ParkedCall,
         answers: &[u8],
-    ) -> Result<Response<Body>, LocalReply> {
+    ) -> Result<Response, LocalReply> {
         call.answer(answers);
         if let (Way::Retry(retry), false) = (&self.way, call.questions.is_empty()) {
             let result = retry.park(call.events, call.questions)?;
-            return Ok(json_response(self.wrap("result", result)));
+            return Ok(Response::json(StatusCode::OK, self.wrap("result", result)));
         }
         let answer = call.events.into_answer().await?;
         self.answer(answer).await
@@ -76,7 +76,7 @@ impl Writer {
 
     /// Waits for the reply, for a client that takes one JSON document: it has no room for
     /// notifications, but for a question as its result.
-    async fn gather(mut self, mut events: Box<EventStream>) -> Result<Response<Body>, LocalReply> {
+    async fn gather(mut self, mut events: Box<EventStream>) -> Result<Response, LocalReply> {
         loop {
             match events.next().await? {
                 Event::Notify(_) => {}
@@ -87,7 +87,7 @@ impl Writer {
                         && let Some(question) = retry.takes(question)
                     {
                         let result = retry.park(events, vec![(retry::key(1), question)])?;
-                        return Ok(json_response(self.wrap("result", result)));
+                        return Ok(Response::json(StatusCode::OK, self.wrap("result", result)));
                     }
                 }
             }
@@ -95,17 +95,15 @@ impl Writer {
     }
 
     /// The reply as one JSON document.
-    fn document(&self, reply: Reply) -> Result<Response<Body>, LocalReply> {
+    fn document(&self, reply: Reply) -> Result<Response, LocalReply> {
         let status = status_of(&reply, self.client);
-        let mut response = json_response(self.envelope(reply)?);
-        *response.status_mut() = status;
-        Ok(response)
+        Ok(Response::json(status, self.envelope(reply)?))
     }
 
     /// The reply as a stream of one event, for a client that takes no JSON document.
-    pub(crate) fn only_stream(self, reply: Reply) -> Response<Body> {
+    pub(crate) fn only_stream(self, reply: Reply) -> Response {
         let frame = self.last_frame(reply);
-        stream_response(Body::whole(frame))
+        Response::events(Body::whole(frame))
     }
 
     /// Writes a whole answer, and those of the calls that it makes necessary.
@@ -204,11 +202,7 @@ impl Writer {
 
     fn frame(&self, message: Result<Body, LocalReply>) -> Vec<u8> {
         match message {
-            Ok(Body::Pieces(pieces, _)) => {
-                let message: Vec<u8> = pieces.concat();
-                event(&message)
-            }
-            Ok(_) => Vec::new(),
+            Ok(body) => event(&body.into_whole()),
             Err(reply) => event(&reply.message(self.client, Some(&self.id), self.correlation)),
         }
     }
@@ -327,12 +321,7 @@ async fn take_back(asked: Option<Conversation<Question>>, frames: &Frames) {
 
 /// A result that the gateway made itself, for a client of either era: `members` are the members of
 /// the result, without braces.
-pub(crate) fn local_result(
-    era: Era,
-    id: &[u8],
-    members: &[u8],
-    cache: Option<Cache>,
-) -> Response<Body> {
+pub(crate) fn local_result(era: Era, id: &[u8], members: &[u8], cache: Option<Cache>) -> Response {
     let mut out = Vec::with_capacity(members.len() + id.len() + 256);
     write_response_head(&mut out, Some(id), "result");
     out.push(b'{');
@@ -350,7 +339,7 @@ pub(crate) fn local_result(
     }
     out.extend_from_slice(members);
     out.extend_from_slice(b"}}");
-    json_response(Body::whole(out))
+    Response::json(StatusCode::OK, Body::whole(out))
 }
 
 /// How long and by whom a result may be kept (2026-07-28 Caching).
@@ -358,30 +347,6 @@ pub(crate) fn local_result(
 pub(crate) struct Cache {
     pub(crate) ttl_ms: u64,
     pub(crate) is_public: bool,
-}
-
-/// A response of one JSON document.
-pub(crate) fn json_response(body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    // hyper keeps this map for the fields of the connection's next request: with room for those of a
-    // usual one it need not grow then.
-    let mut headers = HeaderMap::with_capacity(12);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    *response.headers_mut() = headers;
-    response
-}
-
-/// A response that is an event stream. Proxies in between are asked not to hold it back.
-pub(crate) fn stream_response(body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(
-        HeaderName::from_static("x-accel-buffering"),
-        HeaderValue::from_static("no"),
-    );
-    response
 }
 
 /// One event. Raw line breaks can only be blanks between tokens of a valid message.

@@ -6,14 +6,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::Response;
-use hyper::header::HeaderValue;
 use tokio::time::Instant;
 
 use crate::ask::bridge::{Bridge, askable};
 use crate::ask::retry::Resumed;
 use crate::ask::{Way, can_ask, may_ask};
-use crate::body::Body;
 use crate::call::{Answer, Call, Era};
 use crate::client::Asked;
 use crate::discover;
@@ -28,6 +25,7 @@ use crate::policy;
 use crate::reply::LocalReply;
 use crate::respond::{Cache, Writer, cancelled, local_result};
 use crate::route;
+use crate::server::Response;
 use crate::session::{Asks, NotBegun, Session};
 use crate::snapshot::{Served, ServedMember};
 
@@ -37,7 +35,7 @@ pub(crate) async fn answer(
     asked: Asked<'_>,
     session: Option<Session>,
     plane: &Arc<Plane>,
-) -> Result<Response<Body>, LocalReply> {
+) -> Result<Response, LocalReply> {
     if let Some(kind) = Kind::of_method(&asked.method) {
         return Box::pin(answer_list(&asked, kind)).await;
     }
@@ -66,7 +64,7 @@ pub(crate) async fn answer(
     }
 }
 
-async fn answer_list(asked: &Asked<'_>, kind: Kind) -> Result<Response<Body>, LocalReply> {
+async fn answer_list(asked: &Asked<'_>, kind: Kind) -> Result<Response, LocalReply> {
     // Pages of upstreams are drained, so every list is one page and no cursor was ever given out.
     if asked.params.cursor().is_some() {
         return Err(LocalReply::BadCursor);
@@ -98,7 +96,7 @@ async fn answer_list(asked: &Asked<'_>, kind: Kind) -> Result<Response<Body>, Lo
     ))
 }
 
-async fn answer_initialize(asked: &Asked<'_>, plane: &Plane) -> Result<Response<Body>, LocalReply> {
+async fn answer_initialize(asked: &Asked<'_>, plane: &Plane) -> Result<Response, LocalReply> {
     let grant = legacy::grant(&asked.params);
     let offer = discover::offer(asked.served).await;
     let begun = plane
@@ -107,11 +105,8 @@ async fn answer_initialize(asked: &Asked<'_>, plane: &Plane) -> Result<Response<
     let (token, _) =
         begun.map_err(|(NotBegun::Full | NotBegun::NoRandomness)| LocalReply::SessionsFull)?;
     let initialize = offer.initialize(grant.revision.as_str());
-    let mut response = local_result(Era::Legacy, &asked.id, &initialize, None);
-    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(token)) {
-        response.headers_mut().insert(SESSION_HEADER, value);
-    }
-    Ok(response)
+    let response = local_result(Era::Legacy, &asked.id, &initialize, None);
+    Ok(response.with(SESSION_HEADER, token))
 }
 
 /// Sends a call to the upstream that owns its name, and its answer back.
@@ -119,7 +114,7 @@ async fn answer_routed(
     asked: Asked<'_>,
     session: Option<Session>,
     plane: &Arc<Plane>,
-) -> Result<Response<Body>, LocalReply> {
+) -> Result<Response, LocalReply> {
     let Asked {
         served,
         id,
@@ -194,7 +189,7 @@ async fn call_upstream(
     mut writer: Writer,
     call: Box<Call>,
     tool: Option<Bytes>,
-) -> Result<Response<Body>, LocalReply> {
+) -> Result<Response, LocalReply> {
     let (served, member) = (bridge.served, bridge.member);
     // Only a legacy client that can be asked, at a server that may ask by its result.
     let may_repeat = call.asks != Asks::default() && can_ask(&call.method);
@@ -269,6 +264,6 @@ fn log_failure(member: &ServedMember, correlation: u64, failure: Failure) {
 }
 
 /// An empty result, for requests that only change something.
-pub(crate) fn done(asked: &Asked<'_>) -> Response<Body> {
+pub(crate) fn done(asked: &Asked<'_>) -> Response {
     local_result(asked.client.era, &asked.id, b"", None)
 }

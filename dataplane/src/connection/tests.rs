@@ -2,11 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use http_body::Body as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::Notify;
 
 use super::*;
+use crate::server::tests::{By, fine};
 
 const BOUNDS: HeadBounds = HeadBounds {
     bytes: 4096,
@@ -18,8 +18,8 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 async fn against<C: Future<Output = ()>>(client: impl FnOnce(DuplexStream, Rc<Connections>) -> C) {
     let connections = Rc::new(Connections::new());
     let (near, far) = duplex(1024);
-    let service = |_| async { Response::new(Body::whole("fine")) };
-    let server = serve_connection(far, service, BOUNDS, &connections);
+    let service = By(async |_: &Head, _| fine());
+    let server = serve_connection(far, &service, BOUNDS, &connections);
     tokio::join!(client(near, Rc::clone(&connections)), server);
 }
 
@@ -105,15 +105,11 @@ async fn a_head_that_drips_is_cut_after_its_time() {
 async fn a_body_may_be_slow_but_not_stop() {
     let connections = Rc::new(Connections::new());
     let (mut client, far) = duplex(1024);
-    let service = |request: Request<Incoming>| async {
-        let mut body = pin!(request.into_body());
-        while poll_fn(|context| body.as_mut().poll_frame(context))
-            .await
-            .is_some()
-        {}
-        Response::new(Body::whole("fine"))
-    };
-    let server = serve_connection(far, service, BOUNDS, &connections);
+    let service = By(async |_: &Head, intake: Intake| {
+        let _body = intake.collect(10).await;
+        fine()
+    });
+    let server = serve_connection(far, &service, BOUNDS, &connections);
     let talk = async {
         let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
         client.write_all(head).await.unwrap();
@@ -135,11 +131,11 @@ async fn a_client_that_takes_nothing_is_cut_and_one_that_waits_is_not() {
     let connections = Rc::new(Connections::new());
     let (mut client, far) = duplex(64);
     let go = Notify::new();
-    let service = |_| async {
+    let service = By(async |_: &Head, _| {
         go.notified().await;
-        Response::new(Body::whole("x".repeat(10_000)))
-    };
-    let server = serve_connection(far, service, BOUNDS, &connections);
+        Response::json(http::StatusCode::OK, Body::whole("x".repeat(10_000)))
+    });
+    let server = serve_connection(far, &service, BOUNDS, &connections);
     let talk = async {
         client.write_all(REQUEST).await.unwrap();
         settle().await;
@@ -175,11 +171,11 @@ async fn draining_lets_a_call_in_flight_finish_as_the_last_one() {
     let connections = Rc::new(Connections::new());
     let (mut client, far) = duplex(1024);
     let go = Notify::new();
-    let service = |_| async {
+    let service = By(async |_: &Head, _| {
         go.notified().await;
-        Response::new(Body::whole("fine"))
-    };
-    let server = serve_connection(far, service, BOUNDS, &connections);
+        fine()
+    });
+    let server = serve_connection(far, &service, BOUNDS, &connections);
     let talk = async {
         client.write_all(REQUEST).await.unwrap();
         settle().await;
@@ -200,8 +196,8 @@ async fn draining_lets_a_call_in_flight_finish_as_the_last_one() {
 async fn a_refused_client_that_does_not_leave_is_cut() {
     let connections = Rc::new(Connections::new());
     let (mut client, far) = duplex(1024);
-    let service = |_| async { Response::new(Body::Empty) };
-    let server = serve_connection(far, service, BOUNDS, &connections);
+    let service = By(async |_: &Head, _| fine());
+    let server = serve_connection(far, &service, BOUNDS, &connections);
     let done = Cell::new(false);
     let talk = async {
         client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
@@ -232,15 +228,12 @@ async fn a_call_is_cancelled_when_its_client_leaves() {
     let connections = Rc::new(Connections::new());
     let (mut client, far) = duplex(1024);
     let dropped = Rc::new(Cell::new(false));
-    let service = |_| {
-        let flag = Flag(Rc::clone(&dropped));
-        async move {
-            let _flag = flag;
-            std::future::pending::<()>().await;
-            Response::new(Body::Empty)
-        }
-    };
-    let server = serve_connection(far, service, BOUNDS, &connections);
+    let service = By(async |_: &Head, _| {
+        let _flag = Flag(Rc::clone(&dropped));
+        std::future::pending::<()>().await;
+        fine()
+    });
+    let server = serve_connection(far, &service, BOUNDS, &connections);
     let talk = async {
         client.write_all(REQUEST).await.unwrap();
         settle().await;
@@ -257,8 +250,8 @@ async fn connections_that_ended_are_forgotten() {
     for _ in 0..3 {
         let (client, far) = duplex(1024);
         drop(client);
-        let service = |_| async { Response::new(Body::Empty) };
-        serve_connection(far, service, BOUNDS, &connections).await;
+        let service = By(async |_: &Head, _| fine());
+        serve_connection(far, &service, BOUNDS, &connections).await;
     }
     connections.sweep();
     assert!(connections.links.borrow().is_empty());

@@ -6,7 +6,8 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use http_body_util::BodyExt as _;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -15,34 +16,70 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::time::timeout;
 
-use crate::body::Body;
 use crate::connection::{Connections, serve_connection};
 use crate::framing::tests::{BAD, BOUNDS, GOOD, mutants};
+use crate::server::tests::{By, fine};
+use crate::server::{Head, Intake};
 
 /// Long enough that whatever can happen has happened; the clock is virtual.
 const QUIET: Duration = Duration::from_secs(1);
+
+/// Fields that nothing behind the connection reads.
+const OF_THE_HOP: [&str; 3] = ["connection", "content-length", "transfer-encoding"];
 
 /// What a service sees of whole requests: everything but what belongs to the hop.
 #[derive(Default)]
 struct Seen(RefCell<Vec<String>>);
 
 impl Seen {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn of_hyper(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, mut body) = request.into_parts();
         let mut bytes = Vec::new();
         while let Some(frame) = body.frame().await {
             let Ok(frame) = frame else {
-                let mut response = Response::new(Body::whole("cut"));
-                *response.status_mut() = hyper::StatusCode::IM_A_TEAPOT;
-                return response;
+                return Response::new("cut".into());
             };
             if let Ok(data) = frame.into_data() {
                 bytes.extend_from_slice(&data);
             }
         }
-        let seen = format!("{} {} {:?} {bytes:?}", head.method, head.uri, head.headers);
+        let fields = head.headers.iter();
+        let mut fields: Vec<_> = fields
+            .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+            .filter(|(name, _)| !OF_THE_HOP.contains(&name.as_str()))
+            .collect();
+        fields.sort();
+        let path = head.uri.path();
+        self.note(
+            head.method.as_str(),
+            path,
+            head.uri.query(),
+            &fields,
+            &bytes,
+        );
+        Response::new("fine".into())
+    }
+
+    async fn answer(&self, head: &Head, intake: Intake) -> crate::server::Response {
+        let Ok(bytes) = intake.collect(1_000_000).await else {
+            return fine();
+        };
+        let mut fields = head.everything();
+        fields.sort();
+        self.note(head.name(), head.path(), head.query(), &fields, &bytes);
+        fine()
+    }
+
+    fn note(
+        &self,
+        method: &str,
+        path: &str,
+        query: Option<&str>,
+        fields: &[(String, Vec<u8>)],
+        body: &[u8],
+    ) {
+        let seen = format!("{method} {path} {query:?} {fields:?} {body:?}");
         self.0.borrow_mut().push(seen);
-        Response::new(Body::whole("fine"))
     }
 }
 
@@ -65,8 +102,8 @@ async fn through_guard(bytes: &[u8], piece: usize) -> (String, bool, Vec<String>
     let (client, server) = duplex(64 * 1024);
     let seen = Seen::default();
     let connections = Connections::new();
-    let service = |request| seen.answer(request);
-    let server = serve_connection(server, service, BOUNDS, &connections);
+    let service = By(async |head: &Head, intake| seen.answer(head, intake).await);
+    let server = serve_connection(server, &service, BOUNDS, &connections);
     let ((reply, closed), ()) = tokio::join!(talk(client, bytes, piece), server);
     (reply, closed, seen.0.into_inner())
 }
@@ -76,7 +113,7 @@ async fn through_hyper(bytes: &[u8]) -> Vec<String> {
     let (client, server) = duplex(64 * 1024);
     let seen = Seen::default();
     let service = service_fn(|request| async {
-        let response = seen.answer(request).await;
+        let response = seen.of_hyper(request).await;
         Ok::<_, Infallible>(response)
     });
     let server = http1::Builder::new().serve_connection(TokioIo::new(server), service);
@@ -196,8 +233,8 @@ async fn a_refused_client_that_goes_on_sending_still_reads_the_refusal() {
 async fn a_client_that_leaves_in_a_head_ends_the_connection() {
     let (mut client, server) = duplex(1024);
     let connections = Connections::new();
-    let service = |_| async { Response::new(Body::Empty) };
-    let server = serve_connection(server, service, BOUNDS, &connections);
+    let service = By(async |_: &Head, _| fine());
+    let server = serve_connection(server, &service, BOUNDS, &connections);
     let leave = async move {
         client.write_all(b"GET / HTTP/1.1\r\nHos").await.unwrap();
         tokio::task::yield_now().await;

@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 
 use super::*;
+use crate::server::tests::fine;
 
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -41,17 +42,16 @@ impl Door for Arc<TestDoor> {
     fn open(&self) -> &AtomicU32 {
         &self.open
     }
+}
 
-    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + 'static {
-        let door = Arc::clone(self);
-        async move {
-            if request.uri().path() == "/slow" {
-                door.arrived.notify_one();
-                door.go.notified().await;
-            }
-            door.gone.store(true, Ordering::Relaxed);
-            Response::new(Body::whole("fine"))
+impl Answers for Arc<TestDoor> {
+    async fn answer(&self, head: &Head, _: Intake) -> Response {
+        if head.path() == "/slow" {
+            self.arrived.notify_one();
+            self.go.notified().await;
         }
+        self.gone.store(true, Ordering::Relaxed);
+        fine()
     }
 }
 

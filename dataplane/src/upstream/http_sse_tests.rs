@@ -3,14 +3,16 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
@@ -36,6 +38,27 @@ struct OldServer {
     stream: ArcSwapOption<mpsc::Sender<String>>,
     opened: AtomicU32,
     posted: AtomicU32,
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match self.get_mut() {
+            Self::Stream(frames) => frames
+                .poll(context)
+                .map(|frame| frame.map(|bytes| Ok(Frame::data(bytes)))),
+            _ => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.length() == Some(0)
+    }
 }
 
 impl OldServer {
@@ -67,11 +90,15 @@ impl OldServer {
                 let (sender, mut frames) = mpsc::channel(16);
                 self.stream.store(Some(Arc::new(sender)));
                 self.say("endpoint", self.address).await;
-                crate::respond::stream_response(Body::stream(|out| async move {
+                let mut response = Response::new(Body::stream(|out| async move {
                     while let Some(frame) = frames.recv().await {
                         out.send(frame).await;
                     }
-                }))
+                }));
+                let events = hyper::header::HeaderValue::from_static("text/event-stream");
+                let headers = response.headers_mut();
+                headers.insert(hyper::header::CONTENT_TYPE, events);
+                response
             }
             (&Method::POST, "/message?session=1") => {
                 self.posted.fetch_add(1, Ordering::SeqCst);
