@@ -215,4 +215,6 @@ codes! {
     NO_THREAD 9605 "the system gives no thread"
     ADDRESS_CHANGED 9606 "a listen address differs from the running one"
     NO_ENDPOINT_FOR_STDIO 9607 "it is not clear which endpoint standard input is for"
+    STATE_DIRECTORY_UNUSABLE 9608 "the state directory cannot be used"
+    KEY_FILE_UNUSABLE 9609 "a key file cannot be used"
 }

@@ -17,7 +17,7 @@ use crate::gateway::{Refusal, Swapped};
 use crate::keeper::Keeper;
 use crate::pipeline::Plane;
 use crate::prepare::{Prepared, Standing};
-use crate::session::{Seal, Sessions, keep_swept};
+use crate::session::{Seal, SessionKeys, Sessions, keep_swept};
 use crate::snapshot::Snapshot;
 use crate::status::Refused;
 use crate::survey::Scene;
@@ -46,22 +46,16 @@ impl Engine {
         source: String,
         reach: Arc<dyn Reach>,
         keeper: Keeper,
+        keys: &SessionKeys,
     ) -> Result<Self, Refusal> {
-        let sessions = Sessions::new(
-            Seal::random()?,
-            &plan.limits,
-            Instant::now(),
-            SystemTime::now(),
-        )?;
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        let sessions = Sessions::new(Seal::new(keys)?, &plan.limits, now, wall)?;
+        let states = StateSeal::new(keys, now, wall)?;
         let Prepared {
             snapshot, standing, ..
         } = Standing::default().prepare(plan, &keeper, &reach)?;
         keeper.spawn(keep_swept(Arc::downgrade(&sessions)));
-        let plane = Arc::new(Plane::new(
-            Arc::clone(&snapshot),
-            sessions,
-            StateSeal::random()?,
-        ));
+        let plane = Arc::new(Plane::new(Arc::clone(&snapshot), sessions, states));
         let scene = Arc::new(Scene::new(source, &snapshot));
         let relays = relay_changes(&keeper, &snapshot);
         Ok(Self {

@@ -15,7 +15,7 @@ use crate::Reach;
 use crate::admin::AdminThread;
 use crate::engine::Engine;
 use crate::keeper::KeeperThread;
-use crate::session::NoRandomness;
+use crate::session::{NoRandomness, SessionKeys};
 use crate::status::Status;
 use crate::stdio::{Stdio, StdioThread};
 use crate::workers::Workers;
@@ -34,6 +34,8 @@ pub struct Options {
     pub operators: Door,
     /// A client that needs no listener.
     pub stdio: Option<Stdio>,
+    /// What seals session ids and request states. Without them there is a key that ends with the process.
+    pub session_keys: Option<SessionKeys>,
 }
 
 /// Whether a listener of the plan is bound.
@@ -118,13 +120,15 @@ impl Gateway {
     ///
     /// # Errors
     /// A missing secret, an address that cannot be bound, a thread that cannot be started.
-    pub fn start(plan: Plan, options: Options) -> Result<Self, Refusal> {
+    pub fn start(plan: Plan, mut options: Options) -> Result<Self, Refusal> {
+        let keys = options.session_keys.take();
+        let keys = keys.map_or_else(SessionKeys::random, Ok)?;
         let keeper =
             KeeperThread::start().map_err(|error| Refusal::system("start a thread", &error))?;
         let reach = Arc::clone(&options.reach);
         let source = options.source.clone();
         let (address, admin_address) = (plan.listener.address, plan.admin.address);
-        let engine = Engine::start(plan, source, reach, keeper.keeper())?;
+        let engine = Engine::start(plan, source, reach, keeper.keeper(), &keys)?;
         let doors = match Doors::open(options, address, admin_address, &engine) {
             Ok(doors) => doors,
             Err(refusal) => {

@@ -68,6 +68,7 @@ pub use reach::{
 #[cfg(feature = "rehearsal")]
 pub use rehearsal::Rehearsal;
 pub use secret::Secret;
+pub use session::SessionKeys;
 pub use status::{
     Components, EndpointStatus, Health, HealthStatus, ListenerHealth, Live, Phase, PlanHealth,
     Readiness, Refused, Status, UpstreamHealth, UpstreamState, UpstreamStatus,

@@ -59,9 +59,9 @@ impl Plane {
             .unwrap_or_default();
         Self {
             live: ArcSwap::new(snapshot),
+            parked: ParkedCalls::new(sessions.instance()),
             sessions,
             asking: Asking::new(),
-            parked: ParkedCalls::new(),
             states,
             streams: Streams::new(),
             connections: AtomicU32::new(0),

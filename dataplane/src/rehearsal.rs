@@ -15,6 +15,7 @@ use crate::engine::Engine;
 use crate::gateway::{Refusal, Swapped};
 use crate::keeper::Keeper;
 use crate::server::fault::HeadBounds;
+use crate::session::SessionKeys;
 use crate::status::Status;
 
 /// How much a pipe holds before its writer waits.
@@ -32,7 +33,13 @@ impl Rehearsal {
     /// # Errors
     /// As [`Gateway::start`](crate::Gateway::start), but for addresses and threads.
     pub fn start(plan: Plan, reach: Arc<dyn Reach>) -> Result<Self, Refusal> {
-        let engine = Engine::start(plan, "rehearsal".to_owned(), reach, Keeper::here())?;
+        let engine = Engine::start(
+            plan,
+            "rehearsal".to_owned(),
+            reach,
+            Keeper::here(),
+            &SessionKeys::random()?,
+        )?;
         Ok(Self {
             engine,
             connections: Rc::new(Connections::new()),

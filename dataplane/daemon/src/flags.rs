@@ -1,6 +1,7 @@
 //! The flags and variables that `mcpc run` and `mcpcd` share.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
@@ -49,6 +50,15 @@ pub struct GatewayFlags {
     /// Worker threads; 0 means one for each core.
     #[arg(long, env = "MCPC_WORKERS", default_value_t = 0, value_name = "NUMBER")]
     pub workers: usize,
+
+    /// Keep here what shall survive a restart, such as the key of session ids. Default: the first
+    /// directory of `$STATE_DIRECTORY`; without one nothing is kept.
+    #[arg(long, env = "MCPC_STATE_DIR", value_name = "DIRECTORY")]
+    pub state_dir: Option<PathBuf>,
+
+    /// Seal session ids with the keys in this file, which replicas may share.
+    #[arg(long, env = "MCPC_SESSION_KEY_FILE", value_name = "FILE")]
+    pub session_key_file: Option<PathBuf>,
 
     /// Do not watch the file. SIGHUP still loads it again.
     #[arg(long)]

@@ -16,6 +16,7 @@ mod operate;
 mod plan_file;
 mod sibling;
 mod signals;
+mod state_dir;
 mod watch;
 
 pub use command::run;

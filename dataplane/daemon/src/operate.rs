@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use crate::signals::{Signals, Wish};
+use crate::state_dir::session_keys;
 use crate::watch::Watch;
 use crate::{GatewayFlags, LogFormat};
 
@@ -110,7 +111,9 @@ pub fn operate(
             };
         }
     };
-    let mut gateway = match Gateway::start(plan.clone(), options(flags, reach, plans.name())) {
+    let started_gateway = options(flags, reach, plans.name())
+        .and_then(|options| Gateway::start(plan.clone(), options));
+    let mut gateway = match started_gateway {
         Ok(gateway) => gateway,
         Err(refusal) => {
             error!(
@@ -138,7 +141,12 @@ pub fn operate(
 }
 
 /// How the flags want a gateway to run.
-fn options(flags: &GatewayFlags, reach: Arc<dyn Reach>, source: String) -> Options {
+fn options(
+    flags: &GatewayFlags,
+    reach: Arc<dyn Reach>,
+    source: String,
+) -> Result<Options, Refusal> {
+    let session_keys = session_keys(flags)?;
     // A client that starts the gateway for itself has no use for a port, and several such gateways
     // would fight for it.
     let door = |is_asked_for: bool| {
@@ -153,14 +161,15 @@ fn options(flags: &GatewayFlags, reach: Arc<dyn Reach>, source: String) -> Optio
         output: Box::new(tokio::io::stdout()),
         endpoint: flags.endpoint.clone(),
     });
-    Options {
+    Ok(Options {
         reach,
         workers: flags.workers,
         source,
         clients: door(flags.listen.is_some()),
         operators: door(flags.admin.is_some()),
         stdio,
-    }
+        session_keys,
+    })
 }
 
 /// Puts a new plan in place of the live one, or leaves everything as it is and says why.

@@ -41,10 +41,11 @@ struct Place {
 }
 
 impl ParkedCalls {
-    /// None is parked.
-    pub(crate) fn new() -> Arc<Self> {
+    /// None is parked. The numbers begin where the process does by chance: what an earlier one has
+    /// handed out names no call of this one.
+    pub(crate) fn new(instance: u64) -> Arc<Self> {
         Arc::new(Self {
-            numbers: AtomicU64::new(1),
+            numbers: AtomicU64::new(instance),
             count: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             calls: papaya::HashMap::new(),

@@ -4,16 +4,16 @@
 //! client's hands and must be protected). What is inside is a server's own state, or the number of
 //! a call that is parked here. Does not keep anything: the client does.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::aead::{Aad, NONCE_LEN, Nonce};
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::time::Instant;
 
 use crate::reply::{AskFault, LocalReply};
-use crate::session::NoRandomness;
+use crate::session::{Clock, KeyRing, NoRandomness, SessionKeys};
 
 /// How long a client may take to come back with a server's state. A parked call ends sooner, at its
 /// own deadline.
@@ -38,10 +38,11 @@ pub(crate) enum Content {
     Parked(u64),
 }
 
-/// Seals and opens states. Its key ends with the process, as the parked calls do.
+/// Seals and opens states. One that was sealed before a restart opens, if the keys were kept; a call
+/// that was parked then is gone, which its number tells.
 pub(crate) struct StateSeal {
-    key: LessSafeKey,
-    began: Instant,
+    keys: KeyRing,
+    clock: Clock,
 }
 
 /// Binds a state to the request that it is given out for. The parts are told apart by their lengths.
@@ -59,14 +60,15 @@ pub(crate) fn binding(parts: [&[u8]; 4]) -> Binding {
 }
 
 impl StateSeal {
-    /// A key that nobody else has.
-    pub(crate) fn random() -> Result<Self, NoRandomness> {
-        let mut key = [0; 32];
-        getrandom::fill(&mut key).map_err(|_| NoRandomness)?;
-        let key = UnboundKey::new(&AES_256_GCM, &key).map_err(|_| NoRandomness)?;
+    /// The seal under these keys. `now` and `wall` are the same moment on two clocks.
+    pub(crate) fn new(
+        keys: &SessionKeys,
+        now: Instant,
+        wall: SystemTime,
+    ) -> Result<Self, NoRandomness> {
         Ok(Self {
-            key: LessSafeKey::new(key),
-            began: Instant::now(),
+            keys: keys.ring("mcpc request state")?,
+            clock: Clock::new(now, wall),
         })
     }
 
@@ -85,7 +87,7 @@ impl StateSeal {
                 (PARKED, &number)
             }
         };
-        let expires = self.seconds(now + LIFE);
+        let expires = self.clock.unix_s(now + LIFE);
         let mut nonce = [0; NONCE_LEN];
         getrandom::fill(&mut nonce).map_err(|_| NoRandomness)?;
         let mut plain = Vec::with_capacity(HEAD_LEN + inside.len() + 32);
@@ -93,7 +95,8 @@ impl StateSeal {
         plain.extend_from_slice(&expires.to_be_bytes());
         plain.extend_from_slice(binding);
         plain.extend_from_slice(inside);
-        self.key
+        self.keys
+            .first()
             .seal_in_place_append_tag(
                 Nonce::assume_unique_for_key(nonce),
                 Aad::from(FORMAT),
@@ -127,18 +130,26 @@ impl StateSeal {
         if bound != *binding {
             return Err((LocalReply::Ask(AskFault::StateForeign), Some(content)));
         }
-        if self.seconds(now) >= expires {
+        if self.clock.unix_s(now) >= expires {
             return Err((LocalReply::Ask(AskFault::StateExpired), Some(content)));
         }
         Ok(content)
     }
 
     fn unseal(&self, state: &[u8]) -> Option<(u8, u64, Binding, Vec<u8>)> {
-        let mut bytes = URL_SAFE_NO_PAD.decode(state).ok()?;
-        let (nonce, sealed) = bytes.split_first_chunk_mut::<NONCE_LEN>()?;
-        let nonce = Nonce::assume_unique_for_key(*nonce);
-        let plain = self.key.open_in_place(nonce, Aad::from(FORMAT), sealed);
-        let (kind, rest) = plain.ok()?.split_first()?;
+        let bytes = URL_SAFE_NO_PAD.decode(state).ok()?;
+        let plain = self.keys.all().find_map(|key| {
+            // A key that does not fit leaves nothing of what it was tried on.
+            let (nonce, mut sealed) = bytes
+                .split_first_chunk::<NONCE_LEN>()
+                .map(|(nonce, sealed)| (*nonce, sealed.to_vec()))?;
+            let nonce = Nonce::assume_unique_for_key(nonce);
+            let plain = key.open_in_place(nonce, Aad::from(FORMAT), &mut sealed);
+            let len = plain.ok()?.len();
+            sealed.truncate(len);
+            Some(sealed)
+        })?;
+        let (kind, rest) = plain.split_first()?;
         let (expires, rest) = rest.split_first_chunk()?;
         let (binding, inside) = rest.split_first_chunk()?;
         Some((
@@ -148,24 +159,44 @@ impl StateSeal {
             inside.to_vec(),
         ))
     }
-
-    fn seconds(&self, at: Instant) -> u64 {
-        at.saturating_duration_since(self.began).as_secs()
-    }
 }
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
 
     fn bound(name: &[u8]) -> Binding {
         binding([b"/mcp", b"key", b"tools/call", name])
     }
 
+    fn seal_of(key: [u8; 32]) -> StateSeal {
+        let keys = SessionKeys::new(key, Vec::new());
+        StateSeal::new(&keys, Instant::now(), UNIX_EPOCH).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_state_opens_after_a_restart_until_it_is_too_old() {
+        let before = seal_of([1; 32]);
+        let state = before.seal(&Content::Parked(7), &bound(b"x"), Instant::now());
+        let state = state.unwrap();
+        let keys = || SessionKeys::new([9; 32], vec![[1; 32]]);
+        let open = |since_1970: Duration| {
+            let wall = UNIX_EPOCH + since_1970;
+            let after = StateSeal::new(&keys(), Instant::now(), wall).unwrap();
+            after.open(state.as_bytes(), &bound(b"x"), Instant::now())
+        };
+        let second = Duration::from_secs(1);
+        assert_eq!(open(LIFE.saturating_sub(second)), Ok(Content::Parked(7)));
+        let expired = LocalReply::Ask(AskFault::StateExpired);
+        assert_eq!(open(LIFE), Err((expired, Some(Content::Parked(7)))));
+    }
+
     #[tokio::test]
     async fn a_state_opens_for_its_own_request_and_in_time() {
-        let seal = StateSeal::random().unwrap();
+        let seal = seal_of([1; 32]);
         let now = Instant::now();
         for content in [
             Content::Upstreams(br#""opaque""#.to_vec()),
@@ -190,7 +221,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_altered_state_does_not_open() {
-        let seal = StateSeal::random().unwrap();
+        let seal = seal_of([1; 32]);
         let now = Instant::now();
         let sealed = seal.seal(&Content::Parked(7), &bound(b"x"), now).unwrap();
         let refused = Err((LocalReply::Ask(AskFault::StateUnknown), None));
@@ -203,7 +234,7 @@ mod tests {
             let cut = sealed.as_bytes().get(..at).unwrap();
             assert_eq!(seal.open(cut, &bound(b"x"), now), refused, "{at}");
         }
-        let other = StateSeal::random().unwrap();
+        let other = seal_of([2; 32]);
         let opened = other.open(sealed.as_bytes(), &bound(b"x"), now);
         assert_eq!(opened, refused);
     }

@@ -5,6 +5,7 @@
 //! process did not issue but whose seal opens gets fresh state: sessions survive a restart or a
 //! change of replica. What time it is comes from the caller, so that tests run on virtual time.
 
+mod keys;
 mod token;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -17,6 +18,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::call::Flight;
 use crate::level::Level;
+pub(crate) use keys::KeyRing;
+pub use keys::SessionKeys;
 use token::Sealed;
 pub(crate) use token::{Asks, Grant, NoRandomness, Revision, Seal};
 
@@ -105,7 +108,8 @@ pub(crate) async fn keep_swept(sessions: Weak<Sessions>) {
     }
 }
 
-struct Clock {
+/// Two clocks that were read at the same moment: time passes on one, and the other says when.
+pub(crate) struct Clock {
     start: Instant,
     start_unix_s: u64,
 }
@@ -123,14 +127,10 @@ impl Sessions {
         now: Instant,
         wall: SystemTime,
     ) -> Result<Arc<Self>, NoRandomness> {
-        let since_1970 = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok(Arc::new(Self {
             seal,
             instance: random_u64()?,
-            clock: Clock {
-                start: now,
-                start_unix_s: since_1970.as_secs(),
-            },
+            clock: Clock::new(now, wall),
             bounds: Bounds {
                 sessions: AtomicU32::new(limits.sessions),
                 idle_ms: AtomicU64::new(limits.session_idle_ms),
@@ -243,6 +243,11 @@ impl Sessions {
                 self.release();
             }
         }
+    }
+
+    /// What tells this process from others that have its keys.
+    pub(crate) fn instance(&self) -> u64 {
+        self.instance
     }
 
     /// How many sessions have state.
@@ -439,12 +444,22 @@ impl CallKey {
 }
 
 impl Clock {
+    /// `now` and `wall` are the same moment.
+    pub(crate) fn new(now: Instant, wall: SystemTime) -> Self {
+        let since_1970 = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            start: now,
+            start_unix_s: since_1970.as_secs(),
+        }
+    }
+
     fn ms(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.start);
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn unix_s(&self, now: Instant) -> u64 {
+    /// Seconds since 1970.
+    pub(crate) fn unix_s(&self, now: Instant) -> u64 {
         let since: Duration = now.saturating_duration_since(self.start);
         self.start_unix_s.saturating_add(since.as_secs())
     }

@@ -24,8 +24,12 @@ fn limits(sessions: u32) -> Limits {
     }
 }
 
+fn seal() -> Seal {
+    Seal::new(&SessionKeys::new([7; 32], Vec::new())).unwrap()
+}
+
 fn registry(sessions: u32) -> Arc<Sessions> {
-    let seal = Seal::with_key([7; 32]).unwrap();
+    let seal = seal();
     let wall = UNIX_EPOCH + Duration::from_secs(1_785_196_800);
     Sessions::new(seal, &limits(sessions), Instant::now(), wall).unwrap()
 }
@@ -205,13 +209,7 @@ async fn another_process_takes_a_session_over_until_it_is_too_old() {
     let late = registry(10);
     tokio::time::advance(IDLE * 2 + Duration::from_secs(1)).await;
     let wall = UNIX_EPOCH + Duration::from_secs(1_785_196_800 + 121);
-    let late_and_now = Sessions::new(
-        Seal::with_key([7; 32]).unwrap(),
-        &limits(10),
-        Instant::now(),
-        wall,
-    )
-    .unwrap();
+    let late_and_now = Sessions::new(seal(), &limits(10), Instant::now(), wall).unwrap();
     assert!(find(&late, &token).is_none());
     assert!(find(&late_and_now, &token).is_none());
 }

@@ -1,12 +1,14 @@
 //! Session ids of legacy clients: sealed, self-contained tokens in visible ASCII.
 //!
-//! Owns what a token says ([`Grant`]) and its seal (AES-256-GCM under one random key, the endpoint's
-//! path as associated data). A token that was altered, cut, sealed by another key or issued for
+//! Owns what a token says ([`Grant`]) and its seal (AES-256-GCM, the endpoint's path as associated
+//! data; the keys are `keys`'s). A token that was altered, cut, sealed by another key or issued for
 //! another endpoint does not open, and nobody is told which of these it was. Keeps no state.
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::aead::{Aad, NONCE_LEN, Nonce};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::keys::{KeyRing, SessionKeys};
 
 /// What a session was granted when it began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +49,8 @@ pub(crate) struct Sealed {
     pub(crate) issued_s: u64,
 }
 
-/// The key that seals tokens. Not printable.
-pub(crate) struct Seal(LessSafeKey);
+/// The keys that seal and open tokens. Not printable.
+pub(crate) struct Seal(KeyRing);
 
 /// There is no randomness to be had from the system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,17 +122,9 @@ impl Asks {
 }
 
 impl Seal {
-    /// A key that nobody else has: its tokens end with this process.
-    pub(crate) fn random() -> Result<Self, NoRandomness> {
-        let mut key = [0; 32];
-        getrandom::fill(&mut key).map_err(|_| NoRandomness)?;
-        Self::with_key(key)
-    }
-
-    /// A key that other replicas have as well.
-    pub(crate) fn with_key(key: [u8; 32]) -> Result<Self, NoRandomness> {
-        let key = UnboundKey::new(&AES_256_GCM, &key).map_err(|_| NoRandomness)?;
-        Ok(Self(LessSafeKey::new(key)))
+    /// The seal under these keys: whoever has them opens its tokens.
+    pub(crate) fn new(keys: &SessionKeys) -> Result<Self, NoRandomness> {
+        keys.ring("mcpc session token").map(Self)
     }
 
     /// Makes a token that opens on one endpoint only.
@@ -141,6 +135,7 @@ impl Seal {
         let mut plain = sealed.to_bytes();
         let tag = self
             .0
+            .first()
             .seal_in_place_separate_tag(
                 Nonce::assume_unique_for_key(nonce),
                 Aad::from(endpoint),
@@ -155,20 +150,25 @@ impl Seal {
         Ok(URL_SAFE_NO_PAD.encode(token))
     }
 
-    /// Opens a token: one decode, one decryption, no allocation.
+    /// Opens a token: one decode, one decryption for each key that is tried, no allocation.
     pub(crate) fn open(&self, token: &[u8], endpoint: &str) -> Option<Sealed> {
         if token.len() != TOKEN_LEN {
             return None;
         }
         let mut bytes = [0; SEALED_LEN];
         let len = URL_SAFE_NO_PAD.decode_slice(token, &mut bytes).ok()?;
-        let (nonce, sealed) = bytes.split_first_chunk_mut::<NONCE_LEN>()?;
         if len != SEALED_LEN {
             return None;
         }
-        let nonce = Nonce::assume_unique_for_key(*nonce);
-        let plain = self.0.open_in_place(nonce, Aad::from(endpoint), sealed);
-        Sealed::from_bytes(plain.ok()?)
+        let mut opened = self.0.all().filter_map(|key| {
+            // A key that does not fit leaves nothing of what it was tried on.
+            let mut bytes = bytes;
+            let (nonce, sealed) = bytes.split_first_chunk_mut::<NONCE_LEN>()?;
+            let nonce = Nonce::assume_unique_for_key(*nonce);
+            let plain = key.open_in_place(nonce, Aad::from(endpoint), sealed);
+            Sealed::from_bytes(plain.ok()?)
+        });
+        opened.next()
     }
 }
 
@@ -228,14 +228,14 @@ mod tests {
 
     #[test]
     fn a_token_says_what_was_sealed() {
-        let seal = Seal::random().unwrap();
+        let seal = Seal::new(&SessionKeys::random().unwrap()).unwrap();
         let token = seal.seal(&sealed(), "/mcp").unwrap();
         assert_eq!(seal.open(token.as_bytes(), "/mcp"), Some(sealed()));
     }
 
     #[test]
     fn a_token_is_visible_ascii_of_one_length_and_never_the_same() {
-        let seal = Seal::random().unwrap();
+        let seal = Seal::new(&SessionKeys::random().unwrap()).unwrap();
         let first = seal.seal(&sealed(), "/mcp").unwrap();
         let second = seal.seal(&sealed(), "/mcp").unwrap();
         assert_ne!(first, second);
@@ -247,19 +247,34 @@ mod tests {
 
     #[test]
     fn another_key_or_endpoint_does_not_open() {
-        let seal = Seal::with_key([1; 32]).unwrap();
+        let with_key = |key| Seal::new(&SessionKeys::new(key, Vec::new())).unwrap();
+        let seal = with_key([1; 32]);
         let token = seal.seal(&sealed(), "/mcp").unwrap();
-        let other = Seal::with_key([2; 32]).unwrap();
+        let other = with_key([2; 32]);
         assert_eq!(other.open(token.as_bytes(), "/mcp"), None);
         assert_eq!(seal.open(token.as_bytes(), "/mcp2"), None);
         assert_eq!(seal.open(token.as_bytes(), ""), None);
-        let replica = Seal::with_key([1; 32]).unwrap();
+        let replica = with_key([1; 32]);
         assert_eq!(replica.open(token.as_bytes(), "/mcp"), Some(sealed()));
     }
 
     #[test]
+    fn an_older_key_opens_and_does_not_seal() {
+        let with_keys = |first, older| Seal::new(&SessionKeys::new(first, older)).unwrap();
+        let before = with_keys([1; 32], Vec::new());
+        let after = with_keys([2; 32], vec![[3; 32], [1; 32]]);
+        let old = before.seal(&sealed(), "/mcp").unwrap();
+        assert_eq!(after.open(old.as_bytes(), "/mcp"), Some(sealed()));
+        let new = after.seal(&sealed(), "/mcp").unwrap();
+        assert_eq!(after.open(new.as_bytes(), "/mcp"), Some(sealed()));
+        assert_eq!(before.open(new.as_bytes(), "/mcp"), None);
+        let without = with_keys([2; 32], Vec::new());
+        assert_eq!(without.open(old.as_bytes(), "/mcp"), None);
+    }
+
+    #[test]
     fn every_cut_and_every_changed_character_does_not_open() {
-        let seal = Seal::random().unwrap();
+        let seal = Seal::new(&SessionKeys::random().unwrap()).unwrap();
         let token = seal.seal(&sealed(), "/mcp").unwrap().into_bytes();
         for len in 0..token.len() {
             assert_eq!(seal.open(&token[..len], "/mcp"), None, "{len}");

@@ -42,6 +42,36 @@ impl LegacyCaller {
         caller
     }
 
+    /// The same client and the same session at a gateway elsewhere.
+    pub(crate) fn at(&self, address: SocketAddr) -> Self {
+        Self {
+            address,
+            session: self.session.clone(),
+        }
+    }
+
+    /// A client that claims another session.
+    pub(crate) fn with_session(&self, session: &str) -> Self {
+        Self {
+            address: self.address,
+            session: session.to_owned(),
+        }
+    }
+
+    /// Ends the session.
+    #[track_caller]
+    pub(crate) fn end(&self) -> Reply {
+        let (address, session) = (self.address, &self.session);
+        Client::connect(address).ask(format!(
+            "DELETE /mcp HTTP/1.1\r\nHost: {address}\r\nMcp-Session-Id: {session}\r\n\r\n"
+        ))
+    }
+
+    /// The id of its session.
+    pub(crate) fn session(&self) -> &str {
+        &self.session
+    }
+
     /// The bytes of a call.
     pub(crate) fn call_bytes(&self, id: u64, tool: &str, arguments: &Value) -> String {
         let params = json!({ "name": tool, "arguments": arguments });
@@ -56,6 +86,12 @@ impl LegacyCaller {
         let mut client = Client::connect(self.address);
         client.send(self.call_bytes(id, tool, arguments));
         client
+    }
+
+    /// Calls a tool and waits for the reply.
+    #[track_caller]
+    pub(crate) fn call(&self, id: u64, tool: &str, arguments: &Value) -> Reply {
+        Client::connect(self.address).ask(self.call_bytes(id, tool, arguments))
     }
 
     /// Tells the gateway something.

@@ -14,6 +14,7 @@ mod descriptors;
 mod http;
 mod legacy;
 mod malformed;
+mod restarts;
 mod rotation;
 mod same_ids;
 mod stage;

@@ -1,5 +1,6 @@
 //! A configuration becomes a plan, and a gateway process serves it.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -26,6 +27,7 @@ const RUN_MAX: Duration = Duration::from_secs(300);
 pub(crate) struct Stage {
     pub(crate) gateway: Running,
     folder: TempDir,
+    flags: Vec<String>,
 }
 
 /// Traffic beside a test: its threads go on until the test is over.
@@ -89,22 +91,74 @@ impl Drop for Over<'_> {
     }
 }
 
+/// A gateway in a folder that holds its plan.
+fn command(folder: &Path, flags: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcpc-faults-gateway"));
+    command
+        .args(["--plan", "plan.json"])
+        .args(flags)
+        .env_clear()
+        .env("HOME", folder)
+        .current_dir(folder)
+        .stdin(Stdio::null());
+    command
+}
+
+/// What a gateway says that does not start with these flags, and its exit code.
+pub(crate) fn refusal(prepare: impl FnOnce(&Path), flags: &[&str]) -> (Option<i32>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!("servers:\n  child: {{ command: {FAULTY:?} }}\n");
+    std::fs::write(folder.path().join("plan.json"), plan(&text)).unwrap();
+    prepare(folder.path());
+    let ended = command(folder.path(), flags).output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    (ended.status.code(), said)
+}
+
 impl Stage {
     /// Serves a configuration without its addresses.
     pub(crate) fn open(text: &str) -> Self {
+        Self::open_with(text, &[])
+    }
+
+    /// The same, with these flags.
+    pub(crate) fn open_with(text: &str, flags: &[&str]) -> Self {
+        Self::prepared(text, |_| {}, flags)
+    }
+
+    /// The same, with something in the folder.
+    pub(crate) fn prepared(text: &str, prepare: impl FnOnce(&Path), flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        prepare(folder.path());
         std::fs::write(folder.path().join("plan.json"), plan(text)).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mcpc-faults-gateway"));
-        command
-            .args(["--plan", "plan.json"])
-            .env_clear()
-            .env("HOME", folder.path())
-            .current_dir(folder.path())
-            .stdin(Stdio::null());
+        Self::open_in(folder, flags)
+    }
+
+    /// Serves what is in a folder.
+    fn open_in(folder: TempDir, flags: &[&str]) -> Self {
         Self {
-            gateway: Running::start(&mut command),
+            gateway: Running::start(&mut command(folder.path(), flags)),
             folder,
+            flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
         }
+    }
+
+    /// Ends the gateway by force, and starts another one in its place.
+    pub(crate) fn restart(self) -> Self {
+        let Self {
+            mut gateway,
+            folder,
+            flags,
+        } = self;
+        gateway.signal(rustix::process::Signal::KILL);
+        assert_eq!(gateway.ended(), None);
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        Self::open_in(folder, &flags)
+    }
+
+    /// Where it was started.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Puts another plan in place of the live one and waits until it is live.
