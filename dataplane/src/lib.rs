@@ -14,6 +14,7 @@ mod admin;
 mod ask;
 mod body;
 mod call;
+mod carry;
 mod channel;
 mod client;
 mod connection;

@@ -3,18 +3,23 @@
 //! Owns the client's view of a reply: its own id and progress token, the members that its era has
 //! and the other has not. Large values are passed on as the bytes that they are.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::StatusCode;
+use tokio::time::timeout;
 
 use crate::ask::Way;
+use crate::ask::gather::Turn;
 use crate::ask::kind;
 use crate::ask::parked::ParkedCall;
-use crate::ask::retry;
 use crate::ask::rounds::{self, Rounds};
 use crate::ask::stream::Conversation;
 use crate::body::{Body, Frames};
 use crate::call::{Answer, Era, Event, NextEvent, Notification, Reply};
+use crate::carry::{carry_error, code_of, complete, strip_modern};
 use crate::failure::Failure;
+use crate::inbound::Accepts;
 use crate::json;
 use crate::level::Level;
 use crate::message::{write_notification, write_response_head};
@@ -26,6 +31,9 @@ use crate::upstream::{EventStream, Question};
 /// Values up to this size are copied into one buffer with their envelope: one write instead of three.
 const COPY_MAX: usize = 16 * 1024;
 
+/// How long the head of a response waits for a server that goes on after a refused question.
+const HEAD_PATIENCE: Duration = Duration::from_secs(1);
+
 /// What the other side says when it does not wait for an answer any more.
 const CANCELLED: &[u8] = b"notifications/cancelled";
 
@@ -35,7 +43,7 @@ pub(crate) struct Writer {
     pub(crate) method: Bytes,
     pub(crate) client: Era,
     pub(crate) upstream: Era,
-    pub(crate) takes_stream: bool,
+    pub(crate) takes: Accepts,
     pub(crate) log_level: Option<Level>,
     pub(crate) progress_token: Option<Bytes>,
     pub(crate) flight: Option<InFlight>,
@@ -50,7 +58,10 @@ impl Writer {
     pub(crate) async fn answer(self, answer: Answer) -> Result<Response, LocalReply> {
         match answer {
             Answer::Done(reply) if self.rounds.is_none() => self.document(reply),
-            answer if self.takes_stream => Ok(Response::events(Body::stream(|frames| {
+            Answer::Stream(events) if matches!(self.way, Way::Retry(_)) => {
+                Box::pin(self.answer_or_ask(events)).await
+            }
+            answer if self.takes.stream => Ok(Response::events(Body::stream(|frames| {
                 self.stream(answer, frames)
             }))),
             Answer::Done(reply) => self.document(reply),
@@ -61,36 +72,70 @@ impl Writer {
 
     /// Goes on with a call that was parked, now that its client has answered.
     pub(crate) async fn resume(
-        self,
+        mut self,
         mut call: ParkedCall,
         answers: &[u8],
     ) -> Result<Response, LocalReply> {
         call.answer(answers);
-        if let (Way::Retry(retry), false) = (&self.way, call.questions.is_empty()) {
-            let result = retry.park(call.events, call.questions)?;
-            return Ok(Response::json(StatusCode::OK, self.wrap("result", result)));
+        if let (Way::Retry(retry), false) = (&mut self.way, call.questions.is_empty()) {
+            retry.gathered.questions = call.questions;
+            let result = retry.park(call.events)?;
+            return Ok(self.asking_document(result));
         }
         let answer = call.events.into_answer().await?;
         self.answer(answer).await
     }
 
-    /// Waits for the reply, for a client that takes one JSON document: it has no room for
-    /// notifications, but for a question as its result.
-    async fn gather(mut self, mut events: Box<EventStream>) -> Result<Response, LocalReply> {
-        loop {
-            match events.next().await? {
-                Event::Notify(_) => {}
-                Event::Done(reply) => return self.document(reply),
-                Event::Ask(question) => {
-                    // A question that nobody takes refuses itself.
-                    if let Way::Retry(retry) = &mut self.way
-                        && let Some(question) = retry.takes(question)
-                    {
-                        let result = retry.park(events, vec![(retry::key(1), question)])?;
-                        return Ok(Response::json(StatusCode::OK, self.wrap("result", result)));
-                    }
+    /// The response of a call whose client can be asked by the result. What is known soon comes as
+    /// a document: its status says if the request lacks something.
+    async fn answer_or_ask(mut self, mut events: Box<EventStream>) -> Result<Response, LocalReply> {
+        while let Way::Retry(retry) = &mut self.way {
+            let next = retry.next(&mut events);
+            let turn = if self.takes.stream {
+                match timeout(HEAD_PATIENCE, next).await {
+                    Ok(turn) => turn?,
+                    Err(_) => break,
+                }
+            } else {
+                next.await?
+            };
+            match turn {
+                Turn::Notify(notification) if self.takes.stream => {
+                    events.put_back(Event::Notify(notification));
+                    break;
+                }
+                // One JSON document has no room for it.
+                Turn::Notify(_) => {}
+                Turn::Done(reply) if self.takes.json => return self.document(reply),
+                Turn::Done(reply) => return Ok(self.only_stream(reply)),
+                Turn::Ask => {
+                    let result = retry.park(events)?;
+                    return Ok(self.asking_document(result));
                 }
             }
+        }
+        Ok(Response::events(Body::stream(|frames| {
+            self.stream(Answer::Stream(events), frames)
+        })))
+    }
+
+    /// Waits for the reply, for a client that takes one JSON document: it has no room for
+    /// notifications, and there is no way to ask. A question that nobody takes refuses itself.
+    async fn gather(self, mut events: Box<EventStream>) -> Result<Response, LocalReply> {
+        loop {
+            if let Event::Done(reply) = events.next().await? {
+                return self.document(reply);
+            }
+        }
+    }
+
+    /// A result that asks, in the form that the client takes.
+    fn asking_document(&self, result: Bytes) -> Response {
+        let message = self.wrap("result", result);
+        if self.takes.json {
+            Response::json(StatusCode::OK, message)
+        } else {
+            Response::events(Body::whole(self.frame(Ok(message))))
         }
     }
 
@@ -134,10 +179,52 @@ impl Writer {
     /// Writes events until the reply or the failure; nothing is left to be written if the client has
     /// cancelled its call, or was asked by the result.
     async fn relay(&mut self, answer: Answer, frames: &Frames) -> Option<Result<Reply, Failure>> {
-        let mut events = match answer {
-            Answer::Done(reply) => return Some(Ok(reply)),
-            Answer::Stream(events) => events,
-        };
+        match answer {
+            Answer::Done(reply) => Some(Ok(reply)),
+            Answer::Stream(events) if matches!(self.way, Way::Retry(_)) => {
+                self.relay_or_ask(events, frames).await
+            }
+            Answer::Stream(events) => self.converse(events, frames).await,
+        }
+    }
+
+    /// To a client that is asked by the result.
+    async fn relay_or_ask(
+        &mut self,
+        mut events: Box<EventStream>,
+        frames: &Frames,
+    ) -> Option<Result<Reply, Failure>> {
+        while let Way::Retry(retry) = &mut self.way {
+            let turn = tokio::select! {
+                biased;
+                () = cancelled(self.flight.as_ref()) => return None,
+                turn = retry.next(&mut events) => turn,
+            };
+            match turn {
+                Ok(Turn::Notify(notification)) => {
+                    if let Some(frame) = self.notification(&notification) {
+                        frames.send(frame).await;
+                    }
+                }
+                Ok(Turn::Ask) => {
+                    let result = retry.park(events);
+                    let message = result.map(|result| self.wrap("result", result));
+                    frames.send(self.frame(message)).await;
+                    return None;
+                }
+                Ok(Turn::Done(reply)) => return Some(Ok(reply)),
+                Err(failure) => return Some(Err(failure)),
+            }
+        }
+        None
+    }
+
+    /// To a client that is asked on its stream, if there is a way to ask it at all.
+    async fn converse(
+        &mut self,
+        mut events: Box<EventStream>,
+        frames: &Frames,
+    ) -> Option<Result<Reply, Failure>> {
         let mut asked: Option<Conversation<Question>> = None;
         loop {
             let next = tokio::select! {
@@ -158,15 +245,6 @@ impl Writer {
                     }
                 }
                 Ok(Event::Ask(question)) => {
-                    let Some(question) = self.takes(question) else {
-                        continue;
-                    };
-                    if let Way::Retry(retry) = &self.way {
-                        let result = retry.park(events, vec![(retry::key(1), question)]);
-                        let message = result.map(|result| self.wrap("result", result));
-                        frames.send(self.frame(message)).await;
-                        return None;
-                    }
                     if asked.is_none() {
                         asked = self.way.take_stream().map(Conversation::with);
                     }
@@ -185,14 +263,6 @@ impl Writer {
                     return Some(Err(failure));
                 }
             }
-        }
-    }
-
-    /// A question that this client can be asked.
-    fn takes(&mut self, question: Question) -> Option<Question> {
-        match &mut self.way {
-            Way::Retry(retry) => retry.takes(question),
-            Way::None | Way::Stream(_) => Some(question),
         }
     }
 
@@ -371,51 +441,6 @@ pub(crate) fn message_of(frame: &Bytes) -> Option<Bytes> {
     (!message.is_empty()).then(|| frame.slice_ref(message))
 }
 
-/// Adds what every result of 2026-07-28 has.
-fn complete(result: &Bytes, is_cacheable: bool) -> Bytes {
-    let rest = result
-        .strip_prefix(b"{")
-        .unwrap_or_default()
-        .trim_ascii_start();
-    let mut out = Vec::with_capacity(result.len() + 64);
-    out.extend_from_slice(b"{\"resultType\":\"complete\"");
-    if is_cacheable {
-        out.extend_from_slice(b",\"ttlMs\":0,\"cacheScope\":\"private\"");
-    }
-    if rest.first() != Some(&b'}') {
-        out.push(b',');
-    }
-    out.extend_from_slice(rest);
-    out.into()
-}
-
-/// Leaves out what no result of 2025-11-25 and earlier has. A question to the client cannot be
-/// carried to it in this way.
-fn strip_modern(result: &Bytes) -> Result<Bytes, LocalReply> {
-    let mut out = Vec::with_capacity(result.len());
-    let mut kind = None;
-    json::members(result, u32::MAX, |member| match member.key {
-        b"resultType" => kind = result.get(member.value).map(<[u8]>::to_vec),
-        b"ttlMs" | b"cacheScope" => {}
-        key => {
-            out.push(if out.is_empty() { b'{' } else { b',' });
-            out.push(b'"');
-            out.extend_from_slice(key);
-            out.extend_from_slice(b"\":");
-            out.extend_from_slice(result.get(member.value).unwrap_or_default());
-        }
-    })
-    .map_err(|_| LocalReply::Upstream(Failure::Garbage))?;
-    if out.is_empty() {
-        out.push(b'{');
-    }
-    out.push(b'}');
-    match kind.as_deref() {
-        None | Some(b"\"complete\"") => Ok(out.into()),
-        Some(_) => Err(LocalReply::Upstream(Failure::AskRefused)),
-    }
-}
-
 /// The status that an upstream's reply has for the client: 200, but for the errors that say in
 /// 2026-07-28 that the request as such was wrong (Transports §Error handling). The upstream's own
 /// status does not count: over stdio there is none, and an older server answers 200 to everything.
@@ -428,45 +453,6 @@ fn status_of(reply: &Reply, client: Era) -> StatusCode {
         },
         Reply::Error(_) | Reply::Result(_) => StatusCode::OK,
     }
-}
-
-/// The code of an error object, as it is written.
-fn code_of(error: &Bytes) -> Option<&[u8]> {
-    let mut span = None;
-    let walk = json::members(error, u32::MAX, |member| {
-        if member.key == b"code" {
-            span = Some(member.value);
-        }
-    });
-    error.get(span.filter(|_| walk.is_ok())?)
-}
-
-/// An error of the other era: the code of a missing resource differs, and codes that speak of the
-/// gateway's own request mean nothing to the client.
-fn carry_error(error: &Bytes, client: Era) -> Bytes {
-    let missing: (&[u8], &[u8]) = match client {
-        Era::Modern => (b"-32002", b"-32602"),
-        Era::Legacy => (b"-32020", b"-32603"),
-    };
-    let mut span = None;
-    let walk = json::members(error, u32::MAX, |member| {
-        if member.key == b"code" {
-            span = Some(member.value);
-        }
-    });
-    let Some(span) = span.filter(|_| walk.is_ok()) else {
-        return error.clone();
-    };
-    let code = error.get(span.clone()).unwrap_or_default();
-    let own = client == Era::Legacy && matches!(code, b"-32021" | b"-32022");
-    if code != missing.0 && !own {
-        return error.clone();
-    }
-    let mut out = Vec::with_capacity(error.len());
-    out.extend_from_slice(error.get(..span.start).unwrap_or_default());
-    out.extend_from_slice(missing.1);
-    out.extend_from_slice(error.get(span.end..).unwrap_or_default());
-    out.into()
 }
 
 /// The text of a member of an object.
@@ -502,25 +488,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_cross_eras() {
-        let complete_of =
-            |text: &'static str| complete(&Bytes::from_static(text.as_bytes()), false);
-        assert_eq!(complete_of("{}").as_ref(), br#"{"resultType":"complete"}"#);
-        assert_eq!(
-            complete_of(r#"{ "a":1}"#).as_ref(),
-            br#"{"resultType":"complete","a":1}"#
-        );
-        let strip = |text: &'static str| strip_modern(&Bytes::from_static(text.as_bytes()));
-        assert_eq!(
-            strip(r#"{"resultType":"complete","content":[],"ttlMs":5}"#),
-            Ok(Bytes::from(r#"{"content":[]}"#))
-        );
-        assert_eq!(strip(r#"{"resultType":"complete"}"#), Ok(Bytes::from("{}")));
-        let asks = strip(r#"{"resultType":"input_required","requestState":"x"}"#);
-        assert_eq!(asks, Err(LocalReply::Upstream(Failure::AskRefused)));
-    }
-
-    #[test]
     fn an_upstreams_error_has_the_status_that_the_clients_era_gives_it() {
         let status = |text: &'static str, client| {
             let error = Bytes::from_static(text.as_bytes());
@@ -552,15 +519,5 @@ mod tests {
         let comment = Bytes::from_static(b": keep-alive\n\n");
         assert_eq!(message_of(&comment), None);
         assert_eq!(message_of(&Bytes::from_static(b"id: 1\ndata: \n\n")), None);
-    }
-
-    #[test]
-    fn a_missing_resource_has_the_code_of_the_clients_era() {
-        let error = Bytes::from_static(br#"{"message":"m","code":-32002}"#);
-        assert_eq!(
-            carry_error(&error, Era::Modern).as_ref(),
-            br#"{"message":"m","code":-32602}"#
-        );
-        assert_eq!(carry_error(&error, Era::Legacy), error);
     }
 }

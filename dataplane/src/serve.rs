@@ -148,7 +148,7 @@ async fn answer_routed(
         method: method.clone(),
         client: era,
         upstream: era,
-        takes_stream: takes.stream,
+        takes,
         log_level: client.log_level,
         progress_token: params.progress_token(),
         flight: client.flight,

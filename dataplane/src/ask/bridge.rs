@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::gather::Gathered;
 use super::kind;
 use super::retry::{self, ByRetry, Resumed};
 use super::rounds::Rounds;
@@ -70,6 +71,7 @@ impl Bridge<'_> {
             binding: self.binding(method),
             asks: declared.map_or_else(Asks::default, |raw| kind::of_capabilities(raw, None)),
             missing: Asks::default(),
+            gathered: Gathered::default(),
         }))
     }
 

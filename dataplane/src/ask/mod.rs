@@ -11,6 +11,7 @@
 //! Upstreams ask through `upstream::Question`; `respond` writes what goes to the client.
 
 pub(crate) mod bridge;
+pub(crate) mod gather;
 pub(crate) mod kind;
 pub(crate) mod parked;
 pub(crate) mod retry;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::gather::Gathered;
 use super::kind;
 use super::parked::ParkedCall;
 use super::state::{Binding, Content, binding};
@@ -19,7 +20,7 @@ use crate::pipeline::Plane;
 use crate::reply::{AskFault, LocalReply};
 use crate::session::Asks;
 use crate::snapshot::{Served, ServedMember};
-use crate::upstream::{EventStream, Question, Unaskable};
+use crate::upstream::EventStream;
 
 /// A modern client, and what its states are bound to.
 pub(crate) struct ByRetry {
@@ -29,6 +30,8 @@ pub(crate) struct ByRetry {
     pub(crate) asks: Asks,
     /// What a server has asked for in vain.
     pub(crate) missing: Asks,
+    /// What it asks for now.
+    pub(crate) gathered: Gathered,
 }
 
 /// What a repeated call goes on with.
@@ -115,23 +118,9 @@ impl ParkedCall {
 }
 
 impl ByRetry {
-    /// Whether the client can be asked this. If not, the server is told, and may find another way.
-    pub(crate) fn takes(&mut self, question: Question) -> Option<Question> {
-        let needed = kind::needs(&question.method, question.params.as_ref())?;
-        if self.asks.can(needed) {
-            return Some(question);
-        }
-        self.missing = self.missing.and(needed);
-        question.refuse(Unaskable::Undeclared);
-        None
-    }
-
-    /// Parks a call; the result that asks the client.
-    pub(crate) fn park(
-        &self,
-        events: Box<EventStream>,
-        questions: Vec<(String, Question)>,
-    ) -> Result<Bytes, LocalReply> {
+    /// Parks a call; the result that asks the client what was gathered.
+    pub(crate) fn park(&mut self, events: Box<EventStream>) -> Result<Bytes, LocalReply> {
+        let questions = std::mem::take(&mut self.gathered).questions;
         let mut out = b"{\"resultType\":\"input_required\",\"inputRequests\":{".to_vec();
         for (index, (key, question)) in questions.iter().enumerate() {
             if index > 0 {
@@ -207,11 +196,6 @@ impl ByRetry {
         // Without randomness no session could begin, either.
         sealed.map_err(|_| LocalReply::Ask(AskFault::ParkedFull))
     }
-}
-
-/// The key of the next question.
-pub(crate) fn key(number: usize) -> String {
-    format!("question-{number}")
 }
 
 /// An object without one of its members.

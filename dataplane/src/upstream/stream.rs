@@ -105,6 +105,12 @@ impl EventStream {
         event
     }
 
+    /// Puts an event back: it comes next again.
+    pub(crate) fn put_back(&mut self, event: Event) {
+        debug_assert!(self.first.is_none(), "only the last event can be put back");
+        self.first = Some(event);
+    }
+
     /// When the call ends, whatever happens.
     pub(crate) fn deadline(&self) -> Instant {
         self.deadline
