@@ -57,13 +57,27 @@ impl Offer {
             .any(|profile| profile.has(capability))
     }
 
+    /// Whether any upstream tells when its resources are updated.
+    fn subscribes(&self) -> bool {
+        let profiles = self
+            .profiles
+            .iter()
+            .filter_map(|(_, profile)| profile.as_ref());
+        profiles.into_iter().any(|profile| profile.subscribes)
+    }
+
     /// The value of `capabilities`. Lists of an upstream that has not answered yet may still come,
     /// so tools are offered as long as one is missing.
     fn capabilities(&self, client: Era) -> String {
         let mut members = Vec::new();
         for kind in ["tools", "prompts", "resources"] {
             if self.has(kind) || (kind == "tools" && !self.is_complete()) {
-                members.push(format!("\"{kind}\":{{\"listChanged\":true}}"));
+                let subscribe = if kind == "resources" && self.subscribes() {
+                    "\"subscribe\":true,"
+                } else {
+                    ""
+                };
+                members.push(format!("\"{kind}\":{{{subscribe}\"listChanged\":true}}"));
             }
         }
         for kind in ["completions", "logging"] {

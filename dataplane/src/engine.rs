@@ -109,6 +109,7 @@ impl Engine {
         self.scene.committed(&snapshot);
         self.relays = relay_changes(&self.keeper, &snapshot);
         for served in &snapshot.endpoints {
+            served.hub.replaced();
             let old = before.endpoint(&served.endpoint.path);
             if old.is_none_or(|old| old.endpoint != served.endpoint) {
                 served.hub.touch();

@@ -28,6 +28,11 @@ impl Hub {
         self.changes.subscribe()
     }
 
+    /// The endpoint was given another plan, whether or not it is another one for its clients.
+    pub(crate) fn replaced(&self) {
+        self.changes.send_modify(|changes| changes.plans += 1);
+    }
+
     /// Every list may have changed: the endpoint has other members or names now.
     pub(crate) fn touch(&self) {
         self.changes.send_modify(|changes| {

@@ -103,6 +103,18 @@ pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
     }
 }
 
+/// Appends texts as an array of JSON strings.
+pub(crate) fn write_texts<T: AsRef<str>>(out: &mut Vec<u8>, texts: impl IntoIterator<Item = T>) {
+    out.push(b'[');
+    for (index, text) in texts.into_iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_text(out, text.as_ref());
+    }
+    out.push(b']');
+}
+
 /// The deepest nesting that the scanner's bit stack holds; a larger limit is cut to it.
 const DEPTH_MAX: u32 = 127;
 

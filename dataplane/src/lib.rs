@@ -57,6 +57,7 @@ mod session;
 mod snapshot;
 mod status;
 mod stdio;
+mod subscriptions;
 mod survey;
 mod timestamp;
 mod upstream;

@@ -1,7 +1,8 @@
 //! Notification streams: a legacy client's GET, and `subscriptions/listen` of a modern one.
 //!
-//! Owns what is sent on them: that a list of the endpoint has changed, and comments that keep quiet
-//! streams alive. Both watch the endpoint's `hub`, so a stream survives a swap of the plan.
+//! Owns what is sent on them: that a list of the endpoint has changed, that a resource was updated, and
+//! comments that keep quiet streams alive. Both watch the endpoint's `hub`, so a stream survives a swap of
+//! the plan; what it has subscribed to is attached anew then.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,6 +23,7 @@ use crate::respond::event;
 use crate::server::{Head, Response};
 use crate::session::{Hold, Session};
 use crate::snapshot::Served;
+use crate::subscriptions::{self, Subscriptions};
 use crate::upstream::Changes;
 
 /// A quiet stream sends a comment this often, so that nothing in between takes it for dead.
@@ -83,7 +85,7 @@ struct Wish {
 pub(crate) fn legacy(
     head: &Head,
     served: &Arc<Served>,
-    plane: &Plane,
+    plane: &Arc<Plane>,
 ) -> Result<Response, LocalReply> {
     if !Accepts::of(head).stream {
         return Err(LocalReply::NotAcceptable);
@@ -99,7 +101,7 @@ pub(crate) fn legacy(
 pub(crate) fn of_session(
     session: &Session,
     served: &Arc<Served>,
-    plane: &Plane,
+    plane: &Arc<Plane>,
 ) -> Result<Response, LocalReply> {
     let hold = plane.sessions.hold(&session.live);
     let wish = Wish {
@@ -109,12 +111,13 @@ pub(crate) fn of_session(
         subscription: None,
     };
     let first = Bytes::from_static(b": open\n\n");
-    start(served, plane, wish, first, Some(hold))
+    let subscriptions = Arc::clone(session.live.subscriptions());
+    start(served, plane, wish, first, subscriptions, Some(hold))
 }
 
-/// The stream of `subscriptions/listen` (2026-07-28 Subscriptions). Updates of single resources are
-/// not offered, so they are not among what is acknowledged.
-pub(crate) fn modern(asked: &Asked<'_>, plane: &Plane) -> Result<Response, LocalReply> {
+/// The stream of `subscriptions/listen` (2026-07-28 Subscriptions). Resources that do not tell when they
+/// are updated are not among what is acknowledged.
+pub(crate) async fn modern(asked: &Asked<'_>, plane: &Arc<Plane>) -> Result<Response, LocalReply> {
     if !asked.client.accepts.stream {
         return Err(LocalReply::NotAcceptable);
     }
@@ -125,7 +128,12 @@ pub(crate) fn modern(asked: &Asked<'_>, plane: &Plane) -> Result<Response, Local
         resources: false,
         subscription: Some(asked.id.clone()),
     };
+    let mut resources = None;
     json::members(&filter, asked.served.limits.nesting, |member| {
+        if member.key == b"resourceSubscriptions" {
+            resources = filter.get(member.value);
+            return;
+        }
         let wanted = filter.get(member.value) == Some(b"true");
         match member.key {
             b"toolsListChanged" => wish.tools = wanted,
@@ -135,19 +143,45 @@ pub(crate) fn modern(asked: &Asked<'_>, plane: &Plane) -> Result<Response, Local
         }
     })
     .map_err(|_| LocalReply::BadParams)?;
-    let acknowledged = wish.acknowledged();
-    start(asked.served, plane, wish, acknowledged.into(), None)
+    let resources = resources.map_or(Ok(Vec::new()), texts)?;
+    let subscriptions = subscriptions::of_stream(asked.served, resources).await?;
+    let acknowledged = wish.acknowledged(&subscriptions.uris());
+    start(
+        asked.served,
+        plane,
+        wish,
+        acknowledged.into(),
+        subscriptions,
+        None,
+    )
+}
+
+/// The elements of an array of texts.
+fn texts(array: &[u8]) -> Result<Vec<Box<str>>, LocalReply> {
+    let mut texts = Vec::new();
+    let walk = json::elements(array, u32::MAX, |element| {
+        let text = array.get(element).and_then(json::text);
+        texts.push(text.map(|text| Box::from(text.as_ref())));
+    });
+    let texts: Option<Vec<_>> = texts.into_iter().collect();
+    texts.filter(|_| walk.is_ok()).ok_or(LocalReply::BadParams)
 }
 
 fn start(
     served: &Arc<Served>,
-    plane: &Plane,
+    plane: &Arc<Plane>,
     wish: Wish,
     first: Bytes,
+    subscriptions: Arc<Subscriptions>,
     session: Option<Hold>,
 ) -> Result<Response, LocalReply> {
     let open = plane.streams.open(served.limits.streams)?;
-    let changes = served.hub.watch();
+    let source = Source {
+        changes: served.hub.watch(),
+        subscriptions,
+        plane: Arc::clone(plane),
+        path: served.endpoint.path.clone(),
+    };
     let mut closing = plane.streams.closing.subscribe();
     if *closing.borrow_and_update() {
         return Err(LocalReply::Stopping);
@@ -156,7 +190,9 @@ fn start(
         let _open = open;
         frames.send(first).await;
         tokio::select! {
-            () = run(&wish, changes, closing, &frames) => {}
+            () = run(&wish, source, &frames) => {}
+            // Closing happens once; the sender lives as long as the gateway.
+            _ = closing.changed() => {}
             () = session_ended(session.as_ref()) => {}
         }
         if let Some(end) = wish.end() {
@@ -173,28 +209,53 @@ async fn session_ended(session: Option<&Hold>) {
     }
 }
 
-/// Tells changes until the streams are closed.
-async fn run(
-    wish: &Wish,
-    mut changes: watch::Receiver<Changes>,
-    mut closing: watch::Receiver<bool>,
-    frames: &Frames,
-) {
-    let mut last = *changes.borrow_and_update();
+/// Where a stream's news come from.
+struct Source {
+    changes: watch::Receiver<Changes>,
+    subscriptions: Arc<Subscriptions>,
+    plane: Arc<Plane>,
+    /// The endpoint that it is on.
+    path: Box<str>,
+}
+
+impl Source {
+    /// The plan may be another one than that under which the client has subscribed.
+    async fn reattach(&self) {
+        let served = self.plane.live.load().endpoint(&self.path).cloned();
+        self.subscriptions.reattach(served.as_ref()).await;
+    }
+}
+
+/// Tells what is new until nothing can be any more.
+async fn run(wish: &Wish, mut source: Source, frames: &Frames) {
+    let mut last = *source.changes.borrow_and_update();
+    let mut updates = source.subscriptions.inbox().listen();
+    source.reattach().await;
     loop {
         tokio::select! {
-            told = changes.changed() => {
+            // Lists first: what was updated may be in one that is new.
+            biased;
+            told = source.changes.changed() => {
                 if told.is_err() {
                     return;
                 }
-                let now = *changes.borrow_and_update();
+                let now = *source.changes.borrow_and_update();
                 for frame in wish.frames(last, now) {
                     frames.send(frame).await;
                 }
+                if now.plans != last.plans {
+                    source.reattach().await;
+                }
                 last = now;
             }
-            // Closing happens once; the sender lives as long as the gateway.
-            _ = closing.changed() => return,
+            told = updates.changed() => {
+                if told.is_err() {
+                    return;
+                }
+                for uri in source.subscriptions.inbox().take() {
+                    frames.send(wish.update(&uri)).await;
+                }
+            }
             () = tokio::time::sleep(KEEP_ALIVE) => frames.send(Bytes::from_static(b": keep-alive\n\n")).await,
         }
     }
@@ -223,22 +284,32 @@ impl Wish {
             .collect()
     }
 
-    /// One notification; `members` are those of its params, with a comma in front.
+    /// One notification; `members` are those of its params.
     fn frame(&self, method: &str, members: &[u8]) -> Vec<u8> {
-        let params = self.subscription.as_ref().map(|id| {
-            let mut params = b"{\"_meta\":{\"io.modelcontextprotocol/subscriptionId\":".to_vec();
+        let mut params = b"{".to_vec();
+        if let Some(id) = &self.subscription {
+            params.extend_from_slice(b"\"_meta\":{\"io.modelcontextprotocol/subscriptionId\":");
             params.extend_from_slice(id);
             params.push(b'}');
-            params.extend_from_slice(members);
-            params.push(b'}');
-            params
-        });
-        let mut out = Vec::with_capacity(192);
+            if !members.is_empty() {
+                params.push(b',');
+            }
+        }
+        params.extend_from_slice(members);
+        params.push(b'}');
+        let mut out = Vec::with_capacity(params.len() + 96);
+        let params = (params != b"{}").then_some(params);
         write_notification(&mut out, method, params.as_deref());
         event(&out)
     }
 
-    fn acknowledged(&self) -> Vec<u8> {
+    fn update(&self, uri: &str) -> Vec<u8> {
+        let mut members = b"\"uri\":".to_vec();
+        json::write_text(&mut members, uri);
+        self.frame("notifications/resources/updated", &members)
+    }
+
+    fn acknowledged(&self, resources: &[Box<str>]) -> Vec<u8> {
         let honoured: Vec<_> = [
             (self.tools, "\"toolsListChanged\":true"),
             (self.prompts, "\"promptsListChanged\":true"),
@@ -247,11 +318,16 @@ impl Wish {
         .into_iter()
         .filter_map(|(wanted, text)| wanted.then_some(text))
         .collect();
-        let members = format!(",\"notifications\":{{{}}}", honoured.join(","));
-        self.frame(
-            "notifications/subscriptions/acknowledged",
-            members.as_bytes(),
-        )
+        let mut members = format!("\"notifications\":{{{}", honoured.join(",")).into_bytes();
+        if !resources.is_empty() {
+            if !honoured.is_empty() {
+                members.push(b',');
+            }
+            members.extend_from_slice(b"\"resourceSubscriptions\":");
+            json::write_texts(&mut members, resources);
+        }
+        members.push(b'}');
+        self.frame("notifications/subscriptions/acknowledged", &members)
     }
 
     /// The result that ends a modern stream; a legacy one just ends.

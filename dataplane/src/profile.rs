@@ -14,6 +14,8 @@ pub(crate) struct Profile {
     pub(crate) revision: Box<str>,
     /// The value of `capabilities`, one JSON object.
     pub(crate) capabilities: Bytes,
+    /// Whether it tells those who ask when a resource is updated, and can reach the gateway with it.
+    pub(crate) subscribes: bool,
     /// The value of `instructions`, decoded.
     pub(crate) instructions: Option<Box<str>>,
 }

@@ -70,6 +70,8 @@ pub(crate) enum LocalReply {
     BadCursor,
     /// What is asked of a client, or what it answers, does not get there.
     Ask(AskFault),
+    /// A resource cannot be subscribed to.
+    Watch(WatchFault),
     /// There is no such session, or no longer.
     SessionUnknown,
     /// The request needs a session.
@@ -108,6 +110,15 @@ pub(crate) enum AskFault {
     ParkedGone,
     /// As many calls wait for their clients as may.
     ParkedFull,
+}
+
+/// Why a resource cannot be subscribed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WatchFault {
+    /// Its server does not tell when it is updated, or cannot reach the gateway with it.
+    Unable,
+    /// There are as many subscriptions as there may be, of this client or of all.
+    Full,
 }
 
 /// Who has to do something about it.
@@ -270,6 +281,7 @@ impl LocalReply {
             Self::UnknownResource { .. } => misfit(200, "MCPC9111", "there is no such resource"),
             Self::BadCursor => misfit(200, "MCPC9112", "this cursor is not valid"),
             Self::Ask(fault) => ask_row(fault),
+            Self::Watch(fault) => watch_row(*fault),
             Self::SessionRequired => refused(400, "MCPC9201", "this request needs a session"),
             Self::SessionUnknown => refused(404, "MCPC9202", "there is no such session"),
             Self::SessionsFull => gateway(503, "MCPC9203", "there are too many sessions"),
@@ -369,6 +381,17 @@ fn ask_row(fault: &AskFault) -> Row {
             "the call that waited for this answer has ended",
         ),
         AskFault::ParkedFull => gateway(503, "MCPC9208", "too many calls wait for their clients"),
+    }
+}
+
+fn watch_row(fault: WatchFault) -> Row {
+    match fault {
+        WatchFault::Unable => misfit(
+            200,
+            "MCPC9118",
+            "the server of this resource does not tell when it is updated",
+        ),
+        WatchFault::Full => full("MCPC9209", "there are too many subscriptions"),
     }
 }
 

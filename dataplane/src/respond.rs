@@ -412,6 +412,15 @@ pub(crate) fn local_result(era: Era, id: &[u8], members: &[u8], cache: Option<Ca
     Response::json(StatusCode::OK, Body::whole(out))
 }
 
+/// An error that a legacy upstream gave to a request of the gateway's own, for a client of its era.
+pub(crate) fn local_error(id: &[u8], error: &[u8]) -> Response {
+    let mut out = Vec::with_capacity(error.len() + id.len() + 64);
+    write_response_head(&mut out, Some(id), "error");
+    out.extend_from_slice(error);
+    out.push(b'}');
+    Response::json(StatusCode::OK, Body::whole(out))
+}
+
 /// How long and by whom a result may be kept (2026-07-28 Caching).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cache {

@@ -16,6 +16,7 @@ use crate::client::Asked;
 use crate::discover;
 use crate::failure::Failure;
 use crate::inbound::{Accepts, SESSION_HEADER};
+use crate::json;
 use crate::legacy;
 use crate::list::{self, Kind};
 use crate::listen;
@@ -28,6 +29,7 @@ use crate::route;
 use crate::server::Response;
 use crate::session::{Asks, NotBegun, Session};
 use crate::snapshot::{Served, ServedMember};
+use crate::subscriptions;
 
 /// Answers a request of either era. Everything but a routed call is boxed: a future is as large as
 /// its largest branch and is moved into each caller's, so the common path must not carry the others.
@@ -49,15 +51,17 @@ pub(crate) async fn answer(
                 Some(offer.cache()),
             ))
         }
-        (Era::Modern, b"subscriptions/listen") => listen::modern(&asked, plane),
+        (Era::Modern, b"subscriptions/listen") => Box::pin(listen::modern(&asked, plane)).await,
         (Era::Legacy, b"initialize") => Box::pin(answer_initialize(&asked, plane)).await,
         (Era::Legacy, b"ping") => Ok(local_result(Era::Legacy, &asked.id, b"", None)),
         (Era::Legacy, b"logging/setLevel") => {
             Box::pin(legacy::set_level(&asked, session.as_ref())).await
         }
-        // Updates of single resources need a stream per client at the upstream; not offered yet.
-        (Era::Legacy, b"resources/subscribe" | b"resources/unsubscribe") => {
-            Err(LocalReply::UnknownMethod)
+        (Era::Legacy, b"resources/subscribe") => {
+            Box::pin(subscriptions::subscribe(&asked, session.as_ref())).await
+        }
+        (Era::Legacy, b"resources/unsubscribe") => {
+            subscriptions::unsubscribe(&asked, session.as_ref())
         }
         // Calls, and methods that this build does not know.
         _ => answer_routed(asked, session, plane).await,
@@ -75,14 +79,9 @@ async fn answer_list(asked: &Asked<'_>, kind: Kind) -> Result<Response, LocalRep
     members.extend_from_slice(&merged.entries);
     members.push(b']');
     if !merged.missing.is_empty() {
-        members.extend_from_slice(b",\"_meta\":{\"dev.mcpc/unavailable\":[");
-        for (index, name) in merged.missing.iter().enumerate() {
-            if index > 0 {
-                members.push(b',');
-            }
-            crate::json::write_text(&mut members, name);
-        }
-        members.extend_from_slice(b"]}");
+        members.extend_from_slice(b",\"_meta\":{\"dev.mcpc/unavailable\":");
+        json::write_texts(&mut members, &merged.missing);
+        members.push(b'}');
     }
     let cache = Cache {
         ttl_ms: merged.ttl_ms,

@@ -9,7 +9,7 @@ mod keys;
 mod token;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mcpc_plan::Limits;
@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::call::Flight;
 use crate::level::Level;
+use crate::subscriptions::Subscriptions;
 pub(crate) use keys::KeyRing;
 pub use keys::SessionKeys;
 use token::Sealed;
@@ -55,6 +56,8 @@ pub(crate) struct Live {
     /// Calls and streams under way; a session with any is not idle.
     holds: AtomicU32,
     level: AtomicU8,
+    /// Most sessions have none.
+    subscriptions: OnceLock<Arc<Subscriptions>>,
     ended: AtomicBool,
     end: Notify,
 }
@@ -210,7 +213,7 @@ impl Sessions {
         if live.ended.swap(true, Ordering::AcqRel) {
             return;
         }
-        live.end.notify_waiters();
+        live.tell_end();
         if live.holds.load(Ordering::Acquire) > 0 {
             for (key, flight) in &self.calls.pin() {
                 if key.session == live.number {
@@ -239,7 +242,7 @@ impl Sessions {
         for (number, live) in &map {
             if expired(live) && matches!(map.remove_if(number, |_, it| expired(it)), Ok(Some(_))) {
                 live.ended.store(true, Ordering::Release);
-                live.end.notify_waiters();
+                live.tell_end();
                 self.release();
             }
         }
@@ -373,6 +376,7 @@ impl Live {
             used_ms: AtomicU64::new(now_ms),
             holds: AtomicU32::new(0),
             level: AtomicU8::new(LEVEL_UNSET),
+            subscriptions: OnceLock::new(),
             ended: AtomicBool::new(false),
             end: Notify::new(),
         }
@@ -386,6 +390,23 @@ impl Live {
     /// From which level on the client wants log messages; nothing until it has said so.
     pub(crate) fn level(&self) -> Option<Level> {
         Level::from_rank(self.level.load(Ordering::Relaxed))
+    }
+
+    /// What its client has subscribed to. They do not survive a restart of the gateway.
+    pub(crate) fn subscriptions(&self) -> &Arc<Subscriptions> {
+        let subscriptions = self.subscriptions.get_or_init(Arc::default);
+        if self.ended.load(Ordering::Acquire) {
+            // `tell_end` may have looked for them before they were there.
+            subscriptions.end();
+        }
+        subscriptions
+    }
+
+    fn tell_end(&self) {
+        self.end.notify_waiters();
+        if let Some(subscriptions) = self.subscriptions.get() {
+            subscriptions.end();
+        }
     }
 
     /// Takes the level of `logging/setLevel`.

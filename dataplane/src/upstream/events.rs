@@ -19,6 +19,9 @@ use crate::call::{Call, Event, Notification, Reply};
 use crate::failure::Failure;
 use crate::message::{self, Message};
 
+/// What a modern upstream says first on a stream of notifications.
+pub(super) const ACKNOWLEDGED: &[u8] = b"notifications/subscriptions/acknowledged";
+
 /// How often one answer may be taken up again, and how long to wait before if nobody said.
 const RESUMPTIONS_MAX: u32 = 100;
 const RETRY: Duration = Duration::from_secs(1);
@@ -40,6 +43,10 @@ pub(super) enum Step {
     Event(Event),
     /// A list of the upstream changed: the method of the notification.
     Changed(Bytes),
+    /// A resource of the upstream was updated: the params.
+    Updated(Option<Bytes>),
+    /// A stream of notifications is open: the params.
+    Acknowledged(Option<Bytes>),
     /// The upstream asks: the id of its request, the method and the params.
     Asked(Bytes, Bytes, Option<Bytes>),
 }
@@ -154,7 +161,8 @@ pub(super) fn sort_notification(
 ) -> Option<Step> {
     match method.as_ref() {
         b"notifications/progress" if !is_mine(progress_token(params.as_ref())) => None,
-        b"notifications/resources/updated" | b"notifications/subscriptions/acknowledged" => None,
+        b"notifications/resources/updated" => Some(Step::Updated(params)),
+        ACKNOWLEDGED => Some(Step::Acknowledged(params)),
         b"notifications/tools/list_changed"
         | b"notifications/prompts/list_changed"
         | b"notifications/resources/list_changed" => Some(Step::Changed(method)),
@@ -166,4 +174,12 @@ pub(super) fn sort_notification(
 pub(super) fn progress_token(params: Option<&Bytes>) -> Option<u64> {
     let [token] = super::revision::members(params?, u32::MAX, ["progressToken"])?;
     number_of(&token?)
+}
+
+/// Which stream a notification is of, if that can be one of the gateway's.
+pub(super) fn subscription_id(params: &Bytes) -> Option<u64> {
+    let [meta] = super::revision::members(params, u32::MAX, ["_meta"])?;
+    let key = "io.modelcontextprotocol/subscriptionId";
+    let [id] = super::revision::members(&meta?, u32::MAX, [key])?;
+    number_of(&id?)
 }

@@ -203,10 +203,12 @@ impl HttpHandshake<'_> {
             Reply::Result(result) => result,
             Reply::Error(_) => return Err(Failure::Handshake),
         };
-        let profile = revision::of_initialize(&result, self.bounds.nesting, &LEGACY_OVER_HTTP)
+        let mut profile = revision::of_initialize(&result, self.bounds.nesting, &LEGACY_OVER_HTTP)
             .ok_or(Failure::Handshake)?;
         let site = Arc::clone(self.site);
         let session_id = asked.session_id.as_deref();
+        // A server without sessions does not know whom to tell.
+        profile.subscribes &= session_id.is_some();
         let session = HttpSession::new(site, &profile.revision, session_id).map_err(unusable)?;
         let deadline = self.deadline();
         let status = session.tell(INITIALIZED.to_vec(), deadline).await?;

@@ -1,4 +1,4 @@
-//! Hears from an upstream that its lists have changed.
+//! Hears from an upstream that its lists have changed, and from a legacy one that resources have.
 //!
 //! Owns the one notification stream per upstream session: `subscriptions/listen` in the modern era,
 //! a GET stream in the legacy one (2025-11-25 §Listening for Messages from the Server). Does not
@@ -61,10 +61,13 @@ pub(super) fn listen_message(profile: &Profile, id: u64) -> Option<String> {
 
 /// Listens as long as the session lasts. Never returns while there is anything to hear.
 pub(super) async fn listen(upstream: &Arc<Upstream>, session: &Arc<Session>, http: &HttpSession) {
+    let profile = &session.profile;
     let is_announced = ["tools", "prompts", "resources"]
         .iter()
-        .any(|capability| announces(&session.profile, capability));
-    if !is_announced {
+        .any(|capability| announces(profile, capability));
+    // Updates of resources come on the same stream in this era, and on one of their own later.
+    let is_subscribed = profile.era == Era::Legacy && profile.subscribes;
+    if !is_announced && !is_subscribed {
         return std::future::pending().await;
     }
     let mut pause = PAUSE_FROM;
@@ -116,13 +119,17 @@ async fn stream(
     }
     if has_missed {
         upstream.note_all_changed();
+        if session.profile.era == Era::Legacy {
+            upstream.watches.missed();
+        }
     }
     let mut events = HttpEvents::open(exchange, id, &upstream.bounds, STREAM_MAX, deadline);
     loop {
         match events.next().await {
             Ok(Step::Changed(method)) => upstream.note_change(&method),
+            Ok(Step::Updated(params)) => upstream.note_update(params.as_ref()),
             Ok(Step::Asked(id, method, _)) => session.answer(&id, &method).await,
-            Ok(Step::Event(Event::Notify(_) | Event::Ask(_))) => {}
+            Ok(Step::Acknowledged(_) | Step::Event(Event::Notify(_) | Event::Ask(_))) => {}
             Ok(Step::Event(Event::Done(_))) | Err(_) => return End::Again,
         }
     }

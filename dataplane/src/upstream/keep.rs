@@ -17,6 +17,7 @@ use super::http_sse::{SseSession, may_be_spoken};
 use super::intake;
 use super::presence::Stage;
 use super::restarts::Restarts;
+use super::subscribe;
 use super::wire::Site;
 use super::{Carrier, Line, Session, Upstream};
 use crate::call::Era;
@@ -198,6 +199,7 @@ async fn hold(upstream: &Arc<Upstream>, session: &Arc<Session>) -> Held {
     tokio::select! {
         () = upstream.presence.withdrawn(session) => Held::Lost,
         () = listening => Held::Lost,
+        () = subscribe::keep(upstream, session) => Held::Lost,
         () = upstream.drained() => {
             upstream.publish(Stage::Stopping);
             http.end(Instant::now() + FAREWELL).await;
@@ -213,16 +215,17 @@ async fn hold_sse(
     profile: Profile,
     is_first: bool,
 ) -> Held {
-    let session = Session {
+    let session = Arc::new(Session {
         profile: Arc::new(profile),
         line: Line::Stdio(Arc::clone(&sse.link)),
-    };
-    upstream.publish(Stage::Ready(Arc::new(session)));
+    });
+    upstream.publish(Stage::Ready(Arc::clone(&session)));
     if !is_first {
         upstream.note_all_changed();
     }
     tokio::select! {
         () = sse.gone() => Held::Lost,
+        () = subscribe::keep(upstream, &session) => Held::Lost,
         () = upstream.drained() => {
             upstream.publish(Stage::Stopping);
             Held::Drained
@@ -296,7 +299,7 @@ async fn hold_child(
     let listening = (session.profile.era == Era::Modern)
         .then(|| intake::listen_message(&session.profile, id))
         .flatten();
-    upstream.publish(Stage::Ready(session));
+    upstream.publish(Stage::Ready(Arc::clone(&session)));
     if let Some(message) = listening {
         // A process that does not read its input will be noticed by its callers.
         let deadline = began + FAREWELL;
@@ -307,6 +310,7 @@ async fn hold_child(
     }
     let held = tokio::select! {
         () = child.gone() => Held::Lost,
+        () = subscribe::keep(upstream, &session) => Held::Lost,
         () = upstream.drained() => Held::Drained,
     };
     upstream.health.pid.store(0, Ordering::Relaxed);

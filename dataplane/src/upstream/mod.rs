@@ -5,7 +5,7 @@
 //!                                       │          └► pool, lease      its connection
 //!                                       └► stdio ─► child's stdin    one process for all calls
 //!                                                └► http_sse         or one stream of 2024-11-05
-//! keep (keeper thread) ─► handshake | child ─► presence; listen ─► changes
+//! keep (keeper thread) ─► handshake | child ─► presence; intake ─► changes; subscribe ─► watches
 //! ```
 //!
 //! Owns the life of an upstream across plans, its id space, and what is repeated after a lost
@@ -28,6 +28,7 @@ mod intake;
 mod keep;
 mod lease;
 pub(crate) mod lines;
+mod listening;
 mod pool;
 mod presence;
 #[cfg(all(test, target_os = "linux"))]
@@ -43,8 +44,10 @@ mod stdio;
 #[cfg(test)]
 mod stdio_tests;
 mod stream;
+mod subscribe;
 #[cfg(test)]
 mod tests;
+mod watches;
 mod wire;
 #[cfg(test)]
 mod wire_tests;
@@ -78,6 +81,7 @@ use wire::Site;
 pub(crate) use health::State;
 pub(crate) use question::{Question, Unaskable};
 pub(crate) use stream::EventStream;
+pub(crate) use watches::{Inbox, Unwatchable, Watch, Watches};
 
 /// One upstream, alive across plans as long as its content key is in use. It must be told to
 /// [`Upstream::stop`]; being dropped is not enough, because the keeper holds it as well.
@@ -91,6 +95,7 @@ pub(crate) struct Upstream {
     presence: Presence,
     ids: AtomicU64,
     changes: watch::Sender<Changes>,
+    watches: Arc<Watches>,
     health: Health,
     /// When the grace ends, once the upstream has left the plan.
     stopping: watch::Sender<Option<Instant>>,
@@ -141,6 +146,8 @@ pub(crate) struct Changes {
     pub(crate) prompts: u64,
     /// `notifications/resources/list_changed`.
     pub(crate) resources: u64,
+    /// How often an endpoint was given another plan; an upstream does not know of that.
+    pub(crate) plans: u64,
 }
 
 /// An upstream's definition with its secrets in place.
@@ -248,6 +255,7 @@ impl Upstream {
             presence: Presence::new(),
             ids: AtomicU64::new(handshake::HANDSHAKE_ID + 1),
             changes: watch::Sender::new(Changes::default()),
+            watches: Arc::new(Watches::new()),
             health: Health::new(),
             stopping: watch::Sender::new(None),
             keeper: keeper.clone(),
@@ -410,6 +418,11 @@ impl Upstream {
         self.changes.subscribe()
     }
 
+    /// Which of its resources are watched.
+    pub(crate) fn watches(&self) -> &Arc<Watches> {
+        &self.watches
+    }
+
     /// What tells this upstream from all that are reached in another way.
     pub(crate) fn key(&self) -> &str {
         self.key.as_str()
@@ -445,6 +458,15 @@ impl Upstream {
             b"notifications/prompts/list_changed" => changes.prompts += 1,
             _ => changes.resources += 1,
         });
+    }
+
+    /// A resource was updated, say the params of a notification.
+    fn note_update(&self, params: Option<&bytes::Bytes>) {
+        let uri = params.and_then(|params| revision::members(params, u32::MAX, ["uri"]));
+        let uri = uri.and_then(|[uri]| uri);
+        if let Some(uri) = uri.as_deref().and_then(crate::json::text) {
+            self.watches.updated(&uri);
+        }
     }
 
     /// A new session may show other lists than the one before it.

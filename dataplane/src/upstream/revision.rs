@@ -31,10 +31,12 @@ pub(super) fn of_discover(result: &Bytes, nesting: u32) -> Option<Profile> {
             .is_some_and(|version| version == MODERN_REVISION);
     })
     .ok()?;
+    let capabilities = object(capabilities);
     is_shared.then(|| Profile {
         era: Era::Modern,
         revision: MODERN_REVISION.into(),
-        capabilities: object(capabilities),
+        subscribes: has_flag(&capabilities, "resources", "subscribe"),
+        capabilities,
         instructions: text(instructions),
     })
 }
@@ -49,10 +51,12 @@ pub(super) fn of_initialize(result: &Bytes, nesting: u32, accepted: &[&str]) -> 
     )?;
     let version = version?;
     let revision = json::text(&version)?;
+    let capabilities = object(capabilities);
     accepted.contains(&revision.as_ref()).then(|| Profile {
         era: Era::Legacy,
         revision: revision.as_ref().into(),
-        capabilities: object(capabilities),
+        subscribes: has_flag(&capabilities, "resources", "subscribe"),
+        capabilities,
         instructions: text(instructions),
     })
 }
@@ -62,6 +66,7 @@ pub(super) fn unknown_modern() -> Profile {
     Profile {
         era: Era::Modern,
         revision: MODERN_REVISION.into(),
+        subscribes: false,
         capabilities: Bytes::from_static(b"{\"tools\":{},\"prompts\":{},\"resources\":{}}"),
         instructions: None,
     }
@@ -69,9 +74,13 @@ pub(super) fn unknown_modern() -> Profile {
 
 /// Whether changes of a list are announced.
 pub(super) fn announces(profile: &Profile, capability: &str) -> bool {
-    let value = members(&profile.capabilities, u32::MAX, [capability]).and_then(|[value]| value);
+    has_flag(&profile.capabilities, capability, "listChanged")
+}
+
+fn has_flag(capabilities: &Bytes, capability: &str, flag: &str) -> bool {
+    let value = members(capabilities, u32::MAX, [capability]).and_then(|[value]| value);
     value
-        .and_then(|value| members(&value, u32::MAX, ["listChanged"]))
+        .and_then(|value| members(&value, u32::MAX, [flag]))
         .is_some_and(|[flag]| flag.is_some_and(|flag| flag.as_ref() == b"true"))
 }
 

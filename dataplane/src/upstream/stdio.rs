@@ -15,12 +15,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
 
 use super::Upstream;
-use super::events::{Step, progress_token, sort_notification};
+use super::events::{ACKNOWLEDGED, Step, progress_token, sort_notification, subscription_id};
 use super::farewell::answer_to;
 use super::http::number_of;
 use super::lines::{Framer, Line};
 use super::question::{Asker, Question, Unaskable, is_question};
-use crate::call::{Call, Era, Event, NextEvent, Reply};
+use crate::call::{Call, Era, Event, NextEvent, Notification, Reply};
 use crate::failure::Failure;
 use crate::message::{self, Message};
 
@@ -58,6 +58,8 @@ pub(super) enum Takes {
     Logs,
     /// None of the log: in 2026-07-28 that is said in each request, and this one did not ask for it.
     NoLogs,
+    /// None but what names it: it is a stream of notifications, not a call.
+    Named,
 }
 
 /// A line for the child, and the room it takes up.
@@ -130,6 +132,21 @@ impl Link {
         let (events, waiting) = self.expect(id, first_by, idle, deadline, Takes::NoLogs);
         self.waiting.pin().insert(id, waiting);
         self.write(line, deadline).await?;
+        Ok(events)
+    }
+
+    /// Opens a stream of notifications.
+    pub(super) async fn listen(
+        self: &Arc<Self>,
+        line: Vec<u8>,
+        id: u64,
+        first_by: Instant,
+        idle: Duration,
+    ) -> Result<StdioEvents, Failure> {
+        let until = Instant::now() + idle;
+        let (events, waiting) = self.expect(id, first_by, idle, until, Takes::Named);
+        self.waiting.pin().insert(id, waiting);
+        self.write(line, first_by).await?;
         Ok(events)
     }
 
@@ -217,7 +234,10 @@ impl Link {
     /// The one call that something can belong to, if it is only one.
     fn only_one(&self, can_be: impl Fn(&Waiting) -> bool) -> Option<u64> {
         let waiting = self.waiting.pin();
-        let mut calls = waiting.iter().filter(|(_, call)| can_be(call));
+        let is_call = |call: &Waiting| call.takes != Takes::Named;
+        let mut calls = waiting
+            .iter()
+            .filter(|(_, call)| is_call(call) && can_be(call));
         let (first, _) = calls.next()?;
         calls.next().is_none().then_some(*first)
     }
@@ -283,6 +303,14 @@ impl Link {
                         upstream.note_change(&method);
                         true
                     }
+                    Some(Step::Updated(params)) => {
+                        upstream.note_update(params.as_ref());
+                        true
+                    }
+                    Some(Step::Acknowledged(params)) => {
+                        self.acknowledge(params);
+                        true
+                    }
                     Some(Step::Event(event)) => token
                         .or_else(|| self.owner(&event))
                         .is_some_and(|id| self.notify(id, event)),
@@ -290,6 +318,18 @@ impl Link {
                 }
             }
         }
+    }
+
+    /// Tells a stream that it is open. That for list changes does not wait for it.
+    fn acknowledge(&self, params: Option<Bytes>) {
+        let Some(id) = params.as_ref().and_then(subscription_id) else {
+            return;
+        };
+        let notification = Notification {
+            method: Bytes::from_static(ACKNOWLEDGED),
+            params,
+        };
+        self.notify(id, Event::Notify(notification));
     }
 
     /// Gives a question to the one call that it can belong to. Which of several it is for is not

@@ -140,6 +140,8 @@ impl EventStream {
             match step {
                 Step::Event(event) => return Ok(event),
                 Step::Changed(method) => self.farewell.upstream().note_change(&method),
+                Step::Updated(params) => self.farewell.upstream().note_update(params.as_ref()),
+                Step::Acknowledged(_) => {}
                 Step::Asked(id, method, params) => {
                     let session = Arc::clone(self.farewell.session());
                     if session.profile.era == Era::Legacy && is_question(&method) {

@@ -154,10 +154,13 @@ impl Client {
         Some(())
     }
 
-    /// Opens the stream on which list changes come.
-    pub(crate) fn listen(self: &Rc<Self>, pipe: DuplexStream) {
+    /// Opens the stream on which changes come; a modern client says there which resources it means.
+    pub(crate) fn listen(self: &Rc<Self>, pipe: DuplexStream, resources: &Value) {
         if self.era == Era::Modern {
-            let filter = json!({ "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true });
+            let mut filter = json!({ "toolsListChanged": true, "promptsListChanged": true, "resourcesListChanged": true });
+            if resources != &json!([]) {
+                filter["resourceSubscriptions"] = resources.clone();
+            }
             return self.call(
                 pipe,
                 &json!("listen"),

@@ -39,8 +39,8 @@ pub(crate) enum Action {
     Decline { id: Value, error: Value },
     /// `client leaves 1`
     Leave { id: Value },
-    /// `client listens`
-    Listen,
+    /// `client listens`, or `client listens ["a://1"]` to hear of updates of resources as well.
+    Listen { resources: Value },
     /// `client sends POST /mcp Host=x {"jsonrpc":…`: header pairs, then the body as it is.
     Send { head: Vec<String>, body: String },
     /// `server a offers tools [{"name":"a"}]`
@@ -67,6 +67,8 @@ pub(crate) enum Action {
     },
     /// `server a changes tools`: list-changed on its own stream.
     Change { server: String, kind: String },
+    /// `server a updates file:///b`: a resource, told to whom it is said to be of interest.
+    Update { server: String, uri: String },
     /// `server a writes text`: in place of the answer of the oldest call.
     Write { server: String, text: String },
     /// `server a closes`
@@ -179,7 +181,9 @@ impl Action {
             "leaves" => Some(Self::Leave {
                 id: serde_json::from_str(rest).ok()?,
             }),
-            "listens" => Some(Self::Listen),
+            "listens" => Some(Self::Listen {
+                resources: serde_json::from_str(if rest.is_empty() { "[]" } else { rest }).ok()?,
+            }),
             "can" => Some(Self::Can {
                 capabilities: serde_json::from_str(rest).ok()?,
             }),
@@ -244,6 +248,10 @@ impl Action {
             "changes" => Some(Self::Change {
                 server,
                 kind: rest.to_owned(),
+            }),
+            "updates" => Some(Self::Update {
+                server,
+                uri: rest.to_owned(),
             }),
             "writes" => Some(Self::Write {
                 server,

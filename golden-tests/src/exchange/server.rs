@@ -2,7 +2,7 @@
 //! transcript. The same for HTTP and for a process; `http` and the pipes below carry it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use mcpc_dataplane::Ended;
@@ -30,6 +30,8 @@ pub(crate) struct Server {
     started: Cell<usize>,
     /// How often it has asked the client.
     asked: Cell<usize>,
+    /// What it was asked to tell updates of, in the way of a legacy server.
+    subscribed: RefCell<BTreeSet<String>>,
 }
 
 /// A request that the transcript has yet to answer.
@@ -42,6 +44,8 @@ struct Pending {
 /// A stream on which list changes are told.
 struct Watcher {
     subscription: Option<Value>,
+    /// The resources that it is for.
+    resources: Value,
     frames: mpsc::UnboundedSender<Frame>,
 }
 
@@ -82,6 +86,7 @@ impl Server {
             processes: RefCell::default(),
             started: Cell::new(0),
             asked: Cell::new(0),
+            subscribed: RefCell::default(),
         })
     }
 
@@ -115,6 +120,9 @@ impl Server {
         }
         if let Some(result) = self.by_itself(method) {
             return Taken::Now(json!({ "jsonrpc": "2.0", "id": id, "result": result }));
+        }
+        if self.offers.borrow().contains_key("subscriptions") && is_subscribing(method) {
+            return Taken::Now(self.subscribe(&id, method, &message["params"]["uri"]));
         }
         if method == "subscriptions/listen" {
             return self.watch(Some(id), &message["params"]["notifications"]);
@@ -170,6 +178,9 @@ impl Server {
                 capabilities[kind] = json!({ "listChanged": true });
             }
         }
+        if offers.contains_key("subscriptions") {
+            capabilities["resources"]["subscribe"] = json!(true);
+        }
         let list = |kind: &str, member: &str| {
             let entries = offers.get(kind).cloned().unwrap_or_else(|| json!([]));
             json!({ member: entries, "resultType": "complete", "ttlMs": 1000, "cacheScope": "public" })
@@ -192,9 +203,54 @@ impl Server {
         })
     }
 
-    /// Opens a stream for list changes.
+    /// `resources/subscribe` and its opposite, for the resources that are offered for it.
+    fn subscribe(&self, id: &Value, method: &str, uri: &Value) -> Value {
+        self.note(&format!("sees {method} {uri}"));
+        if !self.is_subscribable(uri) {
+            return error(id, -32002, "no such resource");
+        }
+        let uri = uri.as_str().unwrap_or_default();
+        let mut subscribed = self.subscribed.borrow_mut();
+        if method == "resources/subscribe" {
+            subscribed.insert(uri.to_owned());
+        } else {
+            subscribed.remove(uri);
+        }
+        json!({ "jsonrpc": "2.0", "id": id, "result": {} })
+    }
+
+    fn is_subscribable(&self, uri: &Value) -> bool {
+        let offers = self.offers.borrow();
+        let offered = offers.get("subscriptions").and_then(Value::as_array);
+        offered.is_some_and(|offered| offered.contains(uri))
+    }
+
+    /// Tells those who have asked for it that a resource was updated.
+    pub(crate) fn update(&self, uri: &str) {
+        let is_subscribed = self.subscribed.borrow().contains(uri);
+        for watcher in self.watchers.borrow().iter() {
+            let mut params = json!({ "uri": uri });
+            if let Some(id) = &watcher.subscription {
+                params["_meta"] = json!({ "io.modelcontextprotocol/subscriptionId": id });
+            }
+            let wished = watcher.resources.as_array();
+            if is_subscribed || wished.is_some_and(|wished| wished.contains(&json!(uri))) {
+                let notice = notice("notifications/resources/updated", &params);
+                let _closed = watcher.frames.send(Frame::Notice(notice));
+            }
+        }
+    }
+
+    /// Opens a stream for list changes and updates.
     pub(crate) fn watch(&self, subscription: Option<Value>, filter: &Value) -> Taken {
         let (frames, coming) = mpsc::unbounded_channel();
+        let mut filter = filter.clone();
+        let mut resources = filter["resourceSubscriptions"].clone();
+        if let Some(wished) = resources.as_array_mut() {
+            self.note(&format!("sees subscriptions/listen {}", json!(wished)));
+            wished.retain(|uri| self.is_subscribable(uri));
+            filter["resourceSubscriptions"] = resources.clone();
+        }
         let first = subscription.iter().map(|id| {
             let meta = json!({ "io.modelcontextprotocol/subscriptionId": id });
             notice(
@@ -205,6 +261,7 @@ impl Server {
         let first = first.collect();
         self.watchers.borrow_mut().push(Watcher {
             subscription,
+            resources,
             frames,
         });
         Taken::Watch(first, coming)
@@ -253,6 +310,8 @@ impl Server {
         }
         self.watchers.borrow_mut().clear();
         for (_, ended) in std::mem::take(&mut *self.processes.borrow_mut()) {
+            // What a process knows ends with it; a session over HTTP outlives its connections.
+            self.subscribed.borrow_mut().clear();
             let _left = ended.send(Ended::Code(1));
         }
     }
@@ -352,6 +411,10 @@ impl Server {
             let _ended = lines.send(line);
         }
     }
+}
+
+fn is_subscribing(method: &str) -> bool {
+    matches!(method, "resources/subscribe" | "resources/unsubscribe")
 }
 
 fn notice(method: &str, params: &Value) -> Value {

@@ -133,9 +133,9 @@ impl<'a> Stage<'a> {
                 self.client.greet(self.gateway.connect()).await;
                 self.client.notify(self.gateway.connect(), method, params);
             }
-            Action::Listen => {
+            Action::Listen { resources } => {
                 self.client.greet(self.gateway.connect()).await;
-                self.client.listen(self.gateway.connect());
+                self.client.listen(self.gateway.connect(), resources);
             }
             Action::Can { .. } => {}
             Action::Reply { id, result } => {
@@ -171,6 +171,7 @@ impl<'a> Stage<'a> {
                 params,
             } => pending(self.server(server)?.ask(method, params))?,
             Action::Change { server, kind } => self.server(server)?.change(kind),
+            Action::Update { server, uri } => self.server(server)?.update(uri),
             Action::Close { server } => self.server(server)?.close(),
             Action::Pass { ms } => tokio::time::sleep(Duration::from_millis(*ms)).await,
             Action::Swap { file } => self.swap(file)?,
