@@ -117,8 +117,8 @@ pub(crate) enum Miss {
     Wrong(Failure),
 }
 
-/// Asks once for the tools, on a connection of its own. `Ok(true)` if the echo tool is listed.
-pub(crate) async fn lists_echo(address: SocketAddr, era: Era) -> Result<bool, Failure> {
+/// Asks once for the tools, on a connection of its own. `Ok(true)` if this tool is listed.
+pub(crate) async fn lists_tool(address: SocketAddr, era: Era, tool: &str) -> Result<bool, Failure> {
     let mut stream = dial(address).await?;
     let mut reader = ReplyReader::default();
     let (headers, params) = match era {
@@ -127,7 +127,9 @@ pub(crate) async fn lists_echo(address: SocketAddr, era: Era) -> Result<bool, Fa
     };
     let message = post(address, &headers, &request(FIRST_ID, "tools/list", params));
     let (status, body) = exchange(&mut stream, &mut reader, &message).await?;
-    let listed = body.windows(13).any(|window| window == br#""name":"echo""#);
+    let named = format!(r#""name":"{tool}""#);
+    let mut windows = body.windows(named.len());
+    let listed = windows.any(|window| window == named.as_bytes());
     Ok(status == 200 && listed)
 }
 
@@ -140,7 +142,7 @@ pub(crate) async fn get(address: SocketAddr, path: &str) -> Result<(u16, Vec<u8>
     Ok((status, body.to_vec()))
 }
 
-async fn dial(address: SocketAddr) -> Result<TcpStream, Failure> {
+pub(crate) async fn dial(address: SocketAddr) -> Result<TcpStream, Failure> {
     let connected = TcpStream::connect(address).await;
     let stream = connected.map_err(|error| Failure::at("connect", &error))?;
     let undelayed = stream.set_nodelay(true);
@@ -148,14 +150,14 @@ async fn dial(address: SocketAddr) -> Result<TcpStream, Failure> {
     Ok(stream)
 }
 
-const META: &str = concat!(
+pub(crate) const META: &str = concat!(
     r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","#,
     r#""io.modelcontextprotocol/clientInfo":{"name":"mcpc-bench","version":"1.0.0"},"#,
     r#""io.modelcontextprotocol/clientCapabilities":{}}"#
 );
 
 /// Opens a session and returns the headers that each of its requests carries.
-async fn initialize(
+pub(crate) async fn initialize(
     address: SocketAddr,
     stream: &mut TcpStream,
     reader: &mut ReplyReader,
@@ -179,7 +181,7 @@ async fn initialize(
     }
 }
 
-async fn exchange<'a>(
+pub(crate) async fn exchange<'a>(
     stream: &mut TcpStream,
     reader: &'a mut ReplyReader,
     message: &[u8],
@@ -189,16 +191,16 @@ async fn exchange<'a>(
     reader.read(stream).await
 }
 
-fn modern_headers(method: &str, name: Option<&str>) -> String {
+pub(crate) fn modern_headers(method: &str, name: Option<&str>) -> String {
     let name = name.map_or(String::new(), |name| format!("mcp-name: {name}\r\n"));
     format!("mcp-protocol-version: 2026-07-28\r\nmcp-method: {method}\r\n{name}")
 }
 
-fn request(id: u64, method: &str, params: &str) -> String {
+pub(crate) fn request(id: u64, method: &str, params: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{params}}}}}"#)
 }
 
-fn post(address: SocketAddr, headers: &str, message: &str) -> Vec<u8> {
+pub(crate) fn post(address: SocketAddr, headers: &str, message: &str) -> Vec<u8> {
     let head = format!(
         "POST /mcp HTTP/1.1\r\nhost: {address}\r\nuser-agent: mcpc-bench\r\n\
          content-type: application/json\r\naccept: application/json, text/event-stream\r\n\

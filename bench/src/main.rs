@@ -4,6 +4,7 @@
 //! compare, idle, start, connections:  load (clients) ─► subject (nginx or gateway) ─► upstream
 //! check:                              generated mcpc.yaml ─► `mcpc check`
 //! storm:                              edits ─► mcpc.yaml ─► gateway under load
+//! same-ids:                           clients that use the same ids ─► gateway ─► shared upstreams
 //! ```
 //!
 //! The clients and the upstream live in this process, each subject in processes of its own, so
@@ -18,7 +19,9 @@ mod connections;
 mod failure;
 mod idle;
 mod load;
+mod pipe;
 mod reply;
+mod same_ids;
 mod start;
 mod storm;
 mod subject;
@@ -57,6 +60,8 @@ enum Command {
     Connections(connections::Options),
     /// Whether calls survive a configuration that is rewritten many times a second.
     Storm(storm::Options),
+    /// Whether clients that all count their requests 1, 2, 3 get their own answers.
+    SameIds(same_ids::Options),
 }
 
 #[derive(clap::Args)]
@@ -67,6 +72,9 @@ struct UpstreamOptions {
     /// The foundation of the protocol that it speaks.
     #[arg(long, value_enum, default_value_t = upstream::Era::Modern)]
     era: upstream::Era,
+    /// Serve standard input and output instead, and answer what has come together in reverse.
+    #[arg(long, conflicts_with = "address")]
+    stdio: bool,
 }
 
 fn main() -> ExitCode {
@@ -106,10 +114,14 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Check(options) => check::run(&options).await,
         Command::Connections(options) => connections::run(&options).await,
         Command::Storm(options) => storm::run(&options).await,
+        Command::SameIds(options) => same_ids::run(&options).await,
     }
 }
 
 async fn serve_upstream(options: &UpstreamOptions) -> Result<(), Failure> {
+    if options.stdio {
+        return pipe::serve(options.era);
+    }
     let upstream = upstream::start(options.address, options.era)?;
     table::line(&format!("listening on http://{}/mcp", upstream.address));
     std::future::pending().await

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::client::lists_echo;
+use crate::client::lists_tool;
 use crate::failure::Failure;
 use crate::system;
 use crate::upstream::Era;
@@ -106,11 +106,16 @@ fn start(mut command: Command, address: SocketAddr, folder: TempDir) -> Result<S
 impl Subject {
     /// Waits until a tools/list through it is answered; tries again every 200 µs.
     pub(crate) async fn answered(&mut self, era: Era) -> Result<(), Failure> {
+        self.answered_with(era, "echo").await
+    }
+
+    /// The same until its list has this tool.
+    pub(crate) async fn answered_with(&mut self, era: Era, tool: &str) -> Result<(), Failure> {
         let begun = Instant::now();
         loop {
-            let last = match lists_echo(self.address, era).await {
+            let last = match lists_tool(self.address, era, tool).await {
                 Ok(true) => return Ok(()),
-                Ok(false) => Failure::new("its list has no echo tool"),
+                Ok(false) => Failure::new(format!("its list has no tool {tool}")),
                 Err(failure) => failure,
             };
             let ended = self.child.try_wait().is_ok_and(|status| status.is_some());

@@ -2,8 +2,9 @@
 //!
 //! Owns: one thread, hyper, and prebuilt replies; counts connections and calls (`GET /stats`).
 //! `tools/call` answers one text of `arguments.bytes` bytes, as JSON or, with
-//! `arguments.stream`, as an event stream of unannounced length. Does not check headers: the
-//! gateway in front of it is what is measured, and this must not be the bottleneck.
+//! `arguments.stream`, as an event stream of unannounced length; `arguments.mark` comes back as it
+//! is. Does not check headers: the gateway in front of it is what is measured, and this must not be the
+//! bottleneck. Over standard input and output the same answers are `pipe`'s.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -59,6 +60,11 @@ impl Upstream {
     /// Connections accepted since the start.
     pub(crate) fn connections(&self) -> u64 {
         self.counts.connections.load(Ordering::Relaxed)
+    }
+
+    /// Calls carried out since the start.
+    pub(crate) fn calls(&self) -> u64 {
+        self.counts.calls.load(Ordering::Relaxed)
     }
 }
 
@@ -117,29 +123,31 @@ async fn accept(listener: std::net::TcpListener, era: Era, counts: Arc<Counts>) 
 
 /// The members of a request that decide the reply.
 #[derive(Deserialize)]
-struct Call<'a> {
+pub(crate) struct Call<'a> {
     #[serde(borrow)]
-    id: Option<&'a RawValue>,
+    pub(crate) id: Option<&'a RawValue>,
     #[serde(borrow)]
     method: Cow<'a, str>,
-    #[serde(default)]
-    params: Params,
+    #[serde(borrow, default)]
+    params: Params<'a>,
 }
 
 #[derive(Default, Deserialize)]
-struct Params {
-    #[serde(default)]
-    arguments: Arguments,
+struct Params<'a> {
+    #[serde(borrow, default)]
+    arguments: Arguments<'a>,
     #[serde(default, rename = "protocolVersion")]
     protocol_version: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
-struct Arguments {
+struct Arguments<'a> {
     #[serde(default)]
     bytes: usize,
     #[serde(default)]
     stream: bool,
+    #[serde(borrow, default)]
+    mark: Option<&'a RawValue>,
 }
 
 /// What the thread keeps: the texts are built once per size.
@@ -181,26 +189,25 @@ impl Echo {
     }
 
     fn reply(&self, id: &str, call: &Call<'_>) -> Response<Pieces> {
-        match (&*call.method, self.era) {
-            ("tools/call", _) => self.echo(id, &call.params.arguments),
-            ("tools/list", _) => json(StatusCode::OK, result(id, TOOLS)),
-            ("server/discover", Era::Modern) => json(StatusCode::OK, result(id, DISCOVERED)),
-            ("initialize", Era::Legacy) => initialized(id, &call.params),
-            ("ping", Era::Legacy) => json(StatusCode::OK, result(id, "{}")),
-            _ => {
-                let error = r#""error":{"code":-32601,"message":"Method not found"}"#;
-                let text = format!(r#"{{"jsonrpc":"2.0","id":{id},{error}}}"#);
-                let status = match self.era {
-                    Era::Modern => StatusCode::NOT_FOUND,
-                    Era::Legacy => StatusCode::OK,
-                };
-                json(status, text)
+        if call.method == "tools/call" {
+            self.counts.calls.fetch_add(1, Ordering::Relaxed);
+            if call.params.arguments.mark.is_none() {
+                return self.echo(id, &call.params.arguments);
             }
         }
+        let status = match (call.value(self.era), self.era) {
+            (None, Era::Modern) => StatusCode::NOT_FOUND,
+            _ => StatusCode::OK,
+        };
+        let mut response = json(status, call.reply(id, self.era));
+        if call.method == "initialize" && self.era == Era::Legacy {
+            let session = HeaderValue::from_static("echo-session");
+            response.headers_mut().insert("mcp-session-id", session);
+        }
+        response
     }
 
-    fn echo(&self, id: &str, arguments: &Arguments) -> Response<Pieces> {
-        self.counts.calls.fetch_add(1, Ordering::Relaxed);
+    fn echo(&self, id: &str, arguments: &Arguments<'_>) -> Response<Pieces> {
         let text = self.text(arguments.bytes.min(TEXT_BYTES_LIMIT));
         let (before, after) = if arguments.stream {
             (
@@ -264,24 +271,44 @@ const DISCOVERED: &str = concat!(
 const TOOLS: &str = concat!(
     r#"{"resultType":"complete","tools":[{"name":"echo","description":"Answers a text of the "#,
     r#"given size.","inputSchema":{"type":"object","properties":{"bytes":{"type":"integer"},"#,
-    r#""stream":{"type":"boolean"}}}}],"ttlMs":3600000,"cacheScope":"public"}"#
+    r#""stream":{"type":"boolean"},"mark":{"type":"string"}}}}],"ttlMs":3600000,"cacheScope":"public"}"#
 );
 
-fn initialized(id: &str, params: &Params) -> Response<Pieces> {
+impl Call<'_> {
+    /// The whole message that answers it, unless it asks for a text of some size.
+    pub(crate) fn reply(&self, id: &str, era: Era) -> String {
+        let outcome = self.value(era).map_or_else(
+            || r#""error":{"code":-32601,"message":"Method not found"}"#.to_owned(),
+            |value| format!(r#""result":{value}"#),
+        );
+        format!(r#"{{"jsonrpc":"2.0","id":{id},{outcome}}}"#)
+    }
+
+    fn value(&self, era: Era) -> Option<Cow<'static, str>> {
+        Some(match (&*self.method, era) {
+            ("tools/call", _) => {
+                let mark = self.params.arguments.mark.map_or("\"\"", RawValue::get);
+                format!(
+                    r#"{{"resultType":"complete","content":[{{"type":"text","text":{mark}}}],"isError":false}}"#
+                )
+                .into()
+            }
+            ("tools/list", _) => TOOLS.into(),
+            ("server/discover", Era::Modern) => DISCOVERED.into(),
+            ("initialize", Era::Legacy) => initialized(&self.params).into(),
+            ("ping", Era::Legacy) => "{}".into(),
+            _ => return None,
+        })
+    }
+}
+
+fn initialized(params: &Params<'_>) -> String {
     let asked = params.protocol_version.as_deref();
     let spoken = ["2025-03-26", "2025-06-18", "2025-11-25"];
     let version = spoken.into_iter().find(|known| asked == Some(known));
     let version = version.unwrap_or("2025-11-25");
     let rest = r#""capabilities":{"tools":{}},"serverInfo":{"name":"echo","version":"1.0.0"}"#;
-    let value = format!(r#"{{"protocolVersion":"{version}",{rest}}}"#);
-    let mut response = json(StatusCode::OK, result(id, &value));
-    let session = HeaderValue::from_static("echo-session");
-    response.headers_mut().insert("mcp-session-id", session);
-    response
-}
-
-fn result(id: &str, value: &str) -> String {
-    format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{value}}}"#)
+    format!(r#"{{"protocolVersion":"{version}",{rest}}}"#)
 }
 
 fn json(status: StatusCode, text: String) -> Response<Pieces> {

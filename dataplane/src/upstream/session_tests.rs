@@ -94,7 +94,7 @@ async fn a_lost_session_is_renewed_once_for_all_calls_that_met_the_loss() {
         })
     });
     let upstream = upstream(&server, PlanEra::Legacy);
-    let calls: Vec<_> = (0..20)
+    let calls: Vec<_> = (0..64)
         .map(|_| {
             let upstream = Arc::clone(&upstream);
             tokio::spawn(async move {

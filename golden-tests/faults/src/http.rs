@@ -1,6 +1,7 @@
 //! The server over Streamable HTTP: a thread per connection, and bytes written by hand.
 //!
-//! Owns what each fault puts on the socket. Reads requests as far as it must.
+//! Owns what each fault puts on the socket, and sessions that can be forgotten. Reads requests as far as
+//! it must.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -20,6 +21,24 @@ pub struct HttpServer {
     /// Where it is.
     pub address: SocketAddr,
     open: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
+}
+
+/// What all connections of a server share.
+#[derive(Default)]
+struct Shared {
+    ledger: Ledger,
+    /// Sessions are numbered in the order in which they began.
+    begun: AtomicUsize,
+    /// Sessions up to this number are unknown.
+    forgotten: AtomicUsize,
+}
+
+/// A request, as it came.
+struct Incoming {
+    /// The number of its session, if it has one.
+    session: Option<usize>,
+    body: Vec<u8>,
 }
 
 /// What becomes of a connection.
@@ -46,37 +65,73 @@ impl HttpServer {
         let address = listener.local_addr()?;
         let open = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&open);
-        let ledger = Arc::new(Ledger::default());
+        let shared = Arc::new(Shared::default());
+        let serving = Arc::clone(&shared);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (open, ledger) = (Arc::clone(&counted), Arc::clone(&ledger));
+                let (open, shared) = (Arc::clone(&counted), Arc::clone(&serving));
                 open.fetch_add(1, Ordering::SeqCst);
                 std::thread::spawn(move || {
                     // A client that leaves ends its connection, whatever was to be said.
-                    let _left = connection(stream, &ledger);
+                    let _left = connection(stream, &shared);
                     open.fetch_sub(1, Ordering::SeqCst);
                 });
             }
         });
-        Ok(Self { address, open })
+        Ok(Self {
+            address,
+            open,
+            shared,
+        })
     }
 
     /// How many connections are open.
     pub fn connections(&self) -> usize {
         self.open.load(Ordering::SeqCst)
     }
+
+    /// How many sessions have begun.
+    pub fn sessions(&self) -> usize {
+        self.shared.begun.load(Ordering::SeqCst)
+    }
+
+    /// Forgets all sessions: who comes with one is told 404.
+    pub fn forget_sessions(&self) {
+        let begun = self.sessions();
+        self.shared.forgotten.store(begun, Ordering::SeqCst);
+    }
 }
 
-fn connection(stream: TcpStream, ledger: &Ledger) -> io::Result<()> {
+impl Shared {
+    /// The head of an answer that is the message, or nothing for a session that is forgotten.
+    fn head(&self, session: Option<usize>, asked: &Asked) -> Option<String> {
+        if asked.method == "initialize" {
+            let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+            return Some(format!("{JSON}Mcp-Session-Id: {number}\r\n"));
+        }
+        let forgotten = self.forgotten.load(Ordering::SeqCst);
+        let is_known = session.is_none_or(|number| number > forgotten);
+        is_known.then(|| JSON.to_owned())
+    }
+}
+
+fn connection(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
-    while let Some(body) = request(&mut stream)? {
+    while let Some(Incoming { session, body }) = request(&mut stream)? {
         if let Some(id) = given_up(&body) {
-            ledger.cancel(&id);
+            shared.ledger.cancel(&id);
         }
         let after = match asked(&body) {
             None => whole(stream.get_mut(), "HTTP/1.1 202 Accepted\r\n", "")?,
-            Some(asked) => answer(&mut stream, &asked, ledger)?,
+            Some(asked) => match (shared.head(session, &asked), asked.fault) {
+                (None, _) => whole(stream.get_mut(), "HTTP/1.1 404 Not Found\r\n", "")?,
+                (Some(_), Some(fault)) => answer(&mut stream, &asked, fault, &shared.ledger)?,
+                (Some(head), None) => {
+                    let answer = healthy(&asked, &shared.ledger).to_string();
+                    whole(stream.get_mut(), &head, &answer)?
+                }
+            },
         };
         if after == After::Close {
             break;
@@ -85,8 +140,8 @@ fn connection(stream: TcpStream, ledger: &Ledger) -> io::Result<()> {
     Ok(())
 }
 
-/// The body of the next request; nothing at the end of the connection.
-fn request(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Vec<u8>>> {
+/// The next request; nothing at the end of the connection.
+fn request(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Incoming>> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if stream.read_line(&mut head)? == 0 {
@@ -94,19 +149,27 @@ fn request(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Vec<u8>>> {
         }
     }
     let head = head.to_ascii_lowercase();
-    let (_, length) = head.split_once("content-length: ").unwrap_or_default();
-    let length = length.split('\r').next().unwrap_or_default().parse();
-    let mut body = vec![0; length.unwrap_or(0)];
+    let number = |name: &str| -> Option<usize> {
+        let (_, value) = head.split_once(name)?;
+        value.split('\r').next()?.parse().ok()
+    };
+    let mut body = vec![0; number("content-length: ").unwrap_or(0)];
     stream.read_exact(&mut body)?;
-    Ok(Some(body))
+    Ok(Some(Incoming {
+        session: number("mcp-session-id: "),
+        body,
+    }))
 }
 
-fn answer(stream: &mut BufReader<TcpStream>, asked: &Asked, ledger: &Ledger) -> io::Result<After> {
+/// The answer to a call that asks for a fault.
+fn answer(
+    stream: &mut BufReader<TcpStream>,
+    asked: &Asked,
+    fault: Fault,
+    ledger: &Ledger,
+) -> io::Result<After> {
     let answer = healthy(asked, ledger).to_string();
     let out = stream.get_mut();
-    let Some(fault) = asked.fault else {
-        return whole(out, JSON, &answer);
-    };
     match fault {
         Fault::Garbage => return whole(out, JSON, "\u{0}{not json}"),
         Fault::WrongId => {
@@ -131,12 +194,7 @@ fn answer(stream: &mut BufReader<TcpStream>, asked: &Asked, ledger: &Ledger) -> 
                 await_departure(stream)?;
             }
         }
-        Fault::EndlessHead => {
-            out.write_all(b"HTTP/1.1 200 OK\r\n")?;
-            loop {
-                out.write_all(&b"X-More: of the same, again and again\r\n".repeat(100))?;
-            }
-        }
+        Fault::EndlessHead => endless_head(out)?,
         Fault::WrongType => {
             let html = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n";
             return whole(out, html, "<h1>Welcome</h1>");
@@ -216,6 +274,13 @@ fn large(out: &mut TcpStream, fault: Fault, id: &Value) -> io::Result<()> {
     }
     chunk(out, b"\"}}\n\n")?;
     chunk(out, b"")
+}
+
+fn endless_head(out: &mut TcpStream) -> io::Result<()> {
+    out.write_all(b"HTTP/1.1 200 OK\r\n")?;
+    loop {
+        out.write_all(&b"X-More: of the same, again and again\r\n".repeat(100))?;
+    }
 }
 
 fn endless_events(out: &mut TcpStream, fault: Fault) -> io::Result<()> {

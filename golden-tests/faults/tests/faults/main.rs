@@ -13,6 +13,7 @@ mod cancels;
 mod descriptors;
 mod http;
 mod legacy;
+mod losses;
 mod malformed;
 mod restarts;
 mod rotation;
