@@ -1,4 +1,4 @@
-//! The last pass: gives the plan its digest and checks it as the data plane will.
+//! The last pass: checks the plan as the data plane will, and seals it.
 //!
 //! Does not write files or bytes: [`Plan::to_bytes`] does, for whoever wants them.
 
@@ -8,28 +8,31 @@ use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::source::Span;
 
-/// Seals a plan and verifies it. Everything that `verify` asks for was checked before `lower`, so
+/// Verifies a plan that has no seal yet. Everything that is asked for was checked before `lower`, so
 /// that a plan which fails here is a mistake of the compiler. It is told like any other finding.
-pub(crate) fn emit(plan: Plan, sink: &mut Sink) -> Option<Plan> {
-    match seal(plan) {
-        Ok(plan) => Some(plan),
-        Err(error) => {
-            let message = format!("the compiler made a plan that is not whole: {error}");
-            let diagnostic = Diagnostic::error(
-                codes::NOT_WHOLE,
-                message,
-                Span::default(),
-                "in this configuration",
-            );
-            let help = "this is a mistake in mcpc; please report it, with the configuration and without its secrets";
-            sink.report(diagnostic.help(help));
-            None
-        }
-    }
+pub(crate) fn verify(plan: Plan, sink: &mut Sink) -> Option<Plan> {
+    let verified = plan.verify_contents();
+    or_tell(verified.map(|()| plan), sink)
 }
 
-fn seal(plan: Plan) -> Result<Plan, PlanError> {
-    let plan = plan.seal()?;
-    plan.verify_contents()?;
-    Ok(plan)
+/// Gives a verified plan its keys and its digest.
+pub(crate) fn seal(plan: Plan, sink: &mut Sink) -> Option<Plan> {
+    or_tell(plan.seal(), sink)
+}
+
+fn or_tell(made: Result<Plan, PlanError>, sink: &mut Sink) -> Option<Plan> {
+    let error = match made {
+        Ok(plan) => return Some(plan),
+        Err(error) => error,
+    };
+    let message = format!("the compiler made a plan that is not whole: {error}");
+    let diagnostic = Diagnostic::error(
+        codes::NOT_WHOLE,
+        message,
+        Span::default(),
+        "in this configuration",
+    );
+    let help = "this is a mistake in mcpc; please report it, with the configuration and without its secrets";
+    sink.report(diagnostic.help(help));
+    None
 }

@@ -6,8 +6,9 @@
 //!                     every pass reports into one Sink and goes on past errors
 //! ```
 //!
-//! [`compile`] runs all of it; [`Outcome`] holds the plan, if there was no error, and every
-//! diagnostic. What a pass needs from outside (variables, overrides) comes in as [`Input`].
+//! [`compile`] runs all of it; [`Outcome`] holds the plan, if there was no error, and the
+//! [`Findings`]. [`check`] gives the same findings without sealing a plan that nobody asked for.
+//! What a pass needs from outside (variables, overrides) comes in as [`Input`].
 
 mod check;
 mod codes;
@@ -102,6 +103,13 @@ pub struct Input<'a> {
 pub struct Outcome {
     /// The plan, if there was no error.
     pub plan: Option<Plan>,
+    /// What was found.
+    pub findings: Findings,
+}
+
+/// What was found in one text.
+#[derive(Clone, Debug)]
+pub struct Findings {
     /// The findings in source order, each once.
     pub diagnostics: Vec<Diagnostic>,
     /// Where the text may hold a secret, in source order: renderers mask what stands there.
@@ -113,16 +121,34 @@ pub fn compile(input: &Input<'_>) -> Outcome {
     let mut sink = Sink::default();
     let mut secrets = None;
     let plan = run(input, &mut secrets, &mut sink);
-    let diagnostics = sink.into_sorted();
-    let secrets = secrets.unwrap_or_else(|| secrets::of_lines(input.source, &diagnostics));
+    let plan = plan.and_then(|plan| emit::seal(plan, &mut sink));
     Outcome {
         plan,
-        diagnostics,
-        secrets,
+        findings: Findings::of(input.source, secrets, sink),
     }
 }
 
-/// The passes in their order.
+/// Finds in one configuration what [`compile`] finds. Its plan is made and verified as well, so that
+/// whatever passes here compiles, but not sealed: hashing costs more than all other passes.
+pub fn check(input: &Input<'_>) -> Findings {
+    let mut sink = Sink::default();
+    let mut secrets = None;
+    run(input, &mut secrets, &mut sink);
+    Findings::of(input.source, secrets, sink)
+}
+
+impl Findings {
+    fn of(source: &Source, secrets: Option<Vec<Span>>, sink: Sink) -> Self {
+        let diagnostics = sink.into_sorted();
+        let secrets = secrets.unwrap_or_else(|| secrets::of_lines(source, &diagnostics));
+        Self {
+            diagnostics,
+            secrets,
+        }
+    }
+}
+
+/// The passes in their order, up to a plan that is whole but for its seal.
 fn run(input: &Input<'_>, secrets: &mut Option<Vec<Span>>, sink: &mut Sink) -> Option<Plan> {
     let mut tree = parse::parse(input.source, sink)?;
     let meaning = Meaning::of(&tree);
@@ -141,5 +167,5 @@ fn run(input: &Input<'_>, secrets: &mut Option<Vec<Span>>, sink: &mut Sink) -> O
     if sink.has_errors() || !decoded.is_complete {
         return None;
     }
-    emit::emit(lower::lower(&resolved, input.source), sink)
+    emit::verify(lower::lower(&resolved, input.source), sink)
 }

@@ -28,7 +28,7 @@ const NESTING: u32 = 64;
 const LIST_PAGES: u32 = 64;
 const LIST_ITEMS: u32 = 10_000;
 
-/// Builds the plan, still without its digest.
+/// Builds the plan, still without what its seal adds: the keys of upstreams and the digest.
 pub(crate) fn lower(resolved: &Resolved<'_>, source: &Source) -> Plan {
     let config = resolved.config();
     let upstreams: Box<[Upstream]> = resolved.servers.iter().map(upstream::lower).collect();

@@ -155,7 +155,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a failing test may panic")]
 
     use super::*;
-    use crate::{Color, Format, Input, NoVariables, Overrides, Report, Tier, compile, render};
+    use crate::{Color, Format, Input, NoVariables, Overrides, Report, Tier, check, render};
 
     #[test]
     fn no_finding_shows_a_secret_whatever_is_wrong() {
@@ -179,12 +179,12 @@ mod tests {
                 tier: Tier::Check,
                 overrides: Overrides::default(),
             };
-            let outcome = compile(&input);
-            assert!(!outcome.diagnostics.is_empty(), "{text}");
+            let findings = check(&input);
+            assert!(!findings.diagnostics.is_empty(), "{text}");
             let report = Report {
                 source: &source,
-                diagnostics: &outcome.diagnostics,
-                secrets: &outcome.secrets,
+                diagnostics: &findings.diagnostics,
+                secrets: &findings.secrets,
             };
             for format in [Format::Human, Format::Json, Format::Sarif] {
                 let shown = render(&[report], format, Color::Off);

@@ -2,6 +2,8 @@
 //!
 //! Owns what counts as near, for names and for codes. Knows nothing of what the names stand for.
 
+use std::borrow::Cow;
+
 use crate::codes::{CODES, CodeEntry};
 
 /// The candidate that was probably meant: the nearest one, at most a third of the name's length
@@ -27,13 +29,13 @@ pub(crate) fn nearest<'a>(
     let mut is_short_for_several = false;
     for candidate in candidates {
         let other = fold(candidate);
-        if candidate.len().abs_diff(name.len()) <= limit + 3 {
+        if distance_min(&folded, &other) <= limit {
             let distance = strsim::osa_distance(&folded, &other);
             if distance <= limit && near.is_none_or(|near| (distance, candidate) < near) {
                 near = Some((distance, candidate));
             }
         }
-        if folded.len() >= SHORT_MIN && other.starts_with(&folded) {
+        if folded.len() >= SHORT_MIN && other.starts_with(&*folded) {
             is_short_for_several |= long.is_some();
             long = Some(candidate);
         }
@@ -78,11 +80,34 @@ pub(crate) fn synonym(name: &str) -> Option<&'static str> {
     })
 }
 
-fn fold(name: &str) -> String {
-    name.chars()
-        .filter(|character| !matches!(character, '-' | '_'))
-        .flat_map(char::to_lowercase)
-        .collect()
+/// What two names are apart at the least: how many characters one has that the other lacks. Counting
+/// them costs little beside the distance itself, which takes the product of the two lengths, and most
+/// pairs of names are further apart than any slip. Characters that share a slot only lower the bound.
+fn distance_min(one: &str, other: &str) -> usize {
+    let mut balance = [0_isize; 32];
+    for (name, weight) in [(one, 1), (other, -1)] {
+        for character in name.chars() {
+            if let Some(slot) = balance.get_mut(character as usize % 32) {
+                *slot += weight;
+            }
+        }
+    }
+    let surplus = balance.iter().filter(|slot| **slot > 0).sum::<isize>();
+    let lack = balance.iter().filter(|slot| **slot < 0).sum::<isize>();
+    surplus.unsigned_abs().max(lack.unsigned_abs())
+}
+
+fn fold(name: &str) -> Cow<'_, str> {
+    if name
+        .bytes()
+        .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9'))
+    {
+        return Cow::Borrowed(name);
+    }
+    let letters = name
+        .chars()
+        .filter(|character| !matches!(character, '-' | '_'));
+    Cow::Owned(letters.flat_map(char::to_lowercase).collect())
 }
 
 #[cfg(test)]
@@ -119,6 +144,22 @@ mod tests {
         assert_eq!(nearest("d", ["a", "b", "D"]), Some("D"));
         assert_eq!(nearest("abcx", ["abcz", "abcy"]), Some("abcy"));
         assert_eq!(nearest("abcx", ["abcy", "abcz"]), Some("abcy"));
+    }
+
+    #[test]
+    fn no_pair_is_nearer_than_the_least_that_counting_says() {
+        const NAMES: [&str; 8] = [
+            "", "env", "vne", "headers", "server1", "äöü", "ae", "aabbcc",
+        ];
+        for one in NAMES {
+            for other in NAMES {
+                let (least, distance) =
+                    (distance_min(one, other), strsim::osa_distance(one, other));
+                assert!(least <= distance, "{one} {other}: {least} > {distance}");
+            }
+        }
+        assert_eq!(distance_min("server", "headers"), 3);
+        assert_eq!(distance_min("evn", "env"), 0);
     }
 
     #[test]

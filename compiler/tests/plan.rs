@@ -16,7 +16,7 @@ fn compiled(name: &str, text: &str, overrides: Overrides) -> Outcome {
 
 fn plan(name: &str, text: &str) -> Option<Plan> {
     let outcome = compiled(name, text, Overrides::default());
-    assert_eq!(outcome.diagnostics, []);
+    assert_eq!(outcome.findings.diagnostics, []);
     outcome.plan
 }
 

@@ -138,8 +138,8 @@ fn every_exposed_name_has_one_owner_and_leads_back() {
         let text = draw.configuration();
         let outcome = compiled(&text);
         let Some(plan) = outcome.plan else {
-            assert!(!outcome.diagnostics.is_empty(), "{text}");
-            for diagnostic in outcome.diagnostics {
+            assert!(!outcome.findings.diagnostics.is_empty(), "{text}");
+            for diagnostic in outcome.findings.diagnostics {
                 *refused.entry(diagnostic.code).or_default() += 1;
             }
             continue;

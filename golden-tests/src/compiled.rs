@@ -1,12 +1,12 @@
 //! One configuration, compiled: what came out, and the text that people would see.
 //!
-//! The only file of the harness that calls the compiler's entry point and its renderers.
+//! The only file of the harness that calls the compiler's entry points and its renderers.
 
 use std::collections::BTreeMap;
 
 use mcpc_compiler::{
     Color, Diagnostic, Format, Input, Outcome, Overrides, Report, Severity, Source, Span, Tier,
-    Variables, compile, render,
+    Variables, check, compile, render,
 };
 use mcpc_plan::Plan;
 
@@ -79,23 +79,20 @@ impl Compiled {
                 };
             }
         };
-        let none = Values::default();
-        let input = Input {
-            source: &source,
-            variables: values.unwrap_or(&none),
-            tier: values.map_or(Tier::Check, |_| Tier::Plan),
-            overrides: Overrides::default(),
-        };
-        let Outcome {
-            plan,
-            diagnostics,
-            secrets,
-        } = compile(&input);
+        let Outcome { plan, findings } = with_input(&source, values, compile);
         Self {
             source,
             plan,
-            diagnostics,
-            secrets,
+            diagnostics: findings.diagnostics,
+            secrets: findings.secrets,
+        }
+    }
+
+    /// What is found in bytes when no plan is asked for.
+    pub fn findings(name: &str, bytes: Vec<u8>, values: Option<&Values>) -> Vec<Diagnostic> {
+        match Source::from_bytes(name, bytes) {
+            Ok(source) => with_input(&source, values, check).diagnostics,
+            Err(rejected) => vec![rejected.diagnostic],
         }
     }
 
@@ -187,6 +184,16 @@ impl Compiled {
             && text.is_char_boundary(span.start)
             && text.is_char_boundary(span.end)
     }
+}
+
+fn with_input<T>(source: &Source, values: Option<&Values>, entry_point: fn(&Input<'_>) -> T) -> T {
+    let none = Values::default();
+    entry_point(&Input {
+        source,
+        variables: values.unwrap_or(&none),
+        tier: values.map_or(Tier::Check, |_| Tier::Plan),
+        overrides: Overrides::default(),
+    })
 }
 
 fn spans(diagnostic: &Diagnostic) -> impl Iterator<Item = Span> {

@@ -39,6 +39,19 @@ fn every_case_gives_what_is_written_beside_it() {
 }
 
 #[test]
+fn check_finds_what_compile_finds() {
+    let differs = |case: &Case| {
+        let found = Compiled::findings("mcpc.yaml", case.bytes(), case.values().as_ref());
+        found != case.compiled().diagnostics
+    };
+    let differing = Case::all().into_iter().filter(differs);
+    let findings: Vec<Finding> = differing
+        .map(|case| Finding::new(&case.name, "`check` finds something else than `compile`"))
+        .collect();
+    assert_none(&findings);
+}
+
+#[test]
 fn every_exchange_is_the_same_in_all_its_corners() {
     let cases = Exchange::all();
     assert!(!cases.is_empty(), "the exchange corpus is empty");

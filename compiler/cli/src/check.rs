@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mcpc_compiler::{Format, Input, NoVariables, Overrides, Tier, Variables, compile};
+use mcpc_compiler::{Format, Input, NoVariables, Overrides, Tier, Variables};
 
 use crate::Exit;
 use crate::args;
@@ -46,13 +46,13 @@ pub(crate) fn run(check: &args::Check, terminal: Terminal) -> Exit {
 fn check_file(file: &Path, variables: &dyn Variables, tier: Tier) -> (Checked, Exit) {
     match input::read(file) {
         Ok(source) => {
-            let outcome = compile(&Input {
+            let findings = mcpc_compiler::check(&Input {
                 source: &source,
                 variables,
                 tier,
                 overrides: Overrides::default(),
             });
-            (Checked::new(source, outcome), Exit::Clean)
+            (Checked::new(source, findings), Exit::Clean)
         }
         Err(unread) => {
             let exit = match unread {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use mcpc_compiler::{Input, Overrides, Source, Tier, compile};
+use mcpc_compiler::{Input, Outcome, Overrides, Source, Tier, compile};
 use mcpc_plan::{Plan, Source as SecretSource, Transport};
 use serde_json::{Value, json};
 
@@ -81,14 +81,13 @@ pub(crate) fn compile_text(
     environment: &Environment,
     overrides: Overrides,
 ) -> (Checked, Result<Plan, Exit>) {
-    let mut outcome = compile(&Input {
+    let Outcome { plan, findings } = compile(&Input {
         source: &source,
         variables: environment,
         tier: Tier::Plan,
         overrides,
     });
-    let plan = outcome.plan.take().ok_or(Exit::Findings);
-    (Checked::new(source, outcome), plan)
+    (Checked::new(source, findings), plan.ok_or(Exit::Findings))
 }
 
 /// The summary for people.

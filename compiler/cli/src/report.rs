@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use mcpc_compiler::{
-    Code, Diagnostic, Format, Outcome, Report, Severity, Source, Span, Tally, code_entry, render,
+    Code, Diagnostic, Findings, Format, Report, Severity, Source, Span, Tally, code_entry, render,
     tally,
 };
 
@@ -20,11 +20,11 @@ pub(crate) struct Checked {
 }
 
 impl Checked {
-    pub(crate) fn new(source: Source, outcome: Outcome) -> Self {
+    pub(crate) fn new(source: Source, findings: Findings) -> Self {
         Self {
             source,
-            diagnostics: outcome.diagnostics,
-            secrets: outcome.secrets,
+            diagnostics: findings.diagnostics,
+            secrets: findings.secrets,
         }
     }
 

@@ -27,7 +27,7 @@ pub(super) fn lower(server: &ResolvedServer<'_>) -> Upstream {
     };
     Upstream {
         name: server.name.into(),
-        key: ContentKey::of(&transport, era),
+        key: ContentKey::unsealed(),
         transport,
         era,
         timeouts: timeouts(server.server.timeouts()),

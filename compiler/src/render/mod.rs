@@ -25,7 +25,7 @@ pub struct Report<'a> {
     pub source: &'a Source,
     /// The findings, in source order.
     pub diagnostics: &'a [Diagnostic],
-    /// Where the text may hold a secret; see [`Outcome::secrets`](crate::Outcome::secrets).
+    /// Where the text may hold a secret; see [`Findings::secrets`](crate::Findings::secrets).
     pub secrets: &'a [Span],
 }
 

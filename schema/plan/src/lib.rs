@@ -97,11 +97,16 @@ pub enum Access {
 }
 
 impl Plan {
-    /// Gives the plan its digest.
+    /// Gives the plan its digest, and before that their keys to the upstreams that have none yet.
     ///
     /// # Errors
     /// [`PlanError::NotCanonical`] if the plan holds a number that is not an integer.
     pub fn seal(mut self) -> Result<Self, PlanError> {
+        for upstream in &mut self.upstreams {
+            if upstream.key == ContentKey::unsealed() {
+                upstream.key = ContentKey::of(&upstream.transport, upstream.era);
+            }
+        }
         self.digest = self.computed_digest()?;
         Ok(self)
     }

@@ -20,11 +20,13 @@ impl Plan {
         if self.computed_digest()? != self.digest {
             return Err(PlanError::Digest);
         }
+        upstreams::verify_keys(&self.upstreams)?;
         self.verify_contents()
     }
 
-    /// Checks everything but format and digest: for whoever sealed the plan a moment ago, because
-    /// the digest costs more than all other rules together.
+    /// Checks everything but what is computed from the rest, the digest and the keys of upstreams:
+    /// for whoever is going to [`seal`](Plan::seal) the plan, because hashing costs more than all
+    /// other rules together.
     ///
     /// # Errors
     /// The first rule that does not hold.

@@ -188,6 +188,20 @@ fn a_whole_plan_verifies_and_comes_back_from_its_bytes() {
 }
 
 #[test]
+fn a_seal_gives_upstreams_the_keys_that_they_lack() {
+    let whole = sealed();
+    let mut unsealed = plan();
+    for upstream in &mut unsealed.upstreams {
+        upstream.key = ContentKey::unsealed();
+    }
+    assert_eq!(unsealed.verify_contents(), Ok(()));
+    let mut keyless = whole.clone();
+    keyless.upstreams[0].key = ContentKey::unsealed();
+    assert_eq!(keyless.verify(), Err(PlanError::Digest));
+    assert_eq!(unsealed.seal(), Ok(whole));
+}
+
+#[test]
 fn no_changed_byte_gives_another_plan() {
     let plan = sealed();
     let bytes = plan.to_bytes().unwrap();

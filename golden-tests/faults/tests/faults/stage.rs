@@ -57,7 +57,7 @@ fn plan(text: &str) -> Vec<u8> {
         tier: Tier::Plan,
         overrides: Overrides::default(),
     });
-    let found = outcome.diagnostics;
+    let found = outcome.findings.diagnostics;
     let plan = outcome.plan;
     plan.unwrap_or_else(|| unreachable!("{found:#?}"))
         .to_bytes()

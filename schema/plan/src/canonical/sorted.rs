@@ -1,8 +1,9 @@
 //! JSON with the members of every object in order, written in one go.
 //!
 //! Owns the sorting of members after the last of an object is written, in the buffer itself: a tree
-//! of values in between would cost several times the memory and time of the bytes. Escapes and
-//! digits are left to `serde_json`, which writes them as RFC 8785 wants them.
+//! of values in between would cost several times the memory and time of the bytes. What is in order
+//! already stays where it is. Escapes and digits are left to `serde_json`, which writes them as
+//! RFC 8785 wants them.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -16,9 +17,8 @@ use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 /// that are not integers.
 pub(super) fn bytes<T: Serialize>(value: &T, omitted: Option<&str>) -> io::Result<Vec<u8>> {
     let mut page = Page {
-        out: Vec::new(),
-        open: Vec::new(),
         omitted: omitted.map(|key| format!("\"{key}\"")),
+        ..Page::default()
     };
     // All bytes go to the page; the writer of the serializer stays empty.
     let mut serializer = Serializer::with_formatter(io::sink(), Sorted(&mut page));
@@ -27,77 +27,118 @@ pub(super) fn bytes<T: Serialize>(value: &T, omitted: Option<&str>) -> io::Resul
 }
 
 /// What is written so far.
+#[derive(Default)]
 struct Page {
     out: Vec<u8>,
     open: Vec<Object>,
+    /// The members of all objects that are not closed yet, those of the innermost last.
+    members: Vec<Member>,
+    /// Where the members of an object are put in order, kept for the next object.
+    sorted: Vec<u8>,
     /// A key in its written form.
     omitted: Option<String>,
 }
 
 /// An object that is not closed yet.
+#[derive(Clone, Copy)]
 struct Object {
+    /// Where its first member starts.
     start: usize,
-    members: Vec<Member>,
+    /// Its first member in [`Page::members`].
+    first: usize,
 }
 
-/// Where a member starts, and where its key ends.
+/// A member: where it starts, where its key ends, and where it ends once its object is closed.
 #[derive(Clone, Copy)]
 struct Member {
     start: usize,
     key_end: usize,
+    end: usize,
 }
 
 impl Page {
+    fn begin_object(&mut self) {
+        self.out.push(b'{');
+        self.open.push(Object {
+            start: self.out.len(),
+            first: self.members.len(),
+        });
+    }
+
     fn begin_member(&mut self) {
-        let start = self.out.len();
-        if let Some(object) = self.open.last_mut() {
-            object.members.push(Member {
-                start,
-                key_end: start,
-            });
+        let before = self.out.len();
+        if self.open.last().is_some_and(|object| object.start < before) {
+            self.out.push(b',');
+            self.end_member(before);
         }
+        let start = self.out.len();
+        self.members.push(Member {
+            start,
+            key_end: start,
+            end: start,
+        });
     }
 
     fn end_key(&mut self) {
-        let end = self.out.len();
-        let object = self.open.last_mut();
-        if let Some(member) = object.and_then(|object| object.members.last_mut()) {
-            member.key_end = end;
+        if let Some(member) = self.members.last_mut() {
+            member.key_end = self.out.len();
         }
     }
 
-    /// Replaces the members of the innermost object, which stand there one after the other, by the
-    /// object with its members in order.
-    fn close(&mut self) {
-        let Some(Object { start, members }) = self.open.pop() else {
+    fn end_member(&mut self, end: usize) {
+        if let Some(member) = self.members.last_mut() {
+            member.end = end;
+        }
+    }
+
+    fn end_object(&mut self) {
+        let Some(Object { start, first }) = self.open.pop() else {
             return;
         };
-        let is_outermost = self.open.is_empty();
-        let omitted = self.omitted.as_ref().map(String::as_bytes);
-        let ends = members.iter().skip(1).map(|next| next.start);
-        let ends = ends.chain([self.out.len()]);
-        let slice = |from: usize, to: usize| self.out.get(from..to).unwrap_or_default();
-        let mut sorted: Vec<(&[u8], &[u8])> = members
-            .iter()
-            .zip(ends)
-            .map(|(member, end)| {
-                let key = slice(member.start, member.key_end);
-                (key, slice(member.start, end))
-            })
-            .filter(|(key, _)| !is_outermost || omitted != Some(*key))
-            .collect();
-        sorted.sort_by(|(a, _), (b, _)| compare(a, b));
-        let mut object = Vec::with_capacity(self.out.len() - start + members.len() + 2);
-        object.push(b'{');
-        for (index, (_, member)) in sorted.into_iter().enumerate() {
-            if index > 0 {
-                object.push(b',');
-            }
-            object.extend_from_slice(member);
+        if self.members.len() > first {
+            self.end_member(self.out.len());
         }
-        object.push(b'}');
+        let is_whole = !(self.open.is_empty() && self.omit());
+        let out = &self.out;
+        let members = self.members.get_mut(first..).unwrap_or_default();
+        let order = |a: &Member, b: &Member| compare(a.key(out), b.key(out));
+        if !is_whole || !members.is_sorted_by(|a, b| order(a, b).is_le()) {
+            members.sort_by(order);
+            self.rewrite(start, first);
+        }
+        self.members.truncate(first);
+        self.out.push(b'}');
+    }
+
+    /// Writes the members of the innermost object anew, in the order in which they are noted.
+    fn rewrite(&mut self, start: usize, first: usize) {
+        self.sorted.clear();
+        for member in self.members.get(first..).unwrap_or_default() {
+            if !self.sorted.is_empty() {
+                self.sorted.push(b',');
+            }
+            let written = self.out.get(member.start..member.end);
+            self.sorted.extend_from_slice(written.unwrap_or_default());
+        }
         self.out.truncate(start);
-        self.out.extend_from_slice(&object);
+        self.out.extend_from_slice(&self.sorted);
+    }
+
+    /// Takes the omitted member out of the outermost object, if it is there.
+    fn omit(&mut self) -> bool {
+        let Some(omitted) = self.omitted.as_ref().map(String::as_bytes) else {
+            return false;
+        };
+        let (out, before) = (&self.out, self.members.len());
+        self.members.retain(|member| member.key(out) != omitted);
+        self.members.len() < before
+    }
+}
+
+impl Member {
+    /// Its key in its written form.
+    fn key(self, out: &[u8]) -> &[u8] {
+        out.get(self.start..self.key_end).unwrap_or_default()
     }
 }
 
@@ -188,14 +229,12 @@ impl Formatter for Sorted<'_> {
     }
 
     fn begin_object<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
-        let start = self.0.out.len();
-        let members = Vec::new();
-        self.0.open.push(Object { start, members });
+        self.0.begin_object();
         Ok(())
     }
 
     fn end_object<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
-        self.0.close();
+        self.0.end_object();
         Ok(())
     }
 

@@ -13,11 +13,6 @@ pub(super) fn verify(upstreams: &[Upstream]) -> Result<(), PlanError> {
         "upstreams are not sorted by name",
     )?;
     for upstream in upstreams {
-        let key = ContentKey::of(&upstream.transport, upstream.era);
-        hold(
-            key == upstream.key && !key.as_str().is_empty(),
-            "an upstream's key does not match its definition",
-        )?;
         verify_timeouts(&upstream.timeouts)?;
         match &upstream.transport {
             Transport::Stdio(stdio) => verify_stdio(stdio)?,
@@ -25,6 +20,16 @@ pub(super) fn verify(upstreams: &[Upstream]) -> Result<(), PlanError> {
         }
     }
     Ok(())
+}
+
+pub(super) fn verify_keys(upstreams: &[Upstream]) -> Result<(), PlanError> {
+    upstreams.iter().try_for_each(|upstream| {
+        let key = ContentKey::of(&upstream.transport, upstream.era);
+        hold(
+            key == upstream.key && key != ContentKey::unsealed(),
+            "an upstream's key does not match its definition",
+        )
+    })
 }
 
 fn verify_timeouts(timeouts: &Timeouts) -> Result<(), PlanError> {
