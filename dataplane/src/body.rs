@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -23,19 +23,41 @@ pub(crate) enum Body {
 /// client takes frames, which is the back-pressure; it is dropped when the client leaves, which is
 /// the cancellation.
 pub(crate) struct Streaming {
-    work: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    frames: mpsc::Receiver<Bytes>,
+    work: Option<Work>,
+    frames: mpsc::Receiver<Written>,
+}
+
+/// A future that writes frames.
+pub(crate) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What a future writes.
+pub(crate) enum Written {
+    /// One frame.
+    Frame(Bytes),
+    /// The client may leave and come back for the rest. Means nothing to one that cannot.
+    HangUp,
 }
 
 /// Where a streaming body's future puts its frames.
 #[derive(Clone)]
-pub(crate) struct Frames(mpsc::Sender<Bytes>);
+pub(crate) struct Frames(mpsc::Sender<Written>);
 
 impl Frames {
+    /// A place for frames, and where they come out.
+    pub(crate) fn pair() -> (Self, mpsc::Receiver<Written>) {
+        let (sender, frames) = mpsc::channel(1);
+        (Self(sender), frames)
+    }
+
     /// Hands over one frame, when there is room. After the client left nobody reads it.
     pub(crate) async fn send(&self, frame: impl Into<Bytes>) {
-        // The body owns both ends and drops the future first, so the channel cannot be closed here.
-        let _ = self.0.send(frame.into()).await;
+        // Whoever reads drops the future first, so the channel cannot be closed here.
+        let _ = self.0.send(Written::Frame(frame.into())).await;
+    }
+
+    /// Lets the client go for now, if it can come back.
+    pub(crate) async fn hang_up(&self) {
+        let _ = self.0.send(Written::HangUp).await;
     }
 }
 
@@ -55,11 +77,17 @@ impl Body {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let (sender, frames) = mpsc::channel(1);
+        let (place, frames) = Frames::pair();
         Self::Stream(Box::new(Streaming {
-            work: Some(Box::pin(work(Frames(sender)))),
+            work: Some(Box::pin(work(place))),
             frames,
         }))
+    }
+
+    /// A stream that somebody else writes. What it means when the client leaves is the writer's
+    /// to say.
+    pub(crate) fn reading(frames: mpsc::Receiver<Written>) -> Self {
+        Self::Stream(Box::new(Streaming { work: None, frames }))
     }
 
     /// How many bytes it has; nothing if only its end tells.
@@ -90,15 +118,20 @@ impl Streaming {
 
     /// The next frame, if there is one now.
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if let Poll::Ready(Some(frame)) = self.frames.poll_recv(context) {
-            return Poll::Ready(Some(frame));
+        loop {
+            let mut written = self.frames.poll_recv(context);
+            if let (Poll::Pending, Some(work)) = (&written, &mut self.work) {
+                if work.as_mut().poll(context).is_ready() {
+                    self.work = None;
+                }
+                // It may have written just now; the channel closes when the future is gone.
+                written = self.frames.poll_recv(context);
+            }
+            match ready!(written) {
+                Some(Written::Frame(frame)) => return Poll::Ready(Some(frame)),
+                Some(Written::HangUp) => {}
+                None => return Poll::Ready(None),
+            }
         }
-        if let Some(work) = &mut self.work
-            && work.as_mut().poll(context).is_ready()
-        {
-            self.work = None;
-        }
-        // The future may have written a frame just now; the channel closes when the future is gone.
-        self.frames.poll_recv(context)
     }
 }

@@ -29,6 +29,9 @@ pub(crate) enum Leave {
     /// The upstream goes on unless the client has said otherwise in the meantime (2025-11-25
     /// Transports: disconnection is not cancellation, `notifications/cancelled` is).
     AsTold(Arc<Flight>),
+    /// The same, and the client can come back for the rest of a stream: it is told when the upstream
+    /// lets go of its own caller for a while (2025-11-25 Transports: polling).
+    Returns(Arc<Flight>),
 }
 
 impl Leave {
@@ -36,7 +39,7 @@ impl Leave {
     pub(crate) fn cancels(&self) -> bool {
         match self {
             Self::Cancels => true,
-            Self::AsTold(flight) => flight.is_cancelled(),
+            Self::AsTold(flight) | Self::Returns(flight) => flight.is_cancelled(),
         }
     }
 }
@@ -108,6 +111,8 @@ pub(crate) enum Event {
     Notify(Notification),
     /// The upstream asks the client of this call.
     Ask(crate::upstream::Question),
+    /// The upstream has let go of its caller and is asked again in a while: for [`Leave::Returns`].
+    Pause,
     /// The end.
     Done(Reply),
 }

@@ -43,10 +43,11 @@ const OUTGOING_MAX: usize = 16;
 /// After its client left, a channel's calls are cancelled; upstreams are told within this time.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// A channel takes back whatever there is.
+/// A channel takes back whatever there is; it has no events that a client could name afterwards.
 const ACCEPTS: Accepts = Accepts {
     json: true,
     stream: true,
+    resumes: false,
 };
 
 /// One client's channel.

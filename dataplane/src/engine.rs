@@ -17,6 +17,7 @@ use crate::gateway::{Refusal, Swapped};
 use crate::keeper::Keeper;
 use crate::pipeline::Plane;
 use crate::prepare::{Prepared, Standing};
+use crate::replay::Replays;
 use crate::session::{Seal, SessionKeys, Sessions, keep_swept};
 use crate::snapshot::Snapshot;
 use crate::status::Refused;
@@ -55,7 +56,12 @@ impl Engine {
             snapshot, standing, ..
         } = Standing::default().prepare(plan, &keeper, &reach)?;
         keeper.spawn(keep_swept(Arc::downgrade(&sessions)));
-        let plane = Arc::new(Plane::new(Arc::clone(&snapshot), sessions, states));
+        let plane = Arc::new(Plane::new(
+            Arc::clone(&snapshot),
+            sessions,
+            states,
+            Replays::new()?,
+        ));
         let scene = Arc::new(Scene::new(source, &snapshot));
         let relays = relay_changes(&keeper, &snapshot);
         Ok(Self {

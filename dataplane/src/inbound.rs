@@ -21,6 +21,8 @@ pub(crate) struct Accepts {
     pub(crate) json: bool,
     /// An event stream.
     pub(crate) stream: bool,
+    /// The rest of a stream that broke off, by `Last-Event-ID`.
+    pub(crate) resumes: bool,
 }
 
 impl Accepts {
@@ -29,6 +31,7 @@ impl Accepts {
         let mut accepts = Self {
             json: false,
             stream: false,
+            resumes: true,
         };
         let mut any = false;
         for value in head.all(Field::Accept) {
@@ -47,6 +50,7 @@ impl Accepts {
             Self {
                 json: true,
                 stream: true,
+                resumes: true,
             }
         }
     }

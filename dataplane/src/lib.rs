@@ -47,6 +47,7 @@ mod profile;
 mod reach;
 #[cfg(feature = "rehearsal")]
 mod rehearsal;
+mod replay;
 mod reply;
 mod respond;
 mod route;

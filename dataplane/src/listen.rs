@@ -20,7 +20,7 @@ use crate::message::{write_notification, write_response_head};
 use crate::pipeline::Plane;
 use crate::reply::LocalReply;
 use crate::respond::event;
-use crate::server::{Head, Response};
+use crate::server::{Field, Head, Response};
 use crate::session::{Hold, Session};
 use crate::snapshot::Served;
 use crate::subscriptions::{self, Subscriptions};
@@ -81,8 +81,8 @@ struct Wish {
     subscription: Option<Bytes>,
 }
 
-/// The GET stream of a legacy session.
-pub(crate) fn legacy(
+/// The GET stream of a legacy session, or the rest of a stream that broke off.
+pub(crate) async fn legacy(
     head: &Head,
     served: &Arc<Served>,
     plane: &Arc<Plane>,
@@ -94,6 +94,10 @@ pub(crate) fn legacy(
     let Some(session) = legacy_client::session(head, served, plane)? else {
         return Err(LocalReply::MethodNotAllowed);
     };
+    if let Some(last) = head.field(Field::LastEvent) {
+        let rest = plane.replays.resume(&session.live, last).await?;
+        return Ok(Response::events(rest));
+    }
     of_session(&session, served, plane)
 }
 

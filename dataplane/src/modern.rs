@@ -175,6 +175,7 @@ mod tests {
             Accepts {
                 json: true,
                 stream: true,
+                resumes: true,
             },
         )
         .map(drop)

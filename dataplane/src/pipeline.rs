@@ -25,6 +25,7 @@ use crate::message::Message;
 use crate::modern::{self, Mirrors};
 use crate::origin::{self, Verdict};
 use crate::params::Params;
+use crate::replay::Replays;
 use crate::reply::{Fault, LocalReply};
 use crate::serve;
 use crate::server::{Head, Intake, Method, Response};
@@ -43,6 +44,8 @@ pub(crate) struct Plane {
     pub(crate) parked: Arc<ParkedCalls>,
     /// Seals what modern clients bring back.
     pub(crate) states: StateSeal,
+    /// Streams that legacy clients can come back to.
+    pub(crate) replays: Arc<Replays>,
     /// Open notification streams.
     pub(crate) streams: Streams,
     /// Open client connections.
@@ -53,7 +56,12 @@ pub(crate) struct Plane {
 
 impl Plane {
     /// Serves a snapshot.
-    pub(crate) fn new(snapshot: Arc<Snapshot>, sessions: Arc<Sessions>, states: StateSeal) -> Self {
+    pub(crate) fn new(
+        snapshot: Arc<Snapshot>,
+        sessions: Arc<Sessions>,
+        states: StateSeal,
+        replays: Arc<Replays>,
+    ) -> Self {
         let started = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -63,6 +71,7 @@ impl Plane {
             sessions,
             asking: Asking::new(),
             states,
+            replays,
             streams: Streams::new(),
             connections: AtomicU32::new(0),
             correlation: AtomicU64::new(started.as_secs() << 32),
@@ -137,7 +146,7 @@ async fn serve(
         .ok_or(LocalReply::NoSuchPath)?;
     match head.method() {
         Method::Post => post(head, intake, served, plane, trace).await,
-        Method::Get => listen::legacy(head, served, plane),
+        Method::Get => Box::pin(listen::legacy(head, served, plane)).await,
         Method::Delete => legacy::end(head, served, plane),
         Method::Head | Method::Other => Err(LocalReply::MethodNotAllowed),
     }

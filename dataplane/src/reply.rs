@@ -80,6 +80,8 @@ pub(crate) enum LocalReply {
     SessionsFull,
     /// There are as many notification streams as the plan allows.
     StreamsFull,
+    /// A client comes back for a stream that it has not, or that is not kept any more.
+    EventUnknown,
     /// A request with this id is in flight in this session.
     DuplicateId,
     /// There are as many requests in flight on one channel as there may be.
@@ -221,6 +223,11 @@ const fn lost(code: &'static str, text: &'static str) -> Row {
     upstream(code, false, text)
 }
 
+const fn not_acceptable() -> Row {
+    let text = "the client must accept application/json and text/event-stream";
+    refused(406, "MCPC9008", text)
+}
+
 impl LocalReply {
     /// The row of the table.
     pub(crate) fn row(&self) -> Row {
@@ -242,11 +249,7 @@ impl LocalReply {
             Self::UnsupportedMediaType => {
                 refused(415, "MCPC9007", "the body must be application/json")
             }
-            Self::NotAcceptable => refused(
-                406,
-                "MCPC9008",
-                "the client must accept application/json and text/event-stream",
-            ),
+            Self::NotAcceptable => not_acceptable(),
             Self::BodyCut => refused(400, "MCPC9009", "the body ended before it was complete"),
             Self::NotJson => client(400, PARSE_ERROR, "MCPC9101", "the body is not valid JSON"),
             Self::NotMessage => refused(400, "MCPC9102", "the body is not a JSON-RPC 2.0 message"),
@@ -287,6 +290,7 @@ impl LocalReply {
             Self::SessionsFull => gateway(503, "MCPC9203", "there are too many sessions"),
             Self::DuplicateId => refused(400, "MCPC9204", "a request with this id is in flight"),
             Self::StreamsFull => full("MCPC9205", "there are too many notification streams"),
+            Self::EventUnknown => refused(400, "MCPC9210", "no stream goes on after this event"),
             Self::ChannelFull => gateway(503, "MCPC9207", "there are too many requests in flight"),
             Self::Framing(fault) => framing_row(*fault),
             Self::Stopping => gateway(503, "MCPC9206", "the gateway is stopping"),

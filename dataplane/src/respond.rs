@@ -18,11 +18,13 @@ use crate::ask::stream::Conversation;
 use crate::body::{Body, Frames};
 use crate::call::{Answer, Era, Event, NextEvent, Notification, Reply};
 use crate::carry::{carry_error, code_of, complete, strip_modern};
+use crate::client::Client;
 use crate::failure::Failure;
 use crate::inbound::Accepts;
 use crate::json;
 use crate::level::Level;
 use crate::message::{write_notification, write_response_head};
+use crate::replay::Audience;
 use crate::reply::LocalReply;
 use crate::server::Response;
 use crate::session::InFlight;
@@ -50,10 +52,36 @@ pub(crate) struct Writer {
     pub(crate) way: Way,
     /// How the call goes on if a modern server asks a legacy client by its result.
     pub(crate) rounds: Option<Box<Rounds>>,
+    /// The client, if it can come back for the rest of a stream.
+    pub(crate) audience: Option<Audience>,
     pub(crate) correlation: u64,
 }
 
 impl Writer {
+    /// For a request of a client, of which nothing is known yet but what it says itself.
+    pub(crate) fn new(
+        id: Bytes,
+        method: &Bytes,
+        client: Client,
+        progress_token: Option<Bytes>,
+        correlation: u64,
+    ) -> Self {
+        Self {
+            id,
+            method: method.clone(),
+            client: client.era,
+            upstream: client.era,
+            takes: client.accepts,
+            log_level: client.log_level,
+            progress_token,
+            flight: client.flight,
+            way: Way::None,
+            rounds: None,
+            audience: None,
+            correlation,
+        }
+    }
+
     /// The response for an upstream's answer.
     pub(crate) async fn answer(self, answer: Answer) -> Result<Response, LocalReply> {
         match answer {
@@ -61,13 +89,19 @@ impl Writer {
             Answer::Stream(events) if matches!(self.way, Way::Retry(_)) => {
                 Box::pin(self.answer_or_ask(events)).await
             }
-            answer if self.takes.stream => Ok(Response::events(Body::stream(|frames| {
-                self.stream(answer, frames)
-            }))),
+            answer if self.takes.stream => Ok(self.begin_stream(answer)),
             Answer::Done(reply) => self.document(reply),
             // Notifications cannot be carried in one JSON document; the reply can.
             Answer::Stream(events) => Box::pin(self.gather(events)).await,
         }
+    }
+
+    /// A response that is written while the call goes on.
+    fn begin_stream(mut self, answer: Answer) -> Response {
+        Response::events(match self.audience.take() {
+            Some(audience) => audience.stream(|frames| self.stream(answer, frames)),
+            None => Body::stream(|frames| self.stream(answer, frames)),
+        })
     }
 
     /// Goes on with a call that was parked, now that its client has answered.
@@ -254,6 +288,7 @@ impl Writer {
                         frames.send(event(&message)).await;
                     }
                 }
+                Ok(Event::Pause) => frames.hang_up().await,
                 Ok(Event::Done(reply)) => {
                     take_back(asked, frames).await;
                     return Some(Ok(reply));

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::ask::bridge::{Bridge, askable};
 use crate::ask::retry::Resumed;
-use crate::ask::{Way, can_ask, may_ask};
+use crate::ask::{can_ask, may_ask};
 use crate::call::{Answer, Call, Era};
 use crate::client::Asked;
 use crate::discover;
@@ -23,6 +23,7 @@ use crate::listen;
 use crate::mirror;
 use crate::pipeline::{Plane, accepted};
 use crate::policy;
+use crate::replay::{self, Audience};
 use crate::reply::LocalReply;
 use crate::respond::{Cache, Writer, cancelled, local_result};
 use crate::route;
@@ -133,7 +134,8 @@ async fn answer_routed(
     let route = route::find(served, &method, &mut params).await?;
     let member = route.member;
     log_routed(served, member, &method, correlation);
-    let (leave, takes, era) = (client.leave(), client.accepts, client.era);
+    let (takes, era) = (client.accepts, client.era);
+    let leave = replay::leave_of(client.leave(), session.as_ref(), takes);
     let asks = askable(&client, session.as_ref());
     let bridge = Bridge {
         plane,
@@ -142,19 +144,9 @@ async fn answer_routed(
         exposed,
         capabilities: params.meta_capabilities(),
     };
-    let mut writer = Writer {
-        id,
-        method: method.clone(),
-        client: era,
-        upstream: era,
-        takes,
-        log_level: client.log_level,
-        progress_token: params.progress_token(),
-        flight: client.flight,
-        way: Way::None,
-        rounds: None,
-        correlation,
-    };
+    let mirrored = std::mem::take(&mut client.mirrored);
+    let set_level = client.set_level;
+    let mut writer = Writer::new(id, &method, client, params.progress_token(), correlation);
     if era == Era::Modern
         && can_ask(&method)
         && params.has_request_state()
@@ -171,8 +163,8 @@ async fn answer_routed(
         params,
         era,
         asks,
-        log_level: client.set_level,
-        mirrored: client.mirrored,
+        log_level: set_level,
+        mirrored,
         leave,
         deadline: Instant::now() + std::time::Duration::from_millis(member.timeouts.total_ms),
         timeouts: member.timeouts.clone(),
@@ -204,6 +196,7 @@ async fn call_upstream(
     let answer = answer.inspect_err(|failure| log_failure(member, writer.correlation, *failure))?;
     writer.upstream = member.upstream.era().unwrap_or(writer.client);
     if may_ask(&answer, &writer.method, writer.upstream) {
+        writer.audience = Audience::of(session.as_ref(), takes, &bridge.plane.replays);
         writer.way = bridge.way(writer.client, session, takes.stream, &writer.method);
         let again = again.filter(|_| writer.upstream == Era::Modern);
         writer.rounds = bridge.rounds(&writer.way, again);

@@ -44,6 +44,8 @@ impl ByRetry {
                 None => return Ok(Turn::Ask),
                 Some(event) => match event? {
                     Event::Ask(question) => self.gather(question),
+                    // Streams of modern clients cannot be resumed.
+                    Event::Pause => {}
                     Event::Notify(notification) if self.gathered.withdraw(&notification) => {}
                     Event::Notify(notification) => return Ok(Turn::Notify(notification)),
                     Event::Done(reply) => return Ok(Turn::Done(reply)),

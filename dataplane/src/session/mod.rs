@@ -8,7 +8,7 @@
 mod keys;
 mod token;
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -58,6 +58,8 @@ pub(crate) struct Live {
     level: AtomicU8,
     /// Most sessions have none.
     subscriptions: OnceLock<Arc<Subscriptions>>,
+    /// What is kept for this client in case that it comes back, in bytes.
+    kept_bytes: AtomicUsize,
     ended: AtomicBool,
     end: Notify,
 }
@@ -377,6 +379,7 @@ impl Live {
             holds: AtomicU32::new(0),
             level: AtomicU8::new(LEVEL_UNSET),
             subscriptions: OnceLock::new(),
+            kept_bytes: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
             end: Notify::new(),
         }
@@ -409,6 +412,22 @@ impl Live {
         }
     }
 
+    /// How many bytes are kept for this client in case that it comes back.
+    pub(crate) fn kept_bytes(&self) -> &AtomicUsize {
+        &self.kept_bytes
+    }
+
+    /// Resolves when the session has ended or expired.
+    pub(crate) async fn ended(&self) {
+        let end = self.end.notified();
+        tokio::pin!(end);
+        // Registered before the flag is read: an end between the two is not missed.
+        end.as_mut().enable();
+        if !self.ended.load(Ordering::Acquire) {
+            end.await;
+        }
+    }
+
     /// Takes the level of `logging/setLevel`.
     pub(crate) fn set_level(&self, level: Level) {
         self.level.store(level.rank(), Ordering::Relaxed);
@@ -418,13 +437,7 @@ impl Live {
 impl Hold {
     /// Resolves when the session has ended or expired.
     pub(crate) async fn ended(&self) {
-        let end = self.live.end.notified();
-        tokio::pin!(end);
-        // Registered before the flag is read: an end between the two is not missed.
-        end.as_mut().enable();
-        if !self.live.ended.load(Ordering::Acquire) {
-            end.await;
-        }
+        self.live.ended().await;
     }
 }
 
@@ -486,7 +499,8 @@ impl Clock {
     }
 }
 
-fn random_u64() -> Result<u64, NoRandomness> {
+/// A number that nobody can guess.
+pub(crate) fn random_u64() -> Result<u64, NoRandomness> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).map_err(|_| NoRandomness)?;
     Ok(u64::from_be_bytes(bytes))

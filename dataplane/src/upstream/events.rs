@@ -118,6 +118,12 @@ impl HttpEvents {
         })
     }
 
+    /// Whether a stream that has ended is one that its upstream let go of on purpose: it has said
+    /// where to go on, and when (2025-11-25 Transports §Sending Messages).
+    pub(super) fn is_paused(&self) -> bool {
+        self.decoder.last_id().is_some() && self.decoder.retry_ms().is_some()
+    }
+
     /// Opens the stream again where it broke off, if the upstream said how (2025-11-25 §Resumability
     /// and Redelivery). False if it did not, or if the stream broke off too often.
     pub(super) async fn resume(&mut self, http: &HttpSession) -> Result<bool, Failure> {

@@ -61,6 +61,11 @@ impl Farewell {
         self.is_armed && !self.leave.cancels()
     }
 
+    /// Whether the caller can leave for a while and come back.
+    pub(super) fn returns(&self) -> bool {
+        matches!(self.leave, Leave::Returns(_))
+    }
+
     /// The call has ended.
     pub(super) fn disarm(&mut self) {
         self.is_armed = false;

@@ -96,7 +96,7 @@ impl SseSession {
             match events.next().await? {
                 Event::Done(Reply::Result(result)) => break result,
                 Event::Done(Reply::Error(_)) => return Err(Failure::Handshake),
-                Event::Notify(_) | Event::Ask(_) => {}
+                Event::Notify(_) | Event::Ask(_) | Event::Pause => {}
             }
         };
         let profile = revision::of_initialize(&result, upstream.bounds.nesting, &LEGACY_OVER_SSE)

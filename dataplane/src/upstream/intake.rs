@@ -129,7 +129,10 @@ async fn stream(
             Ok(Step::Changed(method)) => upstream.note_change(&method),
             Ok(Step::Updated(params)) => upstream.note_update(params.as_ref()),
             Ok(Step::Asked(id, method, _)) => session.answer(&id, &method).await,
-            Ok(Step::Acknowledged(_) | Step::Event(Event::Notify(_) | Event::Ask(_))) => {}
+            Ok(
+                Step::Acknowledged(_)
+                | Step::Event(Event::Notify(_) | Event::Ask(_) | Event::Pause),
+            ) => {}
             Ok(Step::Event(Event::Done(_))) | Err(_) => return End::Again,
         }
     }

@@ -94,12 +94,12 @@ impl Listening {
                 Step::Acknowledged(params) => return Ok(params),
                 Step::Event(Event::Done(_)) => return Err(Failure::Closed),
                 // There are no requests in this era, and nothing else has a place here.
-                Step::Asked(..) | Step::Event(Event::Notify(_) | Event::Ask(_)) => {}
+                Step::Asked(..) | Step::Event(Event::Notify(_) | Event::Ask(_) | Event::Pause) => {}
             },
             Self::Stdio(piped) => match piped.events.next().await? {
                 Event::Notify(notification) => return Ok(acknowledgement(notification)),
                 Event::Done(_) => return Err(Failure::Closed),
-                Event::Ask(_) => {}
+                Event::Ask(_) | Event::Pause => {}
             },
         }
         Ok(None)

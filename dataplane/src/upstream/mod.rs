@@ -280,7 +280,7 @@ impl Upstream {
         let call = call.into();
         let flight = InFlight::begin(self);
         let session = self.presence.session(call.deadline).await?;
-        if session.is_told_by_closing() && matches!(call.leave, Leave::AsTold(_)) {
+        if session.is_told_by_closing() && !matches!(call.leave, Leave::Cancels) {
             return Box::pin(self.send_detached(call, session, flight)).await;
         }
         self.try_send(call, session, flight).await

@@ -23,6 +23,8 @@ pub(crate) struct EventStream {
     farewell: Farewell,
     flight: Option<InFlight>,
     deadline: Instant,
+    /// Whether the caller was told that the upstream has let go of the stream.
+    is_paused: bool,
     /// Shared with the questions that are open: there is more than one owner while the client is
     /// waited for. Made by the first question.
     asked: Option<Arc<()>>,
@@ -45,6 +47,7 @@ impl EventStream {
             farewell,
             flight: None,
             deadline,
+            is_paused: false,
             asked: None,
         }
     }
@@ -56,6 +59,7 @@ impl EventStream {
             farewell,
             flight: None,
             deadline,
+            is_paused: false,
             asked: None,
         }
     }
@@ -69,7 +73,7 @@ impl EventStream {
     pub(crate) async fn into_answer(mut self: Box<Self>) -> Result<Answer, Failure> {
         match self.next().await? {
             Event::Done(reply) => Ok(Answer::Done(reply)),
-            event @ (Event::Notify(_) | Event::Ask(_)) => {
+            event @ (Event::Notify(_) | Event::Ask(_) | Event::Pause) => {
                 self.first = Some(event);
                 Ok(Answer::Stream(self))
             }
@@ -84,7 +88,7 @@ impl EventStream {
         let mut event = self.read().await;
         let upstream = self.farewell.upstream();
         match &mut event {
-            Ok(Event::Notify(_)) => {}
+            Ok(Event::Notify(_) | Event::Pause) => {}
             Ok(Event::Ask(question)) => question.hold(self.asked.get_or_insert_default()),
             Ok(Event::Done(_)) => {
                 if let Some(flight) = &self.flight {
@@ -129,7 +133,12 @@ impl EventStream {
         loop {
             let step = match &mut self.source {
                 Some(Source::Http(events)) => match events.next_within(patience).await {
+                    Err(Failure::Closed) if !self.is_paused && lets_go(events, &self.farewell) => {
+                        self.is_paused = true;
+                        return Ok(Event::Pause);
+                    }
                     Err(Failure::Closed) if resume(events, self.farewell.session()).await? => {
+                        self.is_paused = false;
                         continue;
                     }
                     step => step?,
@@ -155,6 +164,11 @@ impl EventStream {
             }
         }
     }
+}
+
+/// Whether an upstream has let go of a caller that can leave for a while as well.
+fn lets_go(events: &HttpEvents, farewell: &Farewell) -> bool {
+    farewell.returns() && farewell.session().profile.era == Era::Legacy && events.is_paused()
 }
 
 /// Takes a broken stream up again where that is possible.

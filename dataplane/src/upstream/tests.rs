@@ -150,7 +150,7 @@ async fn failure_of(script: impl Fn(&Seen) -> Option<Scripted> + Send + Sync + '
         Ok(Answer::Done(reply)) => panic!("{reply:?}"),
         Ok(Answer::Stream(mut stream)) => loop {
             match stream.next().await {
-                Ok(Event::Notify(_) | Event::Ask(_)) => {}
+                Ok(Event::Notify(_) | Event::Ask(_) | Event::Pause) => {}
                 Ok(Event::Done(reply)) => panic!("{reply:?}"),
                 Err(failure) => break failure,
             }
@@ -226,6 +226,7 @@ async fn events_come_in_order_and_progress_only_with_our_token() {
         match stream.next().await.unwrap() {
             Event::Notify(note) => methods.push(note.method),
             Event::Ask(question) => methods.push(question.method.clone()),
+            Event::Pause => methods.push("pause".into()),
             Event::Done(reply) => break text(&reply),
         }
     };

@@ -15,6 +15,8 @@ use tokio::io::DuplexStream;
 use tokio::task::AbortHandle;
 
 use super::Era;
+use super::events::Events;
+use super::script::Script;
 use super::server::Log;
 use super::text::shown;
 
@@ -25,6 +27,7 @@ pub(crate) struct Client {
     declared: Value,
     is_raw: bool,
     log: Log,
+    events: Events,
     session: RefCell<Option<String>>,
     has_greeted: Cell<bool>,
     calls: RefCell<HashMap<String, AbortHandle>>,
@@ -33,12 +36,13 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(era: Era, declared: Value, is_raw: bool, log: &Log) -> Rc<Self> {
+    pub(crate) fn new(era: Era, declared: Value, script: &Script, log: &Log) -> Rc<Self> {
         Rc::new(Self {
             era,
             declared,
-            is_raw,
+            is_raw: script.is_raw,
             log: Rc::clone(log),
+            events: Events::new(script.shows_events),
             session: RefCell::default(),
             has_greeted: Cell::new(false),
             calls: RefCell::default(),
@@ -79,11 +83,27 @@ impl Client {
         params: &Value,
     ) {
         let message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": self.with_meta(params) });
-        let (client, request) = (Rc::clone(self), self.request(&message));
+        let request = self.request(&message);
+        self.begin(pipe, id.to_string(), request);
+    }
+
+    /// Comes back for the rest of the stream of a call.
+    pub(crate) fn resume(self: &Rc<Self>, pipe: DuplexStream, id: &Value, event: Option<&str>) {
         let key = id.to_string();
+        let last = self.events.last(&key, event);
+        let mut request = self.request(&Value::Null);
+        *request.method_mut() = hyper::Method::GET;
+        let last = last.parse().expect("ids of events are plain text");
+        request.headers_mut().insert("last-event-id", last);
+        self.begin(pipe, key, request);
+    }
+
+    /// Sends a request of which something comes back under this name.
+    fn begin(self: &Rc<Self>, pipe: DuplexStream, key: String, request: Request<Full<Bytes>>) {
+        let (client, name) = (Rc::clone(self), key.clone());
         let task = tokio::task::spawn_local(async move {
             match exchange(pipe, request).await {
-                Some(response) => client.read(response).await,
+                Some(response) => client.read(&name, response).await,
                 None => client.note("gets no answer"),
             }
         });
@@ -144,13 +164,7 @@ impl Client {
             request = request.header(name, value);
         }
         let request = request.body(Full::new(Bytes::from(body.to_owned()))).ok()?;
-        let client = Rc::clone(self);
-        tokio::task::spawn_local(async move {
-            match exchange(pipe, request).await {
-                Some(response) => client.read(response).await,
-                None => client.note("gets no answer"),
-            }
-        });
+        self.begin(pipe, "sent".to_owned(), request);
         Some(())
     }
 
@@ -170,15 +184,7 @@ impl Client {
         }
         let mut request = self.request(&Value::Null);
         *request.method_mut() = hyper::Method::GET;
-        let client = Rc::clone(self);
-        let task = tokio::task::spawn_local(async move {
-            if let Some(response) = exchange(pipe, request).await {
-                client.read(response).await;
-            }
-        });
-        self.calls
-            .borrow_mut()
-            .insert("\"listen\"".to_owned(), task.abort_handle());
+        self.begin(pipe, "\"listen\"".to_owned(), request);
     }
 
     /// Goes away in the middle of a call.
@@ -245,7 +251,7 @@ impl Client {
     }
 
     /// Logs a whole response, event by event.
-    async fn read(&self, response: Response<Incoming>) {
+    async fn read(&self, key: &str, response: Response<Incoming>) {
         let status = response.status().as_u16();
         let kind = response
             .headers()
@@ -263,6 +269,9 @@ impl Client {
                 &frame.into_data().unwrap_or_default(),
             ));
             while let (true, Some((event, rest))) = (is_stream, text.split_once("\n\n")) {
+                if let Some(seen) = self.events.take(key, event) {
+                    self.note(&seen);
+                }
                 let data = event.lines().filter_map(|line| line.strip_prefix("data: "));
                 let data: String = data.collect();
                 if !data.is_empty() {
@@ -272,6 +281,9 @@ impl Client {
             }
         }
         if is_stream {
+            if self.events.are_shown() {
+                self.note("sees the end of its stream");
+            }
             return;
         }
         if text.is_empty() {

@@ -29,11 +29,15 @@ pub(crate) async fn serve(server: Rc<Server>, stream: DuplexStream) {
 
 async fn respond(server: Rc<Server>, request: Request<Incoming>) -> io::Result<Response<Reply>> {
     match (request.method(), server.era) {
+        (&Method::GET, Era::Legacy) if request.headers().contains_key("last-event-id") => {
+            let rest = server.rest.borrow_mut().take();
+            return Ok(rest.map_or_else(|| status(400), |rest| stream(&[], rest, None, &server)));
+        }
         (&Method::GET, Era::Legacy) => {
             let Taken::Watch(first, frames) = server.watch(None, &Value::Null) else {
                 return Ok(status(405));
             };
-            return Ok(stream(&first, frames, None));
+            return Ok(stream(&first, frames, None, &server));
         }
         (&Method::POST, _) => {}
         (&Method::DELETE, Era::Legacy) => return Ok(status(200)),
@@ -49,7 +53,7 @@ async fn respond(server: Rc<Server>, request: Request<Incoming>) -> io::Result<R
     let (mut frames, id) = match server.take(&message) {
         Taken::Now(reply) => return Ok(document(reply.to_string(), &message)),
         Taken::Nothing => return Ok(status(202)),
-        Taken::Watch(first, frames) => return Ok(stream(&first, frames, None)),
+        Taken::Watch(first, frames) => return Ok(stream(&first, frames, None, &server)),
         Taken::Later(frames, id) => (frames, id),
     };
     let guard = Left {
@@ -65,7 +69,12 @@ async fn respond(server: Rc<Server>, request: Request<Incoming>) -> io::Result<R
             guard.answered();
             Ok(document(text, &message))
         }
-        Some(Frame::Notice(first)) => Ok(stream(&[first], frames, Some(guard))),
+        Some(Frame::Notice(first)) => Ok(stream(&[first], frames, Some(guard), &server)),
+        Some(Frame::HangUp) => {
+            let mut response = stream(&[], frames, Some(guard), &server);
+            response.body_mut().hang_up();
+            Ok(response)
+        }
         Some(Frame::Cut) | None => {
             guard.answered();
             Err(io::ErrorKind::ConnectionAborted.into())
@@ -99,6 +108,7 @@ pub(crate) struct Reply {
     ready: Vec<Bytes>,
     frames: Option<mpsc::UnboundedReceiver<Frame>>,
     guard: Option<Left>,
+    server: Option<Rc<Server>>,
 }
 
 fn status(code: u16) -> Response<Reply> {
@@ -106,6 +116,7 @@ fn status(code: u16) -> Response<Reply> {
         ready: Vec::new(),
         frames: None,
         guard: None,
+        server: None,
     });
     *response.status_mut() = hyper::StatusCode::from_u16(code).expect("a status of this harness");
     response
@@ -132,6 +143,7 @@ fn stream(
     first: &[Value],
     frames: mpsc::UnboundedReceiver<Frame>,
     guard: Option<Left>,
+    server: &Rc<Server>,
 ) -> Response<Reply> {
     let mut response = status(200);
     let mut ready: Vec<Bytes> = first
@@ -143,6 +155,7 @@ fn stream(
         ready,
         frames: Some(frames),
         guard,
+        server: Some(Rc::clone(server)),
     };
     response.headers_mut().insert(
         "content-type",
@@ -184,6 +197,10 @@ impl Body for Reply {
                 reply.finish();
                 text
             }
+            Some(Frame::HangUp) => {
+                reply.hang_up();
+                return Pin::new(reply).poll_frame(context);
+            }
             Some(Frame::Cut) => {
                 reply.finish();
                 return Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())));
@@ -195,6 +212,14 @@ impl Body for Reply {
 }
 
 impl Reply {
+    /// Says where to go on, and leaves the rest to whoever asks for it.
+    fn hang_up(&mut self) {
+        self.ready.push("id: here\nretry: 100\ndata: \n\n".into());
+        if let Some(server) = &self.server {
+            *server.rest.borrow_mut() = self.frames.take();
+        }
+    }
+
     fn finish(&mut self) {
         self.frames = None;
         if let Some(guard) = self.guard.take() {

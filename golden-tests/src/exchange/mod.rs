@@ -11,6 +11,7 @@
 //! ```
 
 mod client;
+mod events;
 mod http;
 mod script;
 mod server;

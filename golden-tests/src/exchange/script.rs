@@ -12,6 +12,8 @@ pub(crate) struct Script {
     pub(crate) servers: Vec<Era>,
     /// What is shown of messages: everything, or only what does not depend on the era.
     pub(crate) is_raw: bool,
+    /// Whether ids of events, comments and the ends of streams are shown.
+    pub(crate) shows_events: bool,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -41,6 +43,9 @@ pub(crate) enum Action {
     Leave { id: Value },
     /// `client listens`, or `client listens ["a://1"]` to hear of updates of resources as well.
     Listen { resources: Value },
+    /// `client resumes 1`, `client resumes 1 behind a-0`: the stream of a call, behind the last
+    /// event that it got or another one.
+    Resume { id: Value, event: Option<String> },
     /// `client sends POST /mcp Host=x {"jsonrpc":…`: header pairs, then the body as it is.
     Send { head: Vec<String>, body: String },
     /// `server a offers tools [{"name":"a"}]`
@@ -71,6 +76,8 @@ pub(crate) enum Action {
     Update { server: String, uri: String },
     /// `server a writes text`: in place of the answer of the oldest call.
     Write { server: String, text: String },
+    /// `server a hangs up`: lets go of the connection of the oldest call, to be asked again.
+    HangUp { server: String },
     /// `server a closes`
     Close { server: String },
     /// `time passes 5s`
@@ -87,6 +94,7 @@ impl Script {
             clients: Era::BOTH.to_vec(),
             servers: Era::BOTH.to_vec(),
             is_raw: false,
+            shows_events: false,
             steps: Vec::new(),
         };
         for (number, line) in text.lines().enumerate() {
@@ -127,6 +135,7 @@ impl Script {
             Some(("client", era)) => self.clients = eras(era)?,
             Some(("server", era)) => self.servers = eras(era)?,
             Some(("show", "raw")) => self.is_raw = true,
+            Some(("show", "events")) => self.shows_events = true,
             _ if line.is_empty() || line.starts_with('#') => {}
             _ => return Err(format!("not a setting: {line}")),
         }
@@ -184,6 +193,14 @@ impl Action {
             "listens" => Some(Self::Listen {
                 resources: serde_json::from_str(if rest.is_empty() { "[]" } else { rest }).ok()?,
             }),
+            "resumes" => {
+                let (id, event) = match rest.split_once(" behind ") {
+                    Some((id, event)) => (id, Some(event.to_owned())),
+                    None => (rest, None),
+                };
+                let id = serde_json::from_str(id).ok()?;
+                Some(Self::Resume { id, event })
+            }
             "can" => Some(Self::Can {
                 capabilities: serde_json::from_str(rest).ok()?,
             }),
@@ -257,6 +274,7 @@ impl Action {
                 server,
                 text: rest.to_owned(),
             }),
+            "hangs" if rest == "up" => Some(Self::HangUp { server }),
             "closes" => Some(Self::Close { server }),
             _ => None,
         }

@@ -24,6 +24,8 @@ pub(crate) struct Server {
     log: Log,
     offers: RefCell<BTreeMap<String, Value>>,
     pending: RefCell<VecDeque<Pending>>,
+    /// The rest of a call whose stream was let go of.
+    pub(crate) rest: RefCell<Option<mpsc::UnboundedReceiver<Frame>>>,
     watchers: RefCell<Vec<Watcher>>,
     /// Processes that run: the one that serves, and now and then one that was started to probe.
     processes: RefCell<BTreeMap<usize, oneshot::Sender<Ended>>>,
@@ -57,6 +59,8 @@ pub(crate) enum Frame {
     Last(Value),
     /// Text in place of the reply.
     Raw(String),
+    /// The stream ends for now.
+    HangUp,
     /// The connection ends without a reply.
     Cut,
 }
@@ -82,6 +86,7 @@ impl Server {
             log: Rc::clone(log),
             offers: RefCell::default(),
             pending: RefCell::default(),
+            rest: RefCell::default(),
             watchers: RefCell::default(),
             processes: RefCell::default(),
             started: Cell::new(0),
@@ -303,6 +308,13 @@ impl Server {
         self.finish(|id| Frame::Raw(text.replace("ID", &id.to_string())))
     }
 
+    /// Lets go of the connection of the oldest call; it is answered to whoever asks again.
+    pub(crate) fn hang_up(&self) -> bool {
+        let pending = self.pending.borrow();
+        let call = pending.front();
+        call.is_some_and(|call| call.frames.send(Frame::HangUp).is_ok())
+    }
+
     /// Ends every connection and the process.
     pub(crate) fn close(&self) {
         for call in self.pending.borrow_mut().drain(..) {
@@ -406,6 +418,8 @@ impl Server {
             let line = match frame {
                 Frame::Notice(message) | Frame::Last(message) => message.to_string(),
                 Frame::Raw(text) => text,
+                // Pipes stay open.
+                Frame::HangUp => continue,
                 Frame::Cut => return,
             };
             let _ended = lines.send(line);

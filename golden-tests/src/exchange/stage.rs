@@ -102,7 +102,7 @@ impl<'a> Stage<'a> {
         let declared = declared.unwrap_or_else(|| serde_json::json!({}));
         Ok(Self {
             folder,
-            client: Client::new(client, declared, script.is_raw, &log),
+            client: Client::new(client, declared, script, &log),
             log,
             gateway,
             servers,
@@ -147,6 +147,10 @@ impl<'a> Stage<'a> {
                     .reply(self.gateway.connect(), id, "error", error);
             }
             Action::Leave { id } => self.client.leave(id),
+            Action::Resume { id, event } => {
+                let connection = self.gateway.connect();
+                self.client.resume(connection, id, event.as_deref());
+            }
             Action::Send { head, body } => {
                 self.client
                     .send(self.gateway.connect(), head, body)
@@ -172,6 +176,7 @@ impl<'a> Stage<'a> {
             } => pending(self.server(server)?.ask(method, params))?,
             Action::Change { server, kind } => self.server(server)?.change(kind),
             Action::Update { server, uri } => self.server(server)?.update(uri),
+            Action::HangUp { server } => pending(self.server(server)?.hang_up())?,
             Action::Close { server } => self.server(server)?.close(),
             Action::Pass { ms } => tokio::time::sleep(Duration::from_millis(*ms)).await,
             Action::Swap { file } => self.swap(file)?,
