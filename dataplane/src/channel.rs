@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
@@ -37,8 +37,9 @@ const REQUESTS_MAX: usize = 256;
 /// How many of the largest messages the requests in flight may take up together.
 const BODIES_MAX: u64 = 4;
 
-/// How many messages may wait to go out. Whoever has another one waits with it.
+/// How many messages may wait to go out, and how many bytes of them. Whoever has another one waits with it.
 const OUTGOING_MAX: usize = 16;
+const OUTGOING_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// After its client left, a channel's calls are cancelled; upstreams are told within this time.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -59,12 +60,61 @@ pub(crate) struct Channel {
     session: Session,
     /// Keeps the session from expiring, as a channel that is open is not idle.
     hold: Hold,
-    outgoing: mpsc::Sender<Bytes>,
+    outgoing: Outbox,
     /// Requests in flight; each gives back how many bytes it took up.
     calls: JoinSet<u64>,
     bytes: u64,
     /// What the client is told until it leaves.
     streams: JoinSet<()>,
+}
+
+/// A channel that is dropped without [`Channel::finish`] has lost its client: what that has asked is of no
+/// use to anybody.
+impl Drop for Channel {
+    fn drop(&mut self) {
+        self.plane.sessions.end(&self.session.live);
+    }
+}
+
+/// A message on its way out, and the room that it takes up until it is written.
+pub(crate) struct Outgoing {
+    pub(crate) message: Bytes,
+    _room: OwnedSemaphorePermit,
+}
+
+/// Where messages go out. A clone is a handle to the same place.
+#[derive(Clone)]
+struct Outbox {
+    messages: mpsc::Sender<Outgoing>,
+    room: Arc<Semaphore>,
+}
+
+/// Nobody takes messages any more.
+struct Left;
+
+impl Outbox {
+    fn new() -> (Self, mpsc::Receiver<Outgoing>) {
+        let (messages, outgoing) = mpsc::channel(OUTGOING_MAX);
+        let room = Arc::new(Semaphore::new(OUTGOING_BYTES_MAX));
+        (Self { messages, room }, outgoing)
+    }
+
+    /// Hands over a message, when there is room. One that is larger than all room has it for itself.
+    async fn send(&self, message: Bytes) -> Result<(), Left> {
+        let size = message.len().min(OUTGOING_BYTES_MAX);
+        let size = u32::try_from(size).map_err(|_| Left)?;
+        let room = Arc::clone(&self.room).acquire_many_owned(size).await;
+        let outgoing = Outgoing {
+            message,
+            _room: room.map_err(|_| Left)?,
+        };
+        self.messages.send(outgoing).await.map_err(|_| Left)
+    }
+
+    /// Resolves when nobody takes messages any more.
+    async fn closed(&self) {
+        self.messages.closed().await;
+    }
 }
 
 /// One request, with what it needs to be answered beside others.
@@ -92,13 +142,13 @@ impl Channel {
     pub(crate) fn open(
         plane: Arc<Plane>,
         path: &str,
-    ) -> Result<(Self, mpsc::Receiver<Bytes>), LocalReply> {
+    ) -> Result<(Self, mpsc::Receiver<Outgoing>), LocalReply> {
         let served = plane.live.load().endpoint(path).cloned();
         served.ok_or(LocalReply::NoSuchPath)?;
         let grant = legacy::grant(&Params::empty());
         let begun = plane.sessions.begin(grant, path, Instant::now());
         let (_, session) = begun.map_err(|_| LocalReply::SessionsFull)?;
-        let (outgoing, messages) = mpsc::channel(OUTGOING_MAX);
+        let (outgoing, messages) = Outbox::new();
         let channel = Self {
             hold: plane.sessions.hold(&session.live),
             session,
@@ -162,9 +212,7 @@ impl Channel {
     }
 
     async fn refuse_as(&self, reply: &LocalReply, trace: &Trace) {
-        let correlation = format_args!("{:016x}", trace.correlation);
-        let row = reply.row();
-        tracing::debug!(%correlation, code = row.code, "request refused: {}", row.text);
+        log_refused(reply, trace.correlation);
         let message = reply.message(trace.era, trace.id.as_deref(), trace.correlation);
         let _left = self.outgoing.send(message).await;
     }
@@ -343,6 +391,12 @@ impl Request {
     }
 }
 
+fn log_refused(reply: &LocalReply, correlation: u64) {
+    let correlation = format_args!("{correlation:016x}");
+    let row = reply.row();
+    tracing::debug!(%correlation, code = row.code, "request refused: {}", row.text);
+}
+
 /// Waits for the cancellation of a request, or for ever if it looks for one itself.
 async fn cancelled(flight: Option<Arc<Flight>>) {
     match flight {
@@ -356,12 +410,7 @@ async fn drained<T: 'static>(tasks: &mut JoinSet<T>) {
 }
 
 /// Answers one request on the channel.
-async fn answer(
-    request: Request,
-    session: Option<Session>,
-    plane: &Arc<Plane>,
-    outgoing: &mpsc::Sender<Bytes>,
-) {
+async fn answer(request: Request, session: Option<Session>, plane: &Arc<Plane>, outgoing: &Outbox) {
     let (era, id, correlation) = (request.client.era, request.id.clone(), request.correlation);
     match request.serve(session, plane).await {
         Ok(response) => deliver(response.into_body(), outgoing).await,
@@ -373,7 +422,7 @@ async fn answer(
 }
 
 /// Sends what the body of a response holds, as messages.
-async fn deliver(mut body: Body, outgoing: &mpsc::Sender<Bytes>) {
+async fn deliver(mut body: Body, outgoing: &Outbox) {
     let Body::Stream(frames) = &mut body else {
         let message = body.into_whole();
         if !message.is_empty() {

@@ -56,6 +56,14 @@ impl Accepts {
     }
 }
 
+/// Whether a client asks for an event stream by its name, not by a range that it is in.
+pub(crate) fn asks_for_events(head: &Head) -> bool {
+    let mut ranges = head
+        .all(Field::Accept)
+        .flat_map(|value| value.split(|byte| *byte == b','));
+    ranges.any(|range| essence(range).eq_ignore_ascii_case(b"text/event-stream"))
+}
+
 /// A media type or range without its parameters.
 fn essence(value: &[u8]) -> &[u8] {
     let parameters = memchr::memchr(b';', value).unwrap_or(value.len());

@@ -56,6 +56,7 @@ mod serve;
 mod server;
 mod session;
 mod snapshot;
+mod sse;
 mod status;
 mod stdio;
 mod subscriptions;

@@ -36,7 +36,7 @@ pub(crate) struct Streams {
 }
 
 /// One open stream; it counts until it is dropped.
-struct Open(Arc<AtomicU32>);
+pub(crate) struct Open(Arc<AtomicU32>);
 
 impl Drop for Open {
     fn drop(&mut self) {
@@ -63,7 +63,15 @@ impl Streams {
         *self.closing.borrow()
     }
 
-    fn open(&self, limit: u32) -> Result<Open, LocalReply> {
+    /// Resolves when the gateway stops.
+    pub(crate) async fn closed(&self) {
+        let mut closing = self.closing.subscribe();
+        // The sender lives in `self`, so it cannot be gone.
+        let _closed = closing.wait_for(|closing| *closing).await;
+    }
+
+    /// One more stream, if there may be one.
+    pub(crate) fn open(&self, limit: u32) -> Result<Open, LocalReply> {
         let open = Open(Arc::clone(&self.open));
         if self.open.fetch_add(1, Ordering::Relaxed) >= limit {
             return Err(LocalReply::StreamsFull);

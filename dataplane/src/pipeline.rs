@@ -31,6 +31,7 @@ use crate::serve;
 use crate::server::{Head, Intake, Method, Response};
 use crate::session::Sessions;
 use crate::snapshot::{Served, Snapshot};
+use crate::sse::{self, Channels};
 
 /// What all requests share: the live plan, and the little state that outlives a request.
 pub(crate) struct Plane {
@@ -48,6 +49,8 @@ pub(crate) struct Plane {
     pub(crate) replays: Arc<Replays>,
     /// Open notification streams.
     pub(crate) streams: Streams,
+    /// Streams of the older transport, by their addresses.
+    pub(crate) channels: Channels,
     /// Open client connections.
     pub(crate) connections: AtomicU32,
     /// Numbers requests for logs; the upper half differs from start to start.
@@ -73,6 +76,7 @@ impl Plane {
             states,
             replays,
             streams: Streams::new(),
+            channels: Channels::new(),
             connections: AtomicU32::new(0),
             correlation: AtomicU64::new(started.as_secs() << 32),
         }
@@ -145,7 +149,11 @@ async fn serve(
         .endpoint(head.path())
         .ok_or(LocalReply::NoSuchPath)?;
     match head.method() {
-        Method::Post => post(head, intake, served, plane, trace).await,
+        Method::Post => match sse::token(head) {
+            Some(token) => Box::pin(sse::post(head, intake, served, plane, token)).await,
+            None => post(head, intake, served, plane, trace).await,
+        },
+        Method::Get if sse::is_asked(head) => sse::open(served, plane),
         Method::Get => Box::pin(listen::legacy(head, served, plane)).await,
         Method::Delete => legacy::end(head, served, plane),
         Method::Head | Method::Other => Err(LocalReply::MethodNotAllowed),

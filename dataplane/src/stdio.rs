@@ -9,13 +9,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter};
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use crate::channel::Channel;
+use crate::channel::{Channel, Outgoing};
 use crate::gateway::Refusal;
 use crate::pipeline::Plane;
 use crate::reply::LocalReply;
@@ -189,12 +188,12 @@ async fn stopped_in(stop: &mut watch::Receiver<Option<Duration>>) {
 }
 
 /// Writes messages until the channel ends, or nobody reads them.
-async fn write(output: Box<dyn AsyncWrite + Send + Unpin>, mut messages: mpsc::Receiver<Bytes>) {
+async fn write(output: Box<dyn AsyncWrite + Send + Unpin>, mut messages: mpsc::Receiver<Outgoing>) {
     let mut output = BufWriter::new(output);
-    while let Some(message) = messages.recv().await {
-        let mut written = put(&mut output, &message).await;
-        while let (true, Ok(message)) = (written.is_ok(), messages.try_recv()) {
-            written = put(&mut output, &message).await;
+    while let Some(outgoing) = messages.recv().await {
+        let mut written = put(&mut output, &outgoing.message).await;
+        while let (true, Ok(outgoing)) = (written.is_ok(), messages.try_recv()) {
+            written = put(&mut output, &outgoing.message).await;
         }
         if written.is_err() || output.flush().await.is_err() {
             return;

@@ -195,7 +195,6 @@ impl Head {
         }
     }
 
-    #[cfg(test)]
     /// The query of the target, without its question mark.
     pub(crate) fn query(&self) -> Option<&str> {
         if let Some(uri) = &self.absolute {

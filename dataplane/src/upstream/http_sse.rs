@@ -215,7 +215,11 @@ fn path_of(address: &str, target: &Target, base: &str) -> Option<String> {
         return Some(address.to_owned());
     }
     if !address.contains("://") {
-        let directory = base.split('?').next()?.rsplit_once('/')?.0;
+        let path = base.split('?').next()?;
+        if address.starts_with('?') {
+            return Some(format!("{path}{address}"));
+        }
+        let directory = path.rsplit_once('/')?.0;
         return Some(format!("{directory}/{address}"));
     }
     let uri: Uri = address.parse().ok()?;
@@ -245,6 +249,7 @@ mod tests {
         let path = |address| path_of(address, &target, "/mcp/sse?x=/y");
         assert_eq!(path("/message?s=1").as_deref(), Some("/message?s=1"));
         assert_eq!(path("message?s=1").as_deref(), Some("/mcp/message?s=1"));
+        assert_eq!(path("?s=1").as_deref(), Some("/mcp/sse?s=1"));
         assert_eq!(path("http://A.test/m?s=1").as_deref(), Some("/m?s=1"));
         assert_eq!(path("http://a.test:80/m").as_deref(), Some("/m"));
         for foreign in [

@@ -33,6 +33,8 @@ pub(crate) struct Client {
     calls: RefCell<HashMap<String, AbortHandle>>,
     /// The last `requestState` that it got.
     state: RefCell<String>,
+    /// Where the messages go of the last stream of the older transport that it opened.
+    endpoint: RefCell<String>,
 }
 
 impl Client {
@@ -47,6 +49,7 @@ impl Client {
             has_greeted: Cell::new(false),
             calls: RefCell::default(),
             state: RefCell::default(),
+            endpoint: RefCell::default(),
         })
     }
 
@@ -143,7 +146,8 @@ impl Client {
         });
     }
 
-    /// Sends a request as it is written: `POST /mcp Header=value … | body`.
+    /// Sends a request as it is written: `POST /mcp Header=value … | body`. `<endpoint>` stands for the
+    /// address that a stream of the older transport has given.
     pub(crate) fn send(
         self: &Rc<Self>,
         pipe: DuplexStream,
@@ -152,6 +156,13 @@ impl Client {
     ) -> Option<()> {
         let (method, rest) = head.split_first()?;
         let (path, headers) = rest.split_first()?;
+        let path = path.replace("<endpoint>", &self.endpoint.borrow());
+        // A stream is left by its path.
+        let key = if method == "GET" {
+            json!(path).to_string()
+        } else {
+            "sent".to_owned()
+        };
         let mut request = Request::builder().method(method.as_str()).uri(path);
         if !headers
             .iter()
@@ -164,7 +175,7 @@ impl Client {
             request = request.header(name, value);
         }
         let request = request.body(Full::new(Bytes::from(body.to_owned()))).ok()?;
-        self.begin(pipe, "sent".to_owned(), request);
+        self.begin(pipe, key, request);
         Some(())
     }
 
@@ -274,7 +285,11 @@ impl Client {
                 }
                 let data = event.lines().filter_map(|line| line.strip_prefix("data: "));
                 let data: String = data.collect();
-                if !data.is_empty() {
+                if event.starts_with("event: endpoint") {
+                    let address = data.split('=').next().unwrap_or_default();
+                    self.note(&format!("gets endpoint {address}=<sealed>"));
+                    self.endpoint.replace(data);
+                } else if !data.is_empty() {
                     self.got(status, &data);
                 }
                 text = rest.to_owned();
