@@ -220,4 +220,9 @@ codes! {
     NO_ENDPOINT_FOR_STDIO 9607 "it is not clear which endpoint standard input is for"
     STATE_DIRECTORY_UNUSABLE 9608 "the state directory cannot be used"
     KEY_FILE_UNUSABLE 9609 "a key file cannot be used"
+    ROLLED_BACK 9610 "the plan was rolled back by an operator"
+    FAILED_PROBATION 9611 "the plan broke what worked, and was rolled back"
+    NO_EARLIER_PLAN 9612 "there is no earlier plan"
+    PLANS_NOT_KEPT 9613 "plans cannot be kept on disk"
+    ORDER_NOT_TAKEN 9614 "an order to the gateway was not taken"
 }

@@ -1,10 +1,11 @@
 //! The admin listener: probes, health and status for operators, on a thread of its own.
 //!
 //! Owns the thread and what its pages are. A heavy page cannot slow traffic, and traffic cannot
-//! slow a probe. Read-only: nothing here changes anything. Where the documents come from is the
-//! caller's; what they look like is `status`'s. Checks Host and Origin as the client listener does.
+//! slow a probe. Where the documents come from is the caller's; what they look like is `status`'s.
+//! Checks Host and Origin as the client listener does. Two pages take orders (`order`), which others
+//! carry out: from this machine only, and never from a web page.
 
-use std::future::{Future, ready};
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,10 +21,11 @@ use tokio::sync::watch;
 
 use crate::body::Body;
 use crate::listener::{self, Bounds, Door, First};
+use crate::order::{Orders, Verdict as Came, Wish};
 use crate::origin::{self, Verdict};
 use crate::reply::LocalReply;
 use crate::server::fault::HeadBounds;
-use crate::server::{Answers, Head, Intake, Method, Response};
+use crate::server::{Answers, Field, Head, Intake, Method, Response};
 use crate::status::{Phase, Status};
 
 /// Gives the picture of the moment.
@@ -39,6 +41,7 @@ pub(crate) struct AdminThread {
 /// Who answers operators.
 struct Desk {
     status: StatusSource,
+    orders: Orders,
     /// Bound beyond loopback: probes come under the address of the machine or pod, which no plan knows.
     takes_addresses: bool,
     open: AtomicU32,
@@ -61,11 +64,16 @@ impl AdminThread {
     ///
     /// # Errors
     /// The address cannot be bound, or the system gives no thread.
-    pub(crate) fn start(address: SocketAddr, status: StatusSource) -> io::Result<Self> {
+    pub(crate) fn start(
+        address: SocketAddr,
+        status: StatusSource,
+        orders: Orders,
+    ) -> io::Result<Self> {
         let (stop, stopped) = watch::channel(None);
         let (bound, binding) = mpsc::sync_channel(1);
         let desk = Arc::new(Desk {
             status,
+            orders,
             takes_addresses: !address.ip().is_loopback(),
             open: AtomicU32::new(0),
         });
@@ -125,20 +133,75 @@ impl Door for Arc<Desk> {
 
 impl Answers for Arc<Desk> {
     fn answer(&self, head: &Head, _: Intake) -> impl Future<Output = Response> {
-        ready(self.page(head))
+        let asked = self.asked(head);
+        let orders = self.orders.clone();
+        async move {
+            match asked {
+                Asked::Page(page) => page,
+                Asked::Order(wish) => carried_out(orders, wish).await,
+            }
+        }
     }
 }
 
+/// What a request asks for.
+enum Asked {
+    /// A page, or a refusal.
+    Page(Response),
+    /// Something to be done.
+    Order(Wish),
+}
+
 impl Desk {
-    fn page(&self, head: &Head) -> Response {
+    fn asked(&self, head: &Head) -> Asked {
+        let wish = match head.path() {
+            "/reload" => Wish::Reload,
+            "/rollback" => Wish::RollBack,
+            _ => return Asked::Page(self.page(head)),
+        };
+        match self.may_order(head) {
+            Ok(()) => Asked::Order(wish),
+            Err(refusal) => Asked::Page(refusal),
+        }
+    }
+
+    /// Whether a request comes from an operator on this machine, as far as can be told.
+    fn may_order(&self, head: &Head) -> Result<(), Response> {
+        self.judged(head)?;
+        if head.method() != Method::Post {
+            return Err(refusal(&LocalReply::MethodNotAllowed).with("allow", "POST"));
+        }
+        if self.takes_addresses {
+            let message = "orders are taken only if the admin address is a loopback address";
+            return Err(no_order(StatusCode::FORBIDDEN, message));
+        }
+        // Browsers say with each POST which page it comes from. The tools of operators come from none.
+        let says_site = |name: &[u8]| name.eq_ignore_ascii_case(b"sec-fetch-site");
+        let is_page =
+            head.field(Field::Origin).is_some() || head.others().any(|(name, _)| says_site(name));
+        if is_page {
+            let message = "orders are not taken from web pages";
+            return Err(no_order(StatusCode::FORBIDDEN, message));
+        }
+        Ok(())
+    }
+
+    /// Whether a request is for this gateway, and from no foreign page.
+    fn judged(&self, head: &Head) -> Result<(), Response> {
         let knows = |host: origin::Host<'_>| {
             origin::is_known(host, &[]) || self.takes_addresses && host.is_address()
         };
         match origin::check_with(head, knows) {
-            Verdict::Ok => {}
-            Verdict::BadHost => return refusal(&LocalReply::BadHost),
-            Verdict::ForeignHost => return refusal(&LocalReply::ForeignHost),
-            Verdict::ForeignOrigin => return refusal(&LocalReply::ForeignOrigin),
+            Verdict::Ok => Ok(()),
+            Verdict::BadHost => Err(refusal(&LocalReply::BadHost)),
+            Verdict::ForeignHost => Err(refusal(&LocalReply::ForeignHost)),
+            Verdict::ForeignOrigin => Err(refusal(&LocalReply::ForeignOrigin)),
+        }
+    }
+
+    fn page(&self, head: &Head) -> Response {
+        if let Err(refusal) = self.judged(head) {
+            return refusal;
         }
         let page = match head.path() {
             "/livez" => |_: &Self| livez(),
@@ -177,6 +240,19 @@ impl Desk {
     fn status(&self) -> Response {
         document(StatusCode::OK, &(self.status)())
     }
+}
+
+/// What came of an order. It may take as long as a configuration takes to compile.
+async fn carried_out(orders: Orders, wish: Wish) -> Response {
+    let Some(outcome) = orders.give(wish).await else {
+        let message = "the gateway takes no order now; try again";
+        return no_order(StatusCode::SERVICE_UNAVAILABLE, message);
+    };
+    let status = match outcome.verdict {
+        Came::Live | Came::Unchanged => StatusCode::OK,
+        Came::Refused => StatusCode::CONFLICT,
+    };
+    document(status, &outcome)
 }
 
 /// The process runs and its admin thread answers. Asks nothing else, so that a gateway that
@@ -219,6 +295,14 @@ fn refusal(reply: &LocalReply) -> Response {
     document(status, &refused)
 }
 
+fn no_order(status: StatusCode, message: &'static str) -> Response {
+    let refused = Refused {
+        code: "MCPC9614",
+        message,
+    };
+    document(status, &refused)
+}
+
 fn document(status: StatusCode, content: &impl Serialize) -> Response {
     // None of these types can fail to become JSON: they hold no maps with keys that are not text.
     let Ok(mut text) = serde_json::to_vec_pretty(content) else {
@@ -246,6 +330,7 @@ mod tests {
     fn desk(status: Status) -> Desk {
         Desk {
             status: Arc::new(move || status.clone()),
+            orders: Orders::open().0,
             takes_addresses: false,
             open: AtomicU32::new(0),
         }
@@ -350,11 +435,71 @@ mod tests {
     }
 
     #[test]
+    fn orders_come_from_this_machine_and_from_no_web_page() {
+        let mut desk = desk(serving(&[]));
+        let own = ("host", "127.0.0.1:9090");
+        let status = |desk: &Desk, method: &str, fields: &[_]| match desk
+            .asked(&ask(&format!("{method} /rollback"), fields))
+        {
+            Asked::Order(wish) => {
+                assert_eq!(wish, Wish::RollBack);
+                200
+            }
+            Asked::Page(refusal) => refusal.status().as_u16(),
+        };
+        assert_eq!(status(&desk, "POST", &[own]), 200);
+        for method in ["GET", "HEAD", "PUT", "DELETE"] {
+            assert_eq!(status(&desk, method, &[own]), 405, "{method}");
+        }
+        assert_eq!(status(&desk, "POST", &[("host", "evil.test")]), 403);
+        for field in [
+            ("origin", "http://evil.test"),
+            // A page that another program of this machine serves is no operator, either.
+            ("origin", "http://localhost:3000"),
+            ("origin", "null"),
+            ("Sec-Fetch-Site", "same-origin"),
+        ] {
+            assert_eq!(status(&desk, "POST", &[own, field]), 403, "{field:?}");
+        }
+        desk.takes_addresses = true;
+        assert_eq!(status(&desk, "POST", &[own]), 403);
+    }
+
+    #[tokio::test]
+    async fn an_order_is_answered_with_what_came_of_it() {
+        let (orders, mut taking) = Orders::open();
+        let live = mcpc_plan::Digest::of(b"live");
+        let operates = async {
+            for verdict in [Came::Unchanged, Came::Refused] {
+                let order = taking.recv().await.unwrap();
+                assert_eq!(order.wish(), Wish::Reload);
+                order.answer(crate::Outcome {
+                    verdict,
+                    live: live.clone(),
+                    refused: None,
+                });
+            }
+        };
+        let asks = async {
+            for status in [200, 409] {
+                let reply = read(carried_out(orders.clone(), Wish::Reload).await);
+                assert_eq!(reply.0, status);
+                assert_eq!(reply.1["live"], live.as_str());
+            }
+        };
+        tokio::join!(operates, asks);
+        drop(taking);
+        let nobody = read(carried_out(orders, Wish::Reload).await);
+        assert_eq!((nobody.0, &nobody.1["code"]), (503, &"MCPC9614".into()));
+    }
+
+    #[test]
     fn it_answers_over_a_socket_until_it_is_dropped() {
         let status: StatusSource = Arc::new(|| serving(&[]));
-        let admin = AdminThread::start("127.0.0.1:0".parse().unwrap(), status).unwrap();
+        let start = |address| AdminThread::start(address, Arc::clone(&status), Orders::open().0);
+        let admin = start("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = admin.address();
-        let taken = AdminThread::start(address, Arc::new(|| serving(&[])));
+        let taken = start(address);
         assert_eq!(taken.err().unwrap().kind(), io::ErrorKind::AddrInUse);
         let ask = |request: &str| {
             let mut stream = TcpStream::connect(address).unwrap();

@@ -9,15 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mcpc_plan::{Digest, Plan};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::Reach;
 use crate::admin::AdminThread;
 use crate::engine::Engine;
 use crate::keeper::KeeperThread;
+use crate::order::{Order, Orders};
 use crate::session::{NoRandomness, SessionKeys};
-use crate::status::Status;
+use crate::status::{Kept, Status, Taken};
 use crate::stdio::{Stdio, StdioThread};
+use crate::timestamp::Timestamp;
 use crate::workers::Workers;
 
 /// How the gateway runs, beyond what the plan says.
@@ -56,6 +58,7 @@ pub struct Gateway {
     keeper: KeeperThread,
     // Last, so that probes are answered while everything else ends.
     admin: Option<AdminThread>,
+    orders: Option<mpsc::Receiver<Order>>,
 }
 
 /// What clients and operators come in by.
@@ -63,6 +66,7 @@ struct Doors {
     admin: Option<AdminThread>,
     workers: Option<Workers>,
     stdio: Option<StdioThread>,
+    orders: Option<mpsc::Receiver<Order>>,
 }
 
 /// Why the gateway did not start, or why a plan was refused. Each has a code of its own.
@@ -143,6 +147,7 @@ impl Gateway {
             engine,
             keeper,
             admin: doors.admin,
+            orders: doors.orders,
         })
     }
 
@@ -162,6 +167,11 @@ impl Gateway {
         self.stdio.as_mut().and_then(StdioThread::left)
     }
 
+    /// Where the orders of operators arrive. For one taker, once; nothing if no operator can connect.
+    pub fn orders(&mut self) -> Option<mpsc::Receiver<Order>> {
+        self.orders.take()
+    }
+
     /// Makes a plan live, or leaves everything as it is and remembers why (see [`Status`]).
     ///
     /// # Errors
@@ -173,6 +183,23 @@ impl Gateway {
     /// Remembers that a new configuration was refused, for status, health and readiness detail.
     pub fn note_refused(&self, digest: Option<Digest>, refusal: &Refusal) {
         self.engine.note_refused(digest, refusal);
+    }
+
+    /// The live plan is not what its source holds: it came to be live in this way, and the source's
+    /// was set aside.
+    pub fn note_set_aside(&self, taken: Taken, digest: Option<Digest>, refusal: &Refusal) {
+        self.engine.scene.taken(taken);
+        self.engine.note_refused(digest, refusal);
+    }
+
+    /// Until when the live plan is on probation, or that it is not.
+    pub fn note_probation(&self, until: Option<Timestamp>) {
+        self.engine.scene.on_probation(until);
+    }
+
+    /// What is kept on disk, for status and health.
+    pub fn note_kept(&self, kept: Option<Kept>) {
+        self.engine.scene.kept(kept);
     }
 
     /// What the status page shows.
@@ -202,9 +229,15 @@ impl Doors {
         admin_address: SocketAddr,
         engine: &Engine,
     ) -> Result<Self, Refusal> {
-        let admin = match options.operators {
-            Door::Open => Some(open_admin(admin_address, engine)?),
-            Door::Shut => None,
+        let (admin, orders) = match options.operators {
+            Door::Open => {
+                let (orders, taking) = Orders::open();
+                (
+                    Some(open_admin(admin_address, engine, orders)?),
+                    Some(taking),
+                )
+            }
+            Door::Shut => (None, None),
         };
         let workers = match options.clients {
             Door::Open => Some(Workers::start(address, options.workers, &engine.plane)?),
@@ -218,15 +251,20 @@ impl Doors {
             admin,
             workers,
             stdio,
+            orders,
         })
     }
 }
 
 /// The admin listener, before there is anything to serve: probes can see the start.
-fn open_admin(address: SocketAddr, engine: &Engine) -> Result<AdminThread, Refusal> {
+fn open_admin(
+    address: SocketAddr,
+    engine: &Engine,
+    orders: Orders,
+) -> Result<AdminThread, Refusal> {
     let (plane, scene) = (Arc::clone(&engine.plane), Arc::clone(&engine.scene));
     let status = Arc::new(move || scene.status(&plane));
-    AdminThread::start(address, status).map_err(|error| {
+    AdminThread::start(address, status, orders).map_err(|error| {
         let reason = format!("cannot listen on {address} for operators: {}", error.kind());
         Refusal::new("MCPC9603", reason)
     })

@@ -38,6 +38,7 @@ mod listener;
 mod message;
 mod mirror;
 mod modern;
+mod order;
 mod origin;
 mod params;
 mod pipeline;
@@ -66,6 +67,7 @@ mod upstream;
 mod workers;
 
 pub use gateway::{Door, Gateway, Options, Refusal, Swapped};
+pub use order::{Order, Outcome, Verdict, Wish};
 pub use reach::{
     Dialed, Ended, Launch, Process, Reach, ReachFuture, Real, Signals, Target, child_entry,
 };
@@ -74,8 +76,8 @@ pub use rehearsal::Rehearsal;
 pub use secret::Secret;
 pub use session::SessionKeys;
 pub use status::{
-    Components, EndpointStatus, Health, HealthStatus, ListenerHealth, Live, Phase, PlanHealth,
-    Readiness, Refused, Status, UpstreamHealth, UpstreamState, UpstreamStatus,
+    Components, EndpointStatus, Health, HealthStatus, Kept, ListenerHealth, Live, Phase,
+    PlanHealth, Readiness, Refused, Status, Taken, UpstreamHealth, UpstreamState, UpstreamStatus,
 };
 pub use stdio::Stdio;
 pub use timestamp::Timestamp;

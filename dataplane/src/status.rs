@@ -33,6 +33,12 @@ pub struct Status {
     pub live: Option<Live>,
     /// The last plan that was refused since the live one was committed.
     pub refused: Option<Refused>,
+    /// Until when the live plan is on probation, if it is.
+    #[serde(default)]
+    pub probation: Option<Timestamp>,
+    /// The plans that are kept on disk, if there is a place for them.
+    #[serde(default)]
+    pub kept: Option<Kept>,
     /// What clients can connect to.
     pub endpoints: Vec<EndpointStatus>,
     /// What is behind it.
@@ -60,6 +66,33 @@ pub struct Live {
     pub since: Timestamp,
     /// Where it came from, for example `mcpc.yaml`.
     pub source: String,
+    /// How it came to be live.
+    #[serde(default)]
+    pub taken: Taken,
+}
+
+/// How a plan came to be live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Taken {
+    /// It was loaded from its source.
+    #[default]
+    Loaded,
+    /// It was live before, and the one that replaced it was rolled back.
+    RolledBack,
+    /// It was live when the gateway ran before; what its source holds now cannot be used.
+    LastGood,
+}
+
+/// The plans that are kept on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Where.
+    pub directory: String,
+    /// Which ones, the live one first.
+    pub plans: Vec<Digest>,
+    /// Why the live one is not among them, or not safely: in words, without a path.
+    pub error: Option<String>,
 }
 
 /// A plan, or a configuration that did not become one, that changed nothing.
@@ -198,6 +231,9 @@ pub struct Readiness {
     pub phase: Phase,
     /// The live plan.
     pub live: Option<Digest>,
+    /// How it came to be live.
+    #[serde(default)]
+    pub taken: Option<Taken>,
     /// The refused plan.
     pub refused: Option<Refused>,
     /// The state of every upstream by name. A dead one does not make the gateway unready.
@@ -214,6 +250,8 @@ impl Status {
         let plan = match (&self.live, &self.refused) {
             (None, _) => HealthStatus::Unavailable,
             (Some(_), Some(_)) => HealthStatus::Degraded,
+            // The gateway serves, but it might not find the plan again.
+            (Some(_), None) if self.is_kept_badly() => HealthStatus::Degraded,
             (Some(_), None) => HealthStatus::Ok,
         };
         let upstreams: BTreeMap<_, _> = self
@@ -247,12 +285,18 @@ impl Status {
         }
     }
 
+    /// Whether plans are to be kept on disk, and cannot be.
+    pub fn is_kept_badly(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.error.is_some())
+    }
+
     /// What `/readyz` says.
     pub fn readiness(&self) -> Readiness {
         Readiness {
             ready: self.phase == Phase::Serving && self.live.is_some(),
             phase: self.phase,
             live: self.live.as_ref().map(|live| live.digest.clone()),
+            taken: self.live.as_ref().map(|live| live.taken),
             refused: self.refused.clone(),
             upstreams: self
                 .upstreams
@@ -307,8 +351,11 @@ pub(crate) fn serving(upstreams: &[(&str, UpstreamState)]) -> Status {
             digest: Digest::of(b"live"),
             since,
             source: "mcpc.yaml".into(),
+            taken: Taken::Loaded,
         }),
         refused: None,
+        probation: None,
+        kept: None,
         endpoints: vec![EndpointStatus {
             path: "/mcp".into(),
             servers: upstreams.iter().map(|(name, _)| (*name).into()).collect(),
@@ -387,6 +434,11 @@ mod tests {
     fn every_document_comes_back_from_its_json() {
         let mut status = serving(&[("a", UpstreamState::Failing)]);
         status.refused = Some(refused());
+        status.kept = Some(Kept {
+            directory: "state/plans".into(),
+            plans: vec![Digest::of(b"live")],
+            error: Some("storage full".into()),
+        });
         let json = serde_json::to_string(&status).unwrap();
         assert_eq!(serde_json::from_str::<Status>(&json).unwrap(), status);
         let json = serde_json::to_string(&status.health()).unwrap();

@@ -13,7 +13,7 @@ use crate::call::Era;
 use crate::pipeline::Plane;
 use crate::reply::LocalReply;
 use crate::snapshot::Snapshot;
-use crate::status::{EndpointStatus, Live, Phase, Refused, Status, UpstreamStatus};
+use crate::status::{EndpointStatus, Kept, Live, Phase, Refused, Status, Taken, UpstreamStatus};
 use crate::timestamp::Timestamp;
 use crate::upstream::Upstream;
 
@@ -26,6 +26,8 @@ pub(crate) struct Scene {
     address: OnceLock<SocketAddr>,
     live: ArcSwap<Live>,
     refused: ArcSwapOption<Refused>,
+    probation: ArcSwapOption<Timestamp>,
+    kept: ArcSwapOption<Kept>,
 }
 
 impl Scene {
@@ -39,6 +41,8 @@ impl Scene {
             address: OnceLock::new(),
             live: ArcSwap::from_pointee(live),
             refused: ArcSwapOption::empty(),
+            probation: ArcSwapOption::empty(),
+            kept: ArcSwapOption::empty(),
         }
     }
 
@@ -70,6 +74,25 @@ impl Scene {
     /// The same plan came again, so nothing is refused any more.
     pub(crate) fn settled(&self) {
         self.refused.store(None);
+        self.taken(Taken::Loaded);
+    }
+
+    /// The live plan came to be live in this way.
+    pub(crate) fn taken(&self, taken: Taken) {
+        self.live.rcu(|live| Live {
+            taken,
+            ..Live::clone(live)
+        });
+    }
+
+    /// The live plan is on probation until then, or no longer.
+    pub(crate) fn on_probation(&self, until: Option<Timestamp>) {
+        self.probation.store(until.map(Arc::new));
+    }
+
+    /// What is kept on disk.
+    pub(crate) fn kept(&self, kept: Option<Kept>) {
+        self.kept.store(kept.map(Arc::new));
     }
 
     /// The picture of this moment.
@@ -101,6 +124,8 @@ impl Scene {
             sessions: plane.sessions.count(),
             live: Some(Live::clone(&self.live.load())),
             refused: self.refused.load().as_deref().cloned(),
+            probation: self.probation.load().as_deref().copied(),
+            kept: self.kept.load().as_deref().cloned(),
             endpoints: endpoints.collect(),
             upstreams: snapshot
                 .upstreams
@@ -116,6 +141,7 @@ fn live(source: &str, snapshot: &Snapshot) -> Live {
         digest: snapshot.digest.clone(),
         since: Timestamp::from(SystemTime::now()),
         source: source.to_owned(),
+        taken: Taken::Loaded,
     }
 }
 

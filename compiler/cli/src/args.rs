@@ -47,6 +47,14 @@ pub(crate) enum Command {
     #[command(after_help = STATUS_EXAMPLES)]
     Status(Status),
 
+    /// Have a running gateway load its configuration again.
+    #[command(after_help = RELOAD_EXAMPLES)]
+    Reload(Order),
+
+    /// Have a running gateway go back to the plan before the live one.
+    #[command(after_help = ROLLBACK_EXAMPLES)]
+    Rollback(Order),
+
     /// Explain a code such as MCPC1008.
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(Explain),
@@ -135,6 +143,10 @@ pub(crate) struct Plan {
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 
+    /// Say what putting it in place of this plan would do to the servers: which go on, start, stop.
+    #[arg(long, value_name = "PLAN")]
+    pub(crate) against: Option<PathBuf>,
+
     /// Print the summary as JSON on standard output, in place of the plan.
     #[arg(long)]
     pub(crate) json: bool,
@@ -167,6 +179,22 @@ pub(crate) struct Status {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Order {
+    /// The admin address of the gateway, on this machine.
+    #[arg(
+        long,
+        env = "MCPC_ADMIN",
+        default_value = "127.0.0.1:8081",
+        value_name = "ADDRESS"
+    )]
+    pub(crate) admin: SocketAddr,
+
+    /// Print what came of it as the gateway gives it.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Explain {
     /// The code, with or without `MCPC`.
     #[arg(required_unless_present = "list")]
@@ -191,6 +219,7 @@ Examples:
   mcpc plan --out plan.json            compile mcpc.yaml, for `mcpcd --plan plan.json`
   mcpc plan prod.yaml | sha256sum      the same bytes on every machine
   mcpc plan --json                     what the plan holds, for programs
+  mcpc plan --against plan.json        which servers a reload would start, stop and leave alone
 
 Exit codes: 0 a plan came out, 1 the configuration has errors, 2 it could not be read or written.";
 
@@ -211,6 +240,20 @@ Examples:
   mcpc status --admin 127.0.0.1:9001 --json
 
 Exit codes: 0 all is well, 1 a new plan was refused or a server is down, 2 no gateway answers.";
+
+const RELOAD_EXAMPLES: &str = "\
+Examples:
+  mcpc reload                          as SIGHUP does, and says what came of it
+  mcpc reload --admin 127.0.0.1:9001 --json
+
+Exit codes: 0 what the file holds is live, 1 it was refused, 2 no gateway takes the order.";
+
+const ROLLBACK_EXAMPLES: &str = "\
+Examples:
+  mcpc rollback                        one plan back; again for one more
+  mcpc reload                          what the file holds is live again
+
+Exit codes: 0 the plan before is live, 1 there is none or it was refused, 2 no gateway takes the order.";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:

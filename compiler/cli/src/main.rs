@@ -15,6 +15,7 @@ mod export;
 mod greeting;
 mod http;
 mod input;
+mod order;
 mod plan;
 mod report;
 mod run;
@@ -26,6 +27,7 @@ mod version;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use mcpc_dataplane::Wish;
 
 use args::{Arguments, Command, DemoServer};
 use terminal::Terminal;
@@ -71,6 +73,8 @@ fn dispatch(command: Command, terminal: Terminal) -> Exit {
         Command::Completions { shell } => export::completions(shell, &mut Arguments::command()),
         Command::Run(arguments) => run::run(&arguments, terminal),
         Command::Status(status) => status::run(&status),
+        Command::Reload(order) => order::run(&order, Wish::Reload),
+        Command::Rollback(order) => order::run(&order, Wish::RollBack),
         Command::Demo { server } => {
             let served = match server {
                 DemoServer::Notes => demo::serve_notes(),

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use mcpc_compiler::{Input, Outcome, Overrides, Source, Tier, compile};
-use mcpc_plan::{Plan, Source as SecretSource, Transport};
+use mcpc_plan::{Impact, Plan, Source as SecretSource, Transport};
 use serde_json::{Value, json};
 
 use crate::input::Unread;
@@ -32,6 +32,18 @@ pub(crate) fn run(arguments: &args::Plan, terminal: Terminal) -> Exit {
         return Exit::Failed;
     };
     say(&summary(&plan));
+    let before = match arguments.against.as_deref().map(read_plan) {
+        None => None,
+        Some(Ok(before)) => Some(before),
+        Some(Err(refused)) => {
+            say(&refused);
+            return Exit::Failed;
+        }
+    };
+    let impact = before.as_ref().map(|before| Impact::between(before, &plan));
+    if let Some(impact) = &impact {
+        say(&impact_for_people(impact));
+    }
     let out = arguments.out.as_deref();
     let out = out.filter(|out| !input::is_standard(out));
     if let Some(out) = out {
@@ -42,7 +54,7 @@ pub(crate) fn run(arguments: &args::Plan, terminal: Terminal) -> Exit {
         say(&format!("  written to {}\n", out.display()));
     }
     match (arguments.json, out) {
-        (true, _) => print(format!("{:#}\n", summary_json(&plan)).as_bytes()),
+        (true, _) => print(format!("{:#}\n", summary_json(&plan, impact.as_ref())).as_bytes()),
         (false, None) => print(&bytes),
         (false, Some(_)) => Exit::Clean,
     }
@@ -130,7 +142,7 @@ fn summary(plan: &Plan) -> String {
 }
 
 /// The summary for programs.
-fn summary_json(plan: &Plan) -> Value {
+fn summary_json(plan: &Plan, impact: Option<&Impact<'_>>) -> Value {
     let member = |member: &mcpc_plan::Member| {
         let name = plan
             .upstream(member.upstream)
@@ -141,7 +153,7 @@ fn summary_json(plan: &Plan) -> Value {
         let servers: Vec<Value> = endpoint.members.iter().map(member).collect();
         json!({ "name": endpoint.name, "path": endpoint.path, "servers": servers })
     };
-    json!({
+    let mut summary = json!({
         "format_version": SUMMARY_FORMAT,
         "plan_format": plan.format,
         "digest": plan.digest,
@@ -149,7 +161,51 @@ fn summary_json(plan: &Plan) -> Value {
         "admin": plan.admin.address,
         "endpoints": plan.endpoints.iter().map(endpoint).collect::<Vec<Value>>(),
         "secrets": plan.secrets,
+    });
+    if let (Some(impact), Some(members)) = (impact, summary.as_object_mut()) {
+        let impact = json!({
+            "stays": impact.stays,
+            "starts": impact.starts,
+            "restarts": impact.restarts,
+            "stops": impact.stops,
+            "needs_restart": impact.needs_restart,
+        });
+        members.insert("impact".to_owned(), impact);
+    }
+    summary
+}
+
+/// The plan that another one is held against.
+fn read_plan(file: &Path) -> Result<Plan, String> {
+    let shown = file.display();
+    let bytes = std::fs::read(file).map_err(|error| {
+        let kind = error.kind();
+        format!("error: the plan {shown} cannot be read: {kind}\n")
+    })?;
+    Plan::from_bytes(&bytes).map_err(|error| {
+        let code = error.code();
+        format!("error[{code}]: {shown}: {error}\n  = note: run `mcpc explain {code}`\n")
     })
+}
+
+/// What a reload would do, a line for each kind.
+fn impact_for_people(impact: &Impact<'_>) -> String {
+    let lists = [
+        ("go on", &impact.stays),
+        ("start", &impact.starts),
+        ("start anew", &impact.restarts),
+        ("stop", &impact.stops),
+    ];
+    let mut text = String::from("in place of the other plan\n");
+    for (what, names) in lists {
+        if !names.is_empty() {
+            let _infallible = writeln!(text, "  {what}: {}", names.join(", "));
+        }
+    }
+    if impact.needs_restart {
+        text.push_str("  the gateway has to be restarted: an address differs (MCPC9606)\n");
+    }
+    text
 }
 
 fn origin(source: &SecretSource) -> String {

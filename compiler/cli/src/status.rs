@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use mcpc_dataplane::{Phase, Status, UpstreamState};
+use mcpc_dataplane::{Live, Phase, Status, Taken, UpstreamState};
 use mcpc_plan::Era;
 
 use crate::terminal::{print, say};
@@ -54,6 +54,7 @@ fn verdict(status: &Status) -> Exit {
     let is_whole = status.phase == Phase::Serving
         && status.live.is_some()
         && status.refused.is_none()
+        && !status.is_kept_badly()
         && !status
             .upstreams
             .iter()
@@ -79,25 +80,7 @@ fn for_people(status: &Status) -> String {
         status.uptime_ms / 1000,
         status.connections,
     ));
-    match &status.live {
-        Some(live) => write(format_args!(
-            "live     {} since {} from {}\n",
-            live.digest.short(),
-            live.since,
-            live.source
-        )),
-        None => write(format_args!("live     no plan yet\n")),
-    }
-    if let Some(refused) = &status.refused {
-        let digest = refused
-            .digest
-            .as_ref()
-            .map_or("no plan", |digest| digest.short());
-        write(format_args!(
-            "refused  {digest} at {}: {} ({})\n",
-            refused.at, refused.reason, refused.code
-        ));
-    }
+    write(format_args!("{}", plans_for_people(status)));
     for endpoint in &status.endpoints {
         write(format_args!(
             "endpoint {}: {}\n",
@@ -131,6 +114,61 @@ fn for_people(status: &Status) -> String {
         write(format_args!("\n"));
     }
     text
+}
+
+/// The plans: the live one, the refused one, and those that can be gone back to.
+fn plans_for_people(status: &Status) -> String {
+    let mut text = String::new();
+    let mut write = |args: std::fmt::Arguments<'_>| {
+        let _infallible = text.write_fmt(args);
+    };
+    match &status.live {
+        Some(live) => write(format_args!(
+            "live     {} since {} from {}{}\n",
+            live.digest.short(),
+            live.since,
+            live.source,
+            taken(live)
+        )),
+        None => write(format_args!("live     no plan yet\n")),
+    }
+    if let Some(refused) = &status.refused {
+        let digest = refused
+            .digest
+            .as_ref()
+            .map_or("no plan", |digest| digest.short());
+        write(format_args!(
+            "refused  {digest} at {}: {} ({})\n",
+            refused.at, refused.reason, refused.code
+        ));
+    }
+    if let Some(until) = &status.probation {
+        write(format_args!("probation until {until}\n"));
+    }
+    if let Some(kept) = &status.kept {
+        let earlier = kept.plans.iter().skip(1).map(mcpc_plan::Digest::short);
+        let earlier: Vec<&str> = earlier.collect();
+        write(format_args!("kept in  {}", kept.directory));
+        if !earlier.is_empty() {
+            write(format_args!(
+                ", before the live one: {}",
+                earlier.join(", ")
+            ));
+        }
+        if let Some(error) = &kept.error {
+            write(format_args!("; it cannot be written: {error} (MCPC9613)"));
+        }
+        write(format_args!("\n"));
+    }
+    text
+}
+
+fn taken(live: &Live) -> &'static str {
+    match live.taken {
+        Taken::Loaded => "",
+        Taken::RolledBack => ", rolled back: not what it holds now",
+        Taken::LastGood => ", the last good plan: not what it holds now",
+    }
 }
 
 fn phase(phase: Phase) -> &'static str {

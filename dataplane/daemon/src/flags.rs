@@ -60,9 +60,29 @@ pub struct GatewayFlags {
     #[arg(long, env = "MCPC_SESSION_KEY_FILE", value_name = "FILE")]
     pub session_key_file: Option<PathBuf>,
 
+    /// What to start with if the file holds no plan that can be used.
+    #[arg(
+        long,
+        env = "MCPC_FALLBACK",
+        value_enum,
+        default_value_t,
+        value_name = "WHAT"
+    )]
+    pub fallback: Fallback,
+
     /// Do not watch the file. SIGHUP still loads it again.
     #[arg(long)]
     pub no_watch: bool,
+}
+
+/// What a gateway starts with if its source holds no plan that can be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Fallback {
+    /// Nothing: it does not start.
+    #[default]
+    None,
+    /// The plan that was live last, from the state directory. Status says so until another is live.
+    LastGood,
 }
 
 /// What is logged.

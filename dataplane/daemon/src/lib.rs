@@ -10,9 +10,13 @@
 //! `mcpc-dataplane` does. Knows neither YAML nor the compiler.
 
 mod command;
+mod durable;
 mod flags;
+mod history;
+mod inputs;
 mod log;
 mod operate;
+mod operation;
 mod plan_file;
 mod sibling;
 mod signals;
@@ -20,7 +24,8 @@ mod state_dir;
 mod watch;
 
 pub use command::run;
-pub use flags::{GatewayFlags, LogFormat, LogLevel};
+pub use durable::write_in_one_step;
+pub use flags::{Fallback, GatewayFlags, LogFormat, LogLevel};
 pub use log::start_log;
 pub use operate::{Ended, Plans, Rejected, Stage, operate};
 pub use plan_file::{PlanFile, is_rereadable};

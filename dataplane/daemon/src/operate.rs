@@ -1,23 +1,25 @@
-//! The life of a gateway: start, reload on change and SIGHUP, stop on SIGTERM and SIGINT.
+//! The life of a gateway: start, wait for what happens, stop on SIGTERM and SIGINT.
 //!
-//! Owns the order of things. Where plans come from is [`Plans`]; what a swap does is the gateway's
-//! business. The gateway is called outside of the asynchronous part, since it may block.
+//! Owns the order of things. Where plans come from is [`Plans`]; what happens to them is `operation`'s,
+//! what is waited for `inputs`'s. The gateway is called outside of the asynchronous part, since it may
+//! block.
 
-use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcpc_dataplane::{Door, Gateway, Options, Reach, Refusal, Stdio, Swapped};
+use mcpc_dataplane::{Door, Gateway, Options, Reach, Refusal, Stdio, Taken};
 use mcpc_plan::{Digest, Plan};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-use crate::signals::{Signals, Wish};
-use crate::state_dir::session_keys;
-use crate::watch::Watch;
-use crate::{GatewayFlags, LogFormat};
+use crate::history::History;
+use crate::inputs::{Event, Inputs};
+use crate::operation::{Asked, Operation, tell};
+use crate::plan_file::Addresses;
+use crate::state_dir::{session_keys, state_dir};
+use crate::{Fallback, GatewayFlags};
 
 /// Where plans come from, again and again.
 pub trait Plans {
@@ -101,29 +103,18 @@ pub fn operate(
             return Ended::NotStarted;
         }
     };
-    let plan = match plans.load() {
-        Ok(plan) => plan,
-        Err(rejected) => {
-            tell(&rejected, flags.log_format);
-            return match rejected.stage {
-                Stage::Unread => Ended::NotStarted,
-                Stage::Read => Ended::NoPlan,
-            };
-        }
+    let state = state_dir(flags);
+    if flags.fallback == Fallback::LastGood && state.is_none() {
+        warn!(
+            "--fallback last-good has no state directory to find a plan in; name one with --state-dir"
+        );
+    }
+    let mut history = History::open(state.as_deref(), Addresses::of(flags));
+    let (mut gateway, plan) = match begin(plans, flags, &reach, &mut history) {
+        Ok(begun) => begun,
+        Err(ended) => return ended,
     };
-    let started_gateway = options(flags, reach, plans.name())
-        .and_then(|options| Gateway::start(plan.clone(), options));
-    let mut gateway = match started_gateway {
-        Ok(gateway) => gateway,
-        Err(refusal) => {
-            error!(
-                code = refusal.code,
-                reason = refusal.reason,
-                "the gateway does not start"
-            );
-            return Ended::NotStarted;
-        }
-    };
+    gateway.note_kept(history.kept());
     info!(
         address = gateway.address().map(tracing::field::display),
         admin = gateway.admin_address().map(tracing::field::display),
@@ -132,12 +123,124 @@ pub fn operate(
         "serving"
     );
     started(&gateway, &plan);
-    inputs.left = gateway.client_left();
-    let mut live = plan;
-    while runtime.block_on(inputs.next(plans)) == Wish::Reload {
-        reload(plans, flags, &mut gateway, &mut live);
+    inputs.attend(&mut gateway);
+    let mut operation = Operation {
+        plans,
+        log_format: flags.log_format,
+        gateway,
+        live: plan,
+        history,
+    };
+    loop {
+        let next = inputs.next(operation.plans, operation.due());
+        match runtime.block_on(next) {
+            Event::Changed => drop(operation.reload(Asked::ByChange)),
+            Event::HungUp => drop(operation.reload(Asked::ByOperator)),
+            Event::Ordered(order) => {
+                let outcome = operation.carry_out(order.wish());
+                order.answer(outcome);
+            }
+            Event::Due => operation.look_after(),
+            Event::Stop => break,
+        }
     }
+    let Operation { gateway, live, .. } = operation;
     stop(gateway, &live, &runtime, &mut inputs)
+}
+
+/// Starts with what the source holds. If that cannot be used, and the flags say so, with the plan that
+/// was live last.
+fn begin(
+    plans: &mut dyn Plans,
+    flags: &GatewayFlags,
+    reach: &Arc<dyn Reach>,
+    history: &mut History,
+) -> Result<(Gateway, Plan), Ended> {
+    let unusable = match begin_with_source(plans, flags, reach, history) {
+        Ok((gateway, plan)) => {
+            history.went_live(&plan, None);
+            return Ok((gateway, plan));
+        }
+        Err(unusable) => unusable,
+    };
+    if flags.fallback == Fallback::None {
+        return Err(unusable.ended);
+    }
+    let Some(plan) = history.last_good() else {
+        error!(
+            code = "MCPC9612",
+            "there is no last good plan to start with"
+        );
+        return Err(unusable.ended);
+    };
+    let gateway = start(&plan, plans.name(), flags, reach).map_err(|_| unusable.ended)?;
+    let Refusal { code, reason } = &unusable.refusal;
+    let plan_name = plan.digest.short();
+    warn!(
+        code,
+        reason,
+        plan = plan_name,
+        "this is the last good plan, not what the file holds: that cannot be used"
+    );
+    gateway.note_set_aside(Taken::LastGood, unusable.digest, &unusable.refusal);
+    history.resumed(&plan);
+    Ok((gateway, plan))
+}
+
+/// Why a gateway cannot start with what its source holds.
+struct Unusable {
+    ended: Ended,
+    digest: Option<Digest>,
+    refusal: Refusal,
+}
+
+fn begin_with_source(
+    plans: &mut dyn Plans,
+    flags: &GatewayFlags,
+    reach: &Arc<dyn Reach>,
+    history: &History,
+) -> Result<(Gateway, Plan), Unusable> {
+    let plan = plans.load().map_err(|rejected| {
+        tell(&rejected, flags.log_format);
+        Unusable {
+            ended: match rejected.stage {
+                Stage::Unread => Ended::NotStarted,
+                Stage::Read => Ended::NoPlan,
+            },
+            digest: rejected.digest,
+            refusal: rejected.refusal,
+        }
+    })?;
+    let unusable = |refusal| Unusable {
+        ended: Ended::NotStarted,
+        digest: Some(plan.digest.clone()),
+        refusal,
+    };
+    if flags.fallback == Fallback::LastGood
+        && let Some(aside) = history.set_aside(&plan.digest)
+    {
+        return Err(unusable(aside.refusal()));
+    }
+    let gateway = start(&plan, plans.name(), flags, reach).map_err(unusable)?;
+    Ok((gateway, plan))
+}
+
+/// Starts a gateway, or says why not.
+fn start(
+    plan: &Plan,
+    source: String,
+    flags: &GatewayFlags,
+    reach: &Arc<dyn Reach>,
+) -> Result<Gateway, Refusal> {
+    let options = options(flags, Arc::clone(reach), source);
+    let started = options.and_then(|options| Gateway::start(plan.clone(), options));
+    started.inspect_err(|refusal| {
+        error!(
+            code = refusal.code,
+            reason = refusal.reason,
+            "the gateway does not start"
+        );
+    })
 }
 
 /// How the flags want a gateway to run.
@@ -172,71 +275,6 @@ fn options(
     })
 }
 
-/// Puts a new plan in place of the live one, or leaves everything as it is and says why.
-fn reload(plans: &mut dyn Plans, flags: &GatewayFlags, gateway: &mut Gateway, live: &mut Plan) {
-    let plan = match plans.load() {
-        Ok(plan) => plan,
-        Err(rejected) => {
-            tell(&rejected, flags.log_format);
-            gateway.note_refused(rejected.digest, &rejected.refusal);
-            return;
-        }
-    };
-    match gateway.swap(plan.clone()) {
-        Ok(Swapped::Unchanged) => info!(plan = live.digest.short(), "the plan is live already"),
-        Ok(Swapped::Live {
-            kept,
-            started,
-            stopped,
-        }) if plan.digest == live.digest => info!(
-            plan = plan.digest.short(),
-            kept, started, stopped, "new values of secrets are live"
-        ),
-        Ok(Swapped::Live {
-            kept,
-            started,
-            stopped,
-        }) => {
-            info!(
-                old = live.digest.short(),
-                new = plan.digest.short(),
-                kept,
-                started,
-                stopped,
-                "the new plan is live"
-            );
-            *live = plan;
-        }
-        Err(refusal) => warn!(
-            code = refusal.code,
-            reason = refusal.reason,
-            live = live.digest.short(),
-            refused = plan.digest.short(),
-            "the new plan is refused; the live one goes on"
-        ),
-    }
-}
-
-/// Logs why there is no plan. For people the details follow as they are; in JSON they are a field.
-fn tell(rejected: &Rejected, format: LogFormat) {
-    let Rejected {
-        refusal: Refusal { code, reason },
-        details,
-        ..
-    } = rejected;
-    if details.is_empty() {
-        error!(code, reason, "there is no plan to go live");
-        return;
-    }
-    match format {
-        LogFormat::Json => error!(code, reason, details, "there is no plan to go live"),
-        LogFormat::Human => {
-            error!(code, "there is no plan to go live");
-            let _unheard = io::stderr().lock().write_all(details.as_bytes());
-        }
-    }
-}
-
 /// Shuts down within the grace of the live plan. A second signal ends everything at once.
 fn stop(gateway: Gateway, live: &Plan, runtime: &Runtime, inputs: &mut Inputs) -> Ended {
     let grace = Duration::from_millis(live.limits.grace_ms);
@@ -263,84 +301,4 @@ fn stop(gateway: Gateway, live: &Plan, runtime: &Runtime, inputs: &mut Inputs) -
             }
         }
     })
-}
-
-/// Signals, the watched file, and the departure of the one client that there is.
-struct Inputs {
-    signals: Signals,
-    watch: Option<Watch>,
-    left: Option<oneshot::Receiver<()>>,
-}
-
-impl Inputs {
-    /// Opened before the first plan is loaded, so that no signal and no change is lost in between.
-    fn open(file: Option<&Path>, flags: &GatewayFlags) -> io::Result<(Runtime, Self)> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let guard = runtime.enter();
-        let signals = Signals::open()?;
-        let watched = file.filter(|_| !flags.no_watch);
-        let watch = watched.and_then(watch_or_warn);
-        drop(guard);
-        let inputs = Self {
-            signals,
-            watch,
-            left: None,
-        };
-        Ok((runtime, inputs))
-    }
-
-    async fn next(&mut self, plans: &dyn Plans) -> Wish {
-        let changed = async {
-            match &mut self.watch {
-                Some(watch) => changed(watch, plans).await,
-                None => std::future::pending().await,
-            }
-        };
-        let left = async {
-            match &mut self.left {
-                // An end without a word is an end as well.
-                Some(left) => drop(left.await),
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            wish = self.signals.next() => wish,
-            () = changed => Wish::Reload,
-            () = left => Wish::Stop,
-        }
-    }
-
-    async fn asked_to_stop(&mut self) {
-        while self.signals.next().await != Wish::Stop {}
-    }
-}
-
-/// Ends when there is something else than what was loaded. Not something else than the last time: a
-/// load in between, after SIGHUP or of a file that changed and changed back, may have read a content
-/// that no event was looked at for.
-async fn changed(watch: &mut Watch, plans: &dyn Plans) {
-    loop {
-        watch.stirred().await;
-        let mut present = plans.present();
-        if present.is_none() {
-            // Deleted to be written anew, as some editors do. Once more, then it is gone.
-            watch.settled().await;
-            present = plans.present();
-        }
-        if present != plans.loaded() {
-            return;
-        }
-    }
-}
-
-fn watch_or_warn(file: &Path) -> Option<Watch> {
-    match Watch::start(file) {
-        Ok(watch) => Some(watch),
-        Err(error) => {
-            warn!(reason = %error, "the file cannot be watched; SIGHUP loads it again");
-            None
-        }
-    }
 }

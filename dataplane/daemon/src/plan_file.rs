@@ -19,6 +19,12 @@ pub struct PlanFile {
     loaded: Option<Digest>,
     /// The content of a pipe: it cannot be read again.
     kept: Option<Vec<u8>>,
+    addresses: Addresses,
+}
+
+/// The addresses that win over those of a plan.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Addresses {
     listen: Option<SocketAddr>,
     admin: Option<SocketAddr>,
 }
@@ -30,8 +36,7 @@ impl PlanFile {
             path,
             loaded: None,
             kept: None,
-            listen: flags.listen,
-            admin: flags.admin,
+            addresses: Addresses::of(flags),
         }
     }
 
@@ -39,21 +44,36 @@ impl PlanFile {
         if let Some(kept) = &self.kept {
             return Ok(kept.clone());
         }
-        let mut bytes = Vec::new();
-        let opened = File::open(&self.path)?;
-        if opened.metadata()?.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
+        read(&self.path)
+    }
+}
+
+/// Reads a file that may be a plan.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let opened = File::open(path)?;
+    if opened.metadata()?.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    opened.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(bytes)
+}
+
+impl Addresses {
+    /// Those that the flags give.
+    pub(crate) fn of(flags: &GatewayFlags) -> Self {
+        Self {
+            listen: flags.listen,
+            admin: flags.admin,
         }
-        opened.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > BYTES_MAX {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        Ok(bytes)
     }
 
-    /// Puts the addresses of the flags in place of the plan's. The compiler proved that the plan is
-    /// open to other machines only if it says so; another address must not undo that proof.
-    fn readdress(&self, mut plan: Plan) -> Result<Plan, Refusal> {
+    /// Puts them in place of the plan's. The compiler proved that the plan is open to other machines
+    /// only if it says so; another address must not undo that proof.
+    pub(crate) fn put_into(self, mut plan: Plan) -> Result<Plan, Refusal> {
         if self.listen.is_none() && self.admin.is_none() {
             return Ok(plan);
         }
@@ -82,7 +102,7 @@ impl Plans for PlanFile {
             ..Rejected::new(Stage::Read, unusable(&error))
         })?;
         let digest = plan.digest.clone();
-        self.readdress(plan).map_err(|refusal| Rejected {
+        self.addresses.put_into(plan).map_err(|refusal| Rejected {
             digest: Some(digest),
             ..Rejected::new(Stage::Read, refusal)
         })

@@ -13,6 +13,7 @@ use std::time::Duration;
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// Between the first event and the look at the content: one save is many events.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -20,6 +21,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A watched file.
 pub(crate) struct Watch {
     events: mpsc::Receiver<()>,
+    /// When what has happened may be looked at. Kept, so that whoever stops waiting loses nothing.
+    settles: Option<Instant>,
     /// Watches until it is dropped.
     _watcher: RecommendedWatcher,
 }
@@ -51,22 +54,30 @@ impl Watch {
         }
         Ok(Self {
             events,
+            settles: None,
             _watcher: watcher,
         })
     }
 
-    /// Ends a short while after something has happened.
+    /// Ends a short while after something has happened, and again until it was [seen](Self::seen).
     pub(crate) async fn stirred(&mut self) {
-        if self.events.recv().await.is_none() {
+        if self.settles.is_none() && self.events.recv().await.is_none() {
             return std::future::pending().await;
         }
-        self.settled().await;
+        let settles = *self.settles.get_or_insert_with(|| Instant::now() + PAUSE);
+        tokio::time::sleep_until(settles).await;
+        while self.events.try_recv().is_ok() {}
     }
 
     /// Waits until what is being written has had the time to be complete.
     pub(crate) async fn settled(&mut self) {
         tokio::time::sleep(PAUSE).await;
         while self.events.try_recv().is_ok() {}
+    }
+
+    /// What has happened was looked at.
+    pub(crate) fn seen(&mut self) {
+        self.settles = None;
     }
 }
 

@@ -12,6 +12,7 @@
 mod canonical;
 mod endpoint;
 mod error;
+mod impact;
 mod limits;
 mod pattern;
 mod template;
@@ -29,6 +30,7 @@ pub use endpoint::{
     Endpoint, ExactRoute, Found, Member, MemberId, Names, OpenRoute, Rename, Routes, Uris,
 };
 pub use error::PlanError;
+pub use impact::Impact;
 pub use limits::Limits;
 pub use pattern::Pattern;
 pub use template::{Part, SecretUse, Source, Template};

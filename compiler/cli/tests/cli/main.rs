@@ -10,6 +10,7 @@ mod export;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod invocation;
+mod orders;
 mod plan;
 mod run;
 mod secrets;

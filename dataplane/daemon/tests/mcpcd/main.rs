@@ -1,9 +1,11 @@
 //! `mcpcd` as a process: plans from a file, replaced and refused, signals, exit codes.
 //!
 //! The one upstream is never reached: nothing listens there. What a gateway does with servers that
-//! answer is tested where `mcpc run` is.
+//! answer is tested where `mcpc run` is. `history.rs` has what happens to plans that were live.
 
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+mod history;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,0 +1,52 @@
+//! Files that are whole at any time: the old bytes or the new ones, also after a crash.
+//!
+//! Owns the order of steps that makes a write last. Shared by `mcpc plan --out` and by the plans that
+//! a gateway keeps (`history`).
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Whoever reads the file sees the old bytes or the new ones, also after a crash: a temporary file
+/// beside it, synced, renamed over it, and the directory synced. A link stays a link; a pipe or a
+/// device is written to, not replaced.
+///
+/// # Errors
+/// Whatever the system says; then the old file is as it was.
+pub fn write_in_one_step(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if std::fs::metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+        return File::options().write(true).open(&path)?.write_all(bytes);
+    }
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(permissions(&path));
+    let mut file = builder.tempfile_in(directory)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(&path).map_err(|error| error.error)?;
+    sync_directory(directory)
+}
+
+/// Makes the rename last. Elsewhere a directory cannot be opened, and the system does it by itself.
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Those of the file that is replaced, or what a new file gets by default. Without this the result
+/// would be readable for its owner only, as temporary files are.
+#[cfg(unix)]
+fn permissions(path: &Path) -> std::fs::Permissions {
+    use std::os::unix::fs::PermissionsExt;
+    match std::fs::metadata(path) {
+        Ok(metadata) => metadata.permissions(),
+        Err(_) => std::fs::Permissions::from_mode(0o666),
+    }
+}

@@ -1,0 +1,310 @@
+//! The plans that were live: what a gateway can go back to, and start from when it has to.
+//!
+//! Owns their order, their files in the state directory, and what was set aside when one was rolled
+//! back. Does not decide when to go back (`operation`, `probation`). Nothing here stops traffic: what
+//! cannot be written is said once, shown in status, and tried again.
+//!
+//! ```text
+//! STATE/plans/<sha256 of the plan>.json   the canonical bytes; verified when they are read
+//! STATE/plans/history.json                which of them, the live one first; what was set aside
+//! ```
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use mcpc_dataplane::{Kept, Refusal};
+use mcpc_plan::{Digest, Plan};
+use serde::{Deserialize, Serialize};
+use tracing::{info, warn};
+
+use crate::durable::write_in_one_step;
+use crate::plan_file::{self, Addresses};
+
+/// How many plans are kept: the live one and those before it.
+pub(crate) const PLANS_KEPT: usize = 8;
+
+/// The version of the index's form.
+const FORMAT: u32 = 1;
+
+const INDEX: &str = "history.json";
+
+/// The index holds a few digests. A larger one is not ours.
+const INDEX_BYTES_MAX: u64 = 64 * 1024;
+
+/// The plans that were live, the newest first.
+pub(crate) struct History {
+    folder: Option<PathBuf>,
+    addresses: Addresses,
+    plans: Vec<Digest>,
+    /// The plan before the live one. One step back is possible without a disk, and from a full one.
+    before: Option<Plan>,
+    set_aside: Option<SetAside>,
+    trouble: Option<io::ErrorKind>,
+}
+
+/// A plan that was rolled back. It goes live again only if somebody asks for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SetAside {
+    pub(crate) digest: Digest,
+    pub(crate) by: By,
+    pub(crate) reason: String,
+}
+
+/// Who rolled a plan back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum By {
+    Operator,
+    Probation,
+}
+
+impl SetAside {
+    /// What status and log say of it.
+    pub(crate) fn refusal(&self) -> Refusal {
+        let code = match self.by {
+            By::Operator => "MCPC9610",
+            By::Probation => "MCPC9611",
+        };
+        let reason = self.reason.clone();
+        Refusal { code, reason }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Index {
+    format: u32,
+    plans: Vec<Digest>,
+    set_aside: Option<SetAside>,
+}
+
+impl History {
+    /// What is known from before. What cannot be read is as if it were not there.
+    pub(crate) fn open(state: Option<&Path>, addresses: Addresses) -> Self {
+        let folder = state.map(|state| state.join("plans"));
+        let mut history = Self {
+            folder,
+            addresses,
+            plans: Vec::new(),
+            before: None,
+            set_aside: None,
+            trouble: None,
+        };
+        let read = history.folder.as_deref().map(read_index);
+        match read {
+            Some(Ok(index)) => {
+                history.plans = index.plans;
+                history.plans.truncate(PLANS_KEPT);
+                history.set_aside = index.set_aside;
+            }
+            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => {
+                let reason = error.kind();
+                warn!(code = "MCPC9613", %reason, "the plans kept from before cannot be read");
+            }
+            Some(Err(_)) | None => {}
+        }
+        history
+    }
+
+    /// The last plan that was live, if it can be read.
+    pub(crate) fn last_good(&mut self) -> Option<Plan> {
+        self.read_from(0)
+    }
+
+    /// The plan before the live one, if there is one. What cannot be read is passed over.
+    pub(crate) fn earlier(&mut self) -> Option<Plan> {
+        self.read_from(1)
+    }
+
+    /// Why this plan was set aside, if it was, and nothing else went live since.
+    pub(crate) fn set_aside(&self, digest: &Digest) -> Option<&SetAside> {
+        let aside = self.set_aside.as_ref();
+        aside.filter(|aside| aside.digest == *digest)
+    }
+
+    /// A plan went live after another one.
+    pub(crate) fn went_live(&mut self, live: &Plan, before: Option<Plan>) {
+        self.plans.retain(|digest| *digest != live.digest);
+        self.plans.insert(0, live.digest.clone());
+        self.plans.truncate(PLANS_KEPT);
+        self.before = before;
+        self.set_aside = None;
+        self.save(live);
+    }
+
+    /// The gateway has started with a plan from before.
+    pub(crate) fn resumed(&mut self, live: &Plan) {
+        self.plans.retain(|digest| *digest != live.digest);
+        self.plans.insert(0, live.digest.clone());
+        self.save(live);
+    }
+
+    /// A plan is live again, and those that came after it are no longer something to go back to.
+    pub(crate) fn went_back(&mut self, live: &Plan, aside: SetAside) {
+        match self.plans.iter().position(|digest| *digest == live.digest) {
+            Some(at) => drop(self.plans.drain(..at)),
+            // It was given other addresses when it was read.
+            None => self
+                .plans
+                .splice(..self.plans.len().min(2), [live.digest.clone()])
+                .for_each(drop),
+        }
+        self.before = None;
+        self.set_aside = Some(aside);
+        self.save(live);
+    }
+
+    /// Whether the disk does not hold what it should.
+    pub(crate) fn is_troubled(&self) -> bool {
+        self.trouble.is_some()
+    }
+
+    /// Writes again what could not be written.
+    pub(crate) fn retry(&mut self, live: &Plan) {
+        if self.is_troubled() {
+            self.save(live);
+        }
+    }
+
+    /// What operators see.
+    pub(crate) fn kept(&self) -> Option<Kept> {
+        let folder = self.folder.as_deref()?;
+        Some(Kept {
+            directory: folder.display().to_string(),
+            plans: self.plans.clone(),
+            error: self.trouble.map(|kind| kind.to_string()),
+        })
+    }
+
+    fn save(&mut self, live: &Plan) {
+        let Some(folder) = self.folder.clone() else {
+            return;
+        };
+        let saved = self.try_save(&folder, live);
+        let trouble = saved.err().map(|error| error.kind());
+        if trouble == self.trouble {
+            return;
+        }
+        match trouble {
+            Some(reason) => warn!(
+                code = "MCPC9613",
+                %reason,
+                "the plan cannot be kept on disk; traffic goes on, and it is tried again"
+            ),
+            None => info!(plan = live.digest.short(), "the plan is kept on disk again"),
+        }
+        self.trouble = trouble;
+    }
+
+    fn try_save(&mut self, folder: &Path, live: &Plan) -> io::Result<()> {
+        make(folder)?;
+        for plan in [Some(live), self.before.as_ref()].into_iter().flatten() {
+            let path = file_of(folder, &plan.digest);
+            if !path.is_file() {
+                let bytes = plan.to_bytes().map_err(io::Error::other)?;
+                write_in_one_step(&path, &bytes)?;
+            }
+        }
+        // Those that could not be written when they were live are lost.
+        self.plans
+            .retain(|digest| file_of(folder, digest).is_file());
+        let index = Index {
+            format: FORMAT,
+            plans: self.plans.clone(),
+            set_aside: self.set_aside.clone(),
+        };
+        let text = serde_json::to_vec_pretty(&index).map_err(io::Error::other)?;
+        write_in_one_step(&folder.join(INDEX), &text)?;
+        self.sweep(folder)
+    }
+
+    /// Removes the files of plans that nobody can go back to, and what a crash has left of a write.
+    fn sweep(&self, folder: &Path) -> io::Result<()> {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            let is_kept = |name: &str| self.plans.iter().any(|digest| name == name_of(digest));
+            if name.is_some_and(|name| is_own(name) && !is_kept(name)) {
+                fs::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first plan from this place on that can be read; those before it that cannot are forgotten.
+    fn read_from(&mut self, at: usize) -> Option<Plan> {
+        while let Some(digest) = self.plans.get(at).cloned() {
+            if let Some(before) = self.before.as_ref().filter(|it| it.digest == digest) {
+                return Some(before.clone());
+            }
+            match self.read(&digest) {
+                Ok(plan) => return Some(plan),
+                Err(reason) => {
+                    let plan = digest.short();
+                    warn!(
+                        code = "MCPC9613",
+                        plan, reason, "a plan kept from before cannot be used"
+                    );
+                    self.plans.remove(at);
+                }
+            }
+        }
+        None
+    }
+
+    fn read(&self, digest: &Digest) -> Result<Plan, String> {
+        let folder = self.folder.as_deref().ok_or("it was never written")?;
+        let path = file_of(folder, digest);
+        let bytes = plan_file::read(&path).map_err(|error| error.kind().to_string())?;
+        let plan = Plan::from_bytes(&bytes).map_err(|error| error.to_string())?;
+        if plan.digest != *digest {
+            return Err("the file holds another plan".to_owned());
+        }
+        self.addresses
+            .put_into(plan)
+            .map_err(|refusal| refusal.reason)
+    }
+}
+
+fn read_index(folder: &Path) -> io::Result<Index> {
+    let mut bytes = Vec::new();
+    let file = fs::File::open(folder.join(INDEX))?;
+    file.take(INDEX_BYTES_MAX).read_to_end(&mut bytes)?;
+    let index: Index = serde_json::from_slice(&bytes)?;
+    if index.format != FORMAT || !index.plans.iter().all(is_digest) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok(index)
+}
+
+/// For its owner only, as all that a gateway keeps.
+fn make(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder)
+}
+
+/// A digest becomes a file's name, so it must be nothing else.
+fn is_digest(digest: &Digest) -> bool {
+    let digits = digest.as_str().strip_prefix("sha256:");
+    digits
+        .is_some_and(|digits| digits.len() == 64 && digits.bytes().all(|it| it.is_ascii_hexdigit()))
+}
+
+fn name_of(digest: &Digest) -> String {
+    let digits = digest.as_str().strip_prefix("sha256:");
+    format!("{}.json", digits.unwrap_or_default())
+}
+
+fn file_of(folder: &Path, digest: &Digest) -> PathBuf {
+    folder.join(name_of(digest))
+}
+
+/// Whether a file of this name was made here: a plan, or the unfinished write of one.
+fn is_own(name: &str) -> bool {
+    let is_plan = name.strip_suffix(".json").is_some_and(|digits| {
+        digits.len() == 64 && digits.bytes().all(|it| it.is_ascii_hexdigit())
+    });
+    is_plan || name.starts_with(".tmp")
+}

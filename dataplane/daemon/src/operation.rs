@@ -1,0 +1,281 @@
+//! A gateway in operation: what happens to its plan when something is asked of it.
+//!
+//! Owns the order of steps of a reload and of a rollback, and what is logged of them. Where plans come
+//! from is [`Plans`]; what a swap does is the gateway's business; what can be gone back to is known to
+//! `history`. When something is asked is `inputs`'s.
+
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use mcpc_dataplane::{
+    Gateway, Outcome, Refusal, Refused, Swapped, Taken, Timestamp, Verdict, Wish,
+};
+use mcpc_plan::{Digest, Impact, Plan};
+use tracing::{error, info, warn};
+
+use crate::LogFormat;
+use crate::history::{By, History, SetAside};
+use crate::operate::{Plans, Rejected};
+
+/// What could not be written is tried again after this long.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// So many names of servers are logged at a reload.
+const NAMES_MAX: usize = 10;
+
+/// See the file's header.
+pub(crate) struct Operation<'a> {
+    pub(crate) plans: &'a mut dyn Plans,
+    pub(crate) log_format: LogFormat,
+    pub(crate) gateway: Gateway,
+    pub(crate) live: Plan,
+    pub(crate) history: History,
+}
+
+/// Who wants a plan to be loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Somebody, in so many words.
+    ByOperator,
+    /// Nobody: what the source holds has changed.
+    ByChange,
+}
+
+impl Operation<'_> {
+    /// Does what an operator asks for.
+    pub(crate) fn carry_out(&mut self, wish: Wish) -> Outcome {
+        match wish {
+            Wish::Reload => self.reload(Asked::ByOperator),
+            Wish::RollBack => self.roll_back(),
+        }
+    }
+
+    /// Puts a new plan in place of the live one, or leaves everything as it is and says why.
+    pub(crate) fn reload(&mut self, asked: Asked) -> Outcome {
+        self.retry();
+        let plan = match self.plans.load() {
+            Ok(plan) => plan,
+            Err(rejected) => {
+                tell(&rejected, self.log_format);
+                let Rejected {
+                    digest, refusal, ..
+                } = rejected;
+                self.gateway.note_refused(digest.clone(), &refusal);
+                return self.refused(digest, &refusal);
+            }
+        };
+        if asked == Asked::ByChange
+            && let Some(outcome) = self.leave_aside(&plan.digest)
+        {
+            return outcome;
+        }
+        match self.gateway.swap(plan.clone()) {
+            Ok(Swapped::Unchanged) => {
+                info!(plan = self.live.digest.short(), "the plan is live already");
+                self.outcome(Verdict::Unchanged)
+            }
+            Ok(Swapped::Live {
+                kept,
+                started,
+                stopped,
+            }) if plan.digest == self.live.digest => {
+                let plan = plan.digest.short();
+                info!(
+                    plan,
+                    kept, started, stopped, "new values of secrets are live"
+                );
+                self.outcome(Verdict::Live)
+            }
+            Ok(swapped) => {
+                self.tell_live(&plan, &swapped, "the new plan is live");
+                let before = std::mem::replace(&mut self.live, plan);
+                self.history.went_live(&self.live, Some(before));
+                self.show_kept();
+                self.outcome(Verdict::Live)
+            }
+            Err(refusal) => {
+                warn!(
+                    code = refusal.code,
+                    reason = refusal.reason,
+                    live = self.live.digest.short(),
+                    refused = plan.digest.short(),
+                    "the new plan is refused; the live one goes on"
+                );
+                self.refused(Some(plan.digest), &refusal)
+            }
+        }
+    }
+
+    /// Goes one plan back.
+    pub(crate) fn roll_back(&mut self) -> Outcome {
+        self.retry();
+        let Some(plan) = self.history.earlier() else {
+            let refusal = refusal("MCPC9612", "there is no earlier plan to go back to");
+            warn!(code = refusal.code, "{}", refusal.reason);
+            return self.refused(None, &refusal);
+        };
+        self.go_back(plan, By::Operator, "an operator rolled it back".to_owned())
+    }
+
+    /// Puts an earlier plan in place of the live one, which is set aside for this reason.
+    pub(crate) fn go_back(&mut self, plan: Plan, by: By, reason: String) -> Outcome {
+        let aside = SetAside {
+            digest: self.live.digest.clone(),
+            by,
+            reason,
+        };
+        let (digest, why) = (aside.digest.clone(), aside.refusal());
+        match self.gateway.swap(plan.clone()) {
+            Ok(swapped) => {
+                warn!(
+                    code = why.code,
+                    reason = why.reason,
+                    "the live plan is rolled back"
+                );
+                self.tell_live(&plan, &swapped, "the plan before it is live again");
+                self.live = plan;
+                self.history.went_back(&self.live, aside);
+                let taken = Taken::RolledBack;
+                self.gateway
+                    .note_set_aside(taken, Some(digest.clone()), &why);
+                self.show_kept();
+                Outcome {
+                    refused: Some(refused(Some(digest), &why)),
+                    ..self.outcome(Verdict::Live)
+                }
+            }
+            Err(refusal) => {
+                error!(
+                    code = refusal.code,
+                    reason = refusal.reason,
+                    live = self.live.digest.short(),
+                    refused = plan.digest.short(),
+                    "the plan cannot be rolled back; the live one goes on"
+                );
+                self.refused(Some(plan.digest), &refusal)
+            }
+        }
+    }
+
+    /// Writes what could not be written before, if there is any such thing.
+    pub(crate) fn retry(&mut self) {
+        if self.history.is_troubled() {
+            self.history.retry(&self.live);
+            self.show_kept();
+        }
+    }
+
+    /// When something has to be looked after, if at all.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.history.is_troubled().then(|| Instant::now() + RETRY)
+    }
+
+    /// Looks after what is due.
+    pub(crate) fn look_after(&mut self) {
+        self.retry();
+    }
+
+    /// Shows operators what is kept on disk.
+    pub(crate) fn show_kept(&self) {
+        self.gateway.note_kept(self.history.kept());
+    }
+
+    /// A plan that was rolled back is not taken again because somebody has touched its source.
+    fn leave_aside(&mut self, digest: &Digest) -> Option<Outcome> {
+        let why = self.history.set_aside(digest)?.refusal();
+        info!(
+            plan = digest.short(),
+            code = why.code,
+            "the plan was rolled back, and is taken again only when that is asked for"
+        );
+        // What the source held in between, and was refused, is gone.
+        self.gateway.note_refused(Some(digest.clone()), &why);
+        Some(self.refused(Some(digest.clone()), &why))
+    }
+
+    fn tell_live(&self, plan: &Plan, swapped: &Swapped, event: &str) {
+        let Swapped::Live {
+            kept,
+            started,
+            stopped,
+        } = swapped
+        else {
+            info!(plan = plan.digest.short(), "{event}");
+            return;
+        };
+        let impact = Impact::between(&self.live, plan);
+        info!(
+            old = self.live.digest.short(),
+            new = plan.digest.short(),
+            kept,
+            started,
+            stopped,
+            starts = names(&impact.starts),
+            restarts = names(&impact.restarts),
+            stops = names(&impact.stops),
+            "{event}"
+        );
+    }
+
+    fn outcome(&self, verdict: Verdict) -> Outcome {
+        Outcome {
+            verdict,
+            live: self.live.digest.clone(),
+            refused: None,
+        }
+    }
+
+    fn refused(&self, digest: Option<Digest>, refusal: &Refusal) -> Outcome {
+        Outcome {
+            refused: Some(refused(digest, refusal)),
+            ..self.outcome(Verdict::Refused)
+        }
+    }
+}
+
+/// Logs why there is no plan. For people the details follow as they are; in JSON they are a field.
+pub(crate) fn tell(rejected: &Rejected, format: LogFormat) {
+    let Rejected {
+        refusal: Refusal { code, reason },
+        details,
+        ..
+    } = rejected;
+    if details.is_empty() {
+        error!(code, reason, "there is no plan to go live");
+        return;
+    }
+    match format {
+        LogFormat::Json => error!(code, reason, details, "there is no plan to go live"),
+        LogFormat::Human => {
+            error!(code, "there is no plan to go live");
+            let _unheard = io::stderr().lock().write_all(details.as_bytes());
+        }
+    }
+}
+
+/// Names for a line of the log, or nothing if there are none.
+fn names(names: &[&str]) -> Option<String> {
+    let shown: Vec<&str> = names.iter().take(NAMES_MAX).copied().collect();
+    let shown = shown.join(", ");
+    match names.len() {
+        0 => None,
+        many if many > NAMES_MAX => Some(format!("{shown} and {} more", many - NAMES_MAX)),
+        _ => Some(shown),
+    }
+}
+
+fn refusal(code: &'static str, reason: &str) -> Refusal {
+    Refusal {
+        code,
+        reason: reason.to_owned(),
+    }
+}
+
+fn refused(digest: Option<Digest>, refusal: &Refusal) -> Refused {
+    Refused {
+        digest,
+        code: refusal.code.to_owned(),
+        reason: refusal.reason.clone(),
+        at: Timestamp::now(),
+    }
+}

@@ -1,0 +1,216 @@
+//! Plans that were live: kept on disk, gone back to, started from.
+
+use mcpc_plan::Plan;
+use mcpc_process::{Running, exchange, post, until};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::{Folder, plan, refused, status_of};
+
+const KEEPING: [&str; 4] = ["--plan", "plan.json", "--state-dir", "state"];
+
+fn keeping(folder: &Folder) -> Running {
+    Running::start(&mut folder.mcpcd(&KEEPING))
+}
+
+fn falling_back(folder: &Folder) -> std::process::Command {
+    let mut command = folder.mcpcd(&KEEPING);
+    command.env("MCPC_FALLBACK", "last-good");
+    command
+}
+
+/// Makes another plan live.
+fn replace(folder: &Folder, daemon: &mut Running, path: &str) {
+    folder.replace(&plan(path).to_bytes().unwrap());
+    daemon.hears("the new plan is live");
+}
+
+/// Gives an order, and what came of it with the status of the reply.
+fn order(daemon: &Running, path: &str) -> (String, Value) {
+    let request = post(daemon.admin, path, "Connection: close\r\n", "");
+    let reply = exchange(daemon.admin, &request);
+    let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().to_owned();
+    (status, serde_json::from_str(body).unwrap())
+}
+
+fn at<'v>(value: &'v Value, pointer: &str) -> &'v str {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+#[test]
+fn a_rollback_goes_one_plan_back_until_something_else_is_wanted() {
+    let folder = Folder::with(&plan("/one"));
+    let mut daemon = folder.start();
+    let (status, outcome) = order(&daemon, "/rollback");
+    assert_eq!(
+        (status.as_str(), at(&outcome, "/verdict")),
+        ("409", "refused")
+    );
+    assert_eq!(at(&outcome, "/refused/code"), "MCPC9612");
+
+    replace(&folder, &mut daemon, "/two");
+    let (status, outcome) = order(&daemon, "/rollback");
+    assert_eq!((status.as_str(), at(&outcome, "/verdict")), ("200", "live"));
+    assert_ne!(status_of(&daemon, "/one"), 404);
+    assert_eq!(status_of(&daemon, "/two"), 404);
+    let seen = daemon.status();
+    assert_eq!(at(&seen, "/live/taken"), "rolled_back");
+    assert_eq!(at(&seen, "/live/digest"), plan("/one").digest.as_str());
+    assert_eq!(at(&seen, "/refused/digest"), plan("/two").digest.as_str());
+    assert_eq!(at(&seen, "/refused/code"), "MCPC9610");
+    let ready = daemon.page("/readyz");
+    assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+    assert!(
+        ready.contains("rolled_back") && ready.contains("MCPC9610"),
+        "{ready}"
+    );
+
+    // Another text of the same meaning is no other plan.
+    let mut same = plan("/two").to_bytes().unwrap();
+    same.extend_from_slice(b"\n\n");
+    folder.replace(&same);
+    daemon.hears("is taken again only when that is asked for");
+    assert_eq!(status_of(&daemon, "/two"), 404);
+    // Whoever asks for it gets it.
+    let (_, outcome) = order(&daemon, "/reload");
+    daemon.hears("the new plan is live");
+    assert_eq!(at(&outcome, "/live"), plan("/two").digest.as_str());
+    let seen = daemon.status();
+    assert_eq!(
+        (at(&seen, "/live/taken"), &seen["refused"]),
+        ("loaded", &Value::Null)
+    );
+    let (_, outcome) = order(&daemon, "/reload");
+    assert_eq!(at(&outcome, "/verdict"), "unchanged");
+
+    // Another plan goes live as ever, also after a rollback.
+    order(&daemon, "/rollback");
+    replace(&folder, &mut daemon, "/three");
+    assert_ne!(status_of(&daemon, "/three"), 404);
+    daemon.stop();
+}
+
+#[test]
+fn orders_are_refused_to_pages_and_to_other_methods() {
+    let folder = Folder::with(&plan("/one"));
+    let daemon = folder.start();
+    let page = "Connection: close\r\nOrigin: http://localhost:3000\r\n";
+    let reply = exchange(daemon.admin, &post(daemon.admin, "/rollback", page, ""));
+    assert!(reply.starts_with("HTTP/1.1 403"), "{reply}");
+    assert!(reply.contains("MCPC9614"), "{reply}");
+    let reply = daemon.page("/reload");
+    assert!(reply.starts_with("HTTP/1.1 405"), "{reply}");
+    daemon.stop();
+}
+
+#[test]
+fn plans_outlive_the_process_and_can_be_started_from() {
+    let folder = Folder::with(&plan("/one"));
+    let mut daemon = keeping(&folder);
+    replace(&folder, &mut daemon, "/two");
+    daemon.stop();
+
+    folder.replace(b"no plan");
+    let (exit, said) = refused(&folder.mcpcd(&KEEPING).output().unwrap());
+    assert!(exit == Some(1) && said.contains("MCPC8001"), "{said}");
+    let daemon = Running::start(&mut falling_back(&folder));
+    assert_ne!(status_of(&daemon, "/two"), 404);
+    let seen = daemon.status();
+    assert_eq!(at(&seen, "/live/taken"), "last_good");
+    assert_eq!(at(&seen, "/refused/code"), "MCPC8001");
+    let ready = daemon.page("/readyz");
+    assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+    assert!(
+        ready.contains("last_good") && ready.contains("MCPC8001"),
+        "{ready}"
+    );
+
+    // One step back leads to what an earlier process served.
+    let (_, outcome) = order(&daemon, "/rollback");
+    assert_eq!(at(&outcome, "/live"), plan("/one").digest.as_str());
+    folder.replace(&plan("/two").to_bytes().unwrap());
+    order(&daemon, "/reload");
+    order(&daemon, "/rollback");
+    daemon.stop();
+    // What was rolled back stays aside for whoever starts with the last good plan.
+    let daemon = Running::start(&mut falling_back(&folder));
+    assert_ne!(status_of(&daemon, "/one"), 404);
+    assert_eq!(at(&daemon.status(), "/refused/code"), "MCPC9610");
+    daemon.stop();
+}
+
+#[test]
+fn without_a_plan_from_before_there_is_nothing_to_fall_back_to() {
+    let folder = Folder::with(&plan("/one"));
+    folder.replace(b"no plan");
+    let (exit, said) = refused(&falling_back(&folder).output().unwrap());
+    assert!(exit == Some(1) && said.contains("MCPC9612"), "{said}");
+}
+
+#[test]
+fn only_the_last_plans_are_kept_and_each_is_whole() {
+    let folder = Folder::with(&plan("/0"));
+    let mut daemon = keeping(&folder);
+    for turn in 1..12 {
+        replace(&folder, &mut daemon, &format!("/{turn}"));
+    }
+    let last = plan("/11").digest;
+    until("the last plan is kept", || {
+        at(&daemon.status(), "/kept/plans/0") == last.as_str()
+    });
+    let kept = daemon.status();
+    let kept = kept.pointer("/kept/plans").and_then(Value::as_array);
+    let kept = kept.unwrap();
+    assert_eq!(kept.len(), 8);
+    for (digest, turn) in kept.iter().zip((4..12).rev()) {
+        let digest = digest.as_str().unwrap();
+        assert_eq!(digest, plan(&format!("/{turn}")).digest.as_str());
+        let name = digest.strip_prefix("sha256:").unwrap();
+        let bytes = std::fs::read(folder.path(&format!("state/plans/{name}.json"))).unwrap();
+        assert_eq!(Plan::from_bytes(&bytes).unwrap().digest.as_str(), digest);
+    }
+    let files = std::fs::read_dir(folder.path("state/plans")).unwrap();
+    assert_eq!(files.count(), 9, "eight plans and the index");
+    daemon.stop();
+
+    // A plan that is damaged is passed over, loudly.
+    let name = kept[1].as_str().unwrap().strip_prefix("sha256:").unwrap();
+    std::fs::write(folder.path(&format!("state/plans/{name}.json")), "{").unwrap();
+    let mut daemon = keeping(&folder);
+    let (_, outcome) = order(&daemon, "/rollback");
+    assert_eq!(at(&outcome, "/live"), kept[2].as_str().unwrap());
+    daemon.hears("MCPC9613");
+    daemon.stop();
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_stops_nothing_and_is_tried_again() {
+    let folder = Folder::with(&plan("/one"));
+    std::fs::create_dir(folder.path("state")).unwrap();
+    // A file where the folder should be stands in the way of everybody, whoever runs the test.
+    std::fs::write(folder.path("state/plans"), "").unwrap();
+    let mut daemon = keeping(&folder);
+    let seen = daemon.status();
+    assert_ne!(at(&seen, "/kept/error"), "");
+    assert!(daemon.page("/health").contains("\"degraded\""));
+    assert!(daemon.page("/readyz").starts_with("HTTP/1.1 200"));
+    replace(&folder, &mut daemon, "/two");
+    assert_ne!(status_of(&daemon, "/two"), 404);
+    let (_, outcome) = order(&daemon, "/rollback");
+    assert_eq!(at(&outcome, "/live"), plan("/one").digest.as_str());
+
+    std::fs::remove_file(folder.path("state/plans")).unwrap();
+    daemon.signal(Signal::HUP);
+    daemon.hears("the plan is kept on disk again");
+    daemon.hears("the new plan is live");
+    until("the plan is kept", || {
+        let seen = daemon.status();
+        seen.pointer("/kept/error") == Some(&Value::Null)
+            && seen.pointer("/kept/plans/0") == seen.pointer("/live/digest")
+    });
+    daemon.stop();
+}

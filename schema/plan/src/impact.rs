@@ -1,0 +1,72 @@
+//! What putting one plan in place of another does to the servers behind them.
+//!
+//! Owns the comparison by content key: what has the same key keeps its process, its session and its
+//! connections, whatever its name. Values of secrets are not in a plan, so a new one is not seen here;
+//! the data plane starts such a server anew as well.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{ContentKey, Plan};
+
+/// What becomes of each server, by name and in the order of names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Impact<'p> {
+    /// It goes on as it is.
+    pub stays: Vec<&'p str>,
+    /// It is new.
+    pub starts: Vec<&'p str>,
+    /// It is reached or started in another way, so it is stopped and started.
+    pub restarts: Vec<&'p str>,
+    /// It is gone.
+    pub stops: Vec<&'p str>,
+    /// The addresses differ, which takes a restart of the gateway: the new plan would be refused.
+    pub needs_restart: bool,
+}
+
+impl<'p> Impact<'p> {
+    /// What becomes of the servers of an old plan and of those of a new one.
+    pub fn between(old: &'p Plan, new: &'p Plan) -> Self {
+        let (before, after) = (Servers::of(old), Servers::of(new));
+        let mut impact = Self {
+            needs_restart: old.listener.address != new.listener.address
+                || old.admin.address != new.admin.address,
+            ..Self::default()
+        };
+        for (&name, &key) in &after.by_name {
+            let list = if before.keys.contains(key) {
+                &mut impact.stays
+            } else if before.by_name.contains_key(name) {
+                &mut impact.restarts
+            } else {
+                &mut impact.starts
+            };
+            list.push(name);
+        }
+        let is_gone = |name: &&str, key: &ContentKey| {
+            !after.by_name.contains_key(*name) && !after.keys.contains(key)
+        };
+        let gone = before
+            .by_name
+            .iter()
+            .filter(|(name, key)| is_gone(name, key));
+        impact.stops = gone.map(|(name, _)| *name).collect();
+        impact
+    }
+}
+
+/// The servers of one plan.
+struct Servers<'p> {
+    by_name: BTreeMap<&'p str, &'p ContentKey>,
+    keys: BTreeSet<&'p ContentKey>,
+}
+
+impl<'p> Servers<'p> {
+    fn of(plan: &'p Plan) -> Self {
+        let pairs = plan.upstreams.iter();
+        let by_name: BTreeMap<&str, &ContentKey> = pairs
+            .map(|upstream| (upstream.name.as_ref(), &upstream.key))
+            .collect();
+        let keys = by_name.values().copied().collect();
+        Self { by_name, keys }
+    }
+}
