@@ -71,6 +71,25 @@ impl Flight {
     }
 }
 
+/// Whose call it is, as far as that can be told. Who has no session is nobody's but its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Party {
+    /// A client's, with the number of its session.
+    Session(u128),
+    /// A client's that cannot be told from others.
+    Unknown,
+}
+
+impl Party {
+    /// Whether this is surely the same client.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Session(one), Self::Session(other)) => one == other,
+            (Self::Unknown, _) | (_, Self::Unknown) => false,
+        }
+    }
+}
+
 /// One request on its way to one upstream, in terms that no transport owns.
 #[derive(Clone)]
 pub(crate) struct Call {
@@ -84,6 +103,8 @@ pub(crate) struct Call {
     pub(crate) era: Era,
     /// What a legacy client can be asked, which modern upstreams are told with each call.
     pub(crate) asks: crate::session::Asks,
+    /// Whose call it is.
+    pub(crate) party: Party,
     /// The log level that a legacy client has set.
     pub(crate) log_level: Option<crate::level::Level>,
     /// `Mcp-Param-*` headers that the client sent, to be passed on to a modern upstream.

@@ -8,7 +8,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use crate::ask::kind;
-use crate::call::{Call, Era, Leave, Reply};
+use crate::call::{Call, Era, Leave, Party, Reply};
 use crate::client::{Asked, Client};
 use crate::discover;
 use crate::inbound::Accepts;
@@ -221,6 +221,7 @@ pub(crate) async fn set_level(
             params: asked.params.clone(),
             era: Era::Legacy,
             asks: crate::session::Asks::default(),
+            party: Party::Unknown,
             log_level: None,
             mirrored: Vec::new(),
             leave: Leave::Cancels,

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use mcpc_plan::{Limits, MemberId, Names};
 use tokio::time::{Instant, timeout_at};
 
-use crate::call::{Answer, Call, Era, Event, Leave, Reply};
+use crate::call::{Answer, Call, Era, Event, Leave, Party, Reply};
 use crate::failure::Failure;
 use crate::join;
 use crate::json;
@@ -302,6 +302,7 @@ fn call(member: &ServedMember, kind: Kind, cursor: Option<&str>, deadline: Insta
         // The gateway's own question: what a modern upstream needs in `_meta` is written on the way.
         era: Era::Legacy,
         asks: crate::session::Asks::default(),
+        party: Party::Unknown,
         log_level: None,
         mirrored: Vec::new(),
         leave: Leave::Cancels,

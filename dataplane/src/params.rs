@@ -534,6 +534,7 @@ mod tests {
             asks: crate::session::Asks::default(),
             log_level: None,
             mirrored: Vec::new(),
+            party: crate::call::Party::Unknown,
             leave: Leave::Cancels,
             deadline: tokio::time::Instant::now(),
             timeouts: mcpc_plan::Timeouts {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::ask::bridge::{Bridge, askable};
 use crate::ask::retry::Resumed;
 use crate::ask::{can_ask, may_ask};
-use crate::call::{Answer, Call, Era};
+use crate::call::{Answer, Call, Era, Party};
 use crate::client::Asked;
 use crate::discover;
 use crate::failure::Failure;
@@ -137,6 +137,7 @@ async fn answer_routed(
     let (takes, era) = (client.accepts, client.era);
     let leave = replay::leave_of(client.leave(), session.as_ref(), takes);
     let asks = askable(&client, session.as_ref());
+    let party = party(session.as_ref());
     let bridge = Bridge {
         plane,
         served,
@@ -163,6 +164,7 @@ async fn answer_routed(
         params,
         era,
         asks,
+        party,
         log_level: set_level,
         mirrored,
         leave,
@@ -170,6 +172,13 @@ async fn answer_routed(
         timeouts: member.timeouts.clone(),
     });
     call_upstream(&bridge, session, takes, writer, call, tool).await
+}
+
+/// Whose calls a session's are. Without one, clients cannot be told apart until they have identities.
+fn party(session: Option<&Session>) -> Party {
+    session.map_or(Party::Unknown, |session| {
+        Party::Session(session.live.number())
+    })
 }
 
 /// Sends a call and writes what comes back.

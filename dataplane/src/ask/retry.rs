@@ -120,6 +120,7 @@ impl ParkedCall {
 impl ByRetry {
     /// Parks a call; the result that asks the client what was gathered.
     pub(crate) fn park(&mut self, events: Box<EventStream>) -> Result<Bytes, LocalReply> {
+        events.wait_on();
         let questions = std::mem::take(&mut self.gathered).questions;
         let mut out = b"{\"resultType\":\"input_required\",\"inputRequests\":{".to_vec();
         for (index, (key, question)) in questions.iter().enumerate() {

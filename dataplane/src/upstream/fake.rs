@@ -313,6 +313,7 @@ pub(super) fn tool_call(era: Era, leave: Leave, params: &'static str) -> Call {
         asks: crate::session::Asks::default(),
         log_level: None,
         mirrored: Vec::new(),
+        party: crate::call::Party::Unknown,
         leave,
         deadline: Instant::now() + Duration::from_secs(20),
         timeouts: timeouts(),

@@ -15,6 +15,7 @@ use super::events::{HttpEvents, Step};
 use super::handshake::modern_meta;
 use super::head::{Draft, Kind, Verb};
 use super::http::{HttpSession, METHOD};
+use super::question::{Asker, Question, is_question};
 use super::revision::announces;
 use super::wire::Exchange;
 use super::{Session, Upstream};
@@ -65,9 +66,9 @@ pub(super) async fn listen(upstream: &Arc<Upstream>, session: &Arc<Session>, htt
     let is_announced = ["tools", "prompts", "resources"]
         .iter()
         .any(|capability| announces(profile, capability));
-    // Updates of resources come on the same stream in this era, and on one of their own later.
-    let is_subscribed = profile.era == Era::Legacy && profile.subscribes;
-    if !is_announced && !is_subscribed {
+    // A legacy server may ask on its general stream, and tells updates of resources there, whatever
+    // else it says. A modern one has streams of their own for updates.
+    if !is_announced && profile.era == Era::Modern {
         return std::future::pending().await;
     }
     let mut pause = PAUSE_FROM;
@@ -75,6 +76,7 @@ pub(super) async fn listen(upstream: &Arc<Upstream>, session: &Arc<Session>, htt
     loop {
         let began = Instant::now();
         let end = stream(upstream, session, http, has_missed).await;
+        upstream.floor.hear(false);
         match end {
             End::Again => {}
             End::Lost => return upstream.presence.withdraw(session),
@@ -123,11 +125,20 @@ async fn stream(
             upstream.watches.missed();
         }
     }
+    let is_legacy = session.profile.era == Era::Legacy;
+    upstream.floor.hear(is_legacy);
     let mut events = HttpEvents::open(exchange, id, &upstream.bounds, STREAM_MAX, deadline);
     loop {
         match events.next().await {
             Ok(Step::Changed(method)) => upstream.note_change(&method),
             Ok(Step::Updated(params)) => upstream.note_update(params.as_ref()),
+            Ok(Step::Asked(id, method, params)) if is_legacy && is_question(&method) => {
+                let asker = Asker::Session(Arc::clone(session));
+                let keeper = &upstream.keeper;
+                upstream
+                    .floor
+                    .ask(Question::new(id, method, params, asker, keeper));
+            }
             Ok(Step::Asked(id, method, _)) => session.answer(&id, &method).await,
             Ok(
                 Step::Acknowledged(_)

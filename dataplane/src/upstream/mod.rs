@@ -17,6 +17,7 @@ mod events;
 #[cfg(test)]
 mod fake;
 mod farewell;
+mod floor;
 mod handshake;
 mod head;
 mod health;
@@ -59,10 +60,11 @@ use std::time::Duration;
 use hyper::header::{HeaderName, HeaderValue};
 use mcpc_plan::{Limits, Transport};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::Reach;
 use crate::Secret;
+use crate::ask::can_ask;
 use crate::call::{Answer, Call, Era, Leave};
 use crate::failure::Failure;
 use crate::keeper::Keeper;
@@ -72,6 +74,7 @@ use crate::secret::{self, Missing};
 
 use child::Program;
 use farewell::Farewell;
+use floor::{Floor, Place};
 use health::{Health, InFlight};
 use http::{HttpSession, Outcome};
 use presence::Presence;
@@ -81,6 +84,7 @@ use wire::Site;
 pub(crate) use health::State;
 pub(crate) use question::{Question, Unaskable};
 pub(crate) use stream::EventStream;
+use stream::Opening;
 pub(crate) use watches::{Inbox, Unwatchable, Watch, Watches};
 
 /// One upstream, alive across plans as long as its content key is in use. It must be told to
@@ -96,6 +100,7 @@ pub(crate) struct Upstream {
     ids: AtomicU64,
     changes: watch::Sender<Changes>,
     watches: Arc<Watches>,
+    floor: Arc<Floor>,
     health: Health,
     /// When the grace ends, once the upstream has left the plan.
     stopping: watch::Sender<Option<Instant>>,
@@ -256,6 +261,7 @@ impl Upstream {
             ids: AtomicU64::new(handshake::HANDSHAKE_ID + 1),
             changes: watch::Sender::new(Changes::default()),
             watches: Arc::new(Watches::new()),
+            floor: Floor::new(),
             health: Health::new(),
             stopping: watch::Sender::new(None),
             keeper: keeper.clone(),
@@ -356,7 +362,12 @@ impl Upstream {
     ) -> Result<Tried, Failure> {
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
         let farewell = || Farewell::new(self, session, id, call.leave.clone());
+        let place = self.place(call, session, id).await;
         match &session.line {
+            Line::Http(_) if let Some(place) = place => {
+                let farewell = farewell();
+                Box::pin(self.try_heard(call, session, id, farewell, place)).await
+            }
             Line::Http(http) => {
                 // Whoever is told by closing needs nothing that speaks for the call until it streams.
                 let mut early = (!session.is_told_by_closing()).then(farewell);
@@ -382,7 +393,7 @@ impl Upstream {
                 match Box::pin(link.call(call, session.profile.era, id)).await {
                     Ok(events) => {
                         let stream = EventStream::over_stdio(events, farewell, call.deadline);
-                        Ok(Tried::Stream(Box::new(stream)))
+                        Ok(Tried::Stream(Box::new(stream.seated(place))))
                     }
                     Err(failure) => {
                         farewell.disarm();
@@ -394,6 +405,68 @@ impl Upstream {
                 }
             }
         }
+    }
+
+    /// A place for a call that may be asked for without being named.
+    async fn place(&self, call: &Call, session: &Session, id: u64) -> Option<Place> {
+        let is_heard = !session.is_http() || self.floor.is_heard();
+        if session.profile.era == Era::Modern || !is_heard || !can_ask(&call.method) {
+            return None;
+        }
+        Some(self.floor.enter(id, call.party).await)
+    }
+
+    /// A call to a server that may ask on its general stream, even before the response begins.
+    async fn try_heard(
+        self: &Arc<Self>,
+        call: &Call,
+        session: &Arc<Session>,
+        id: u64,
+        mut farewell: Farewell,
+        mut place: Place,
+    ) -> Result<Tried, Failure> {
+        let first_by = Instant::now() + Duration::from_millis(call.timeouts.first_byte_ms);
+        let mut opening = self.opening(call, session, id);
+        let outcome = tokio::select! {
+            biased;
+            outcome = &mut opening => outcome,
+            question = place.asked() => {
+                let stream = EventStream::before_head(opening, question, farewell, call.deadline, place);
+                return Ok(Tried::Stream(Box::new(stream)));
+            }
+            () = sleep_until(first_by) => Err(Failure::FirstByteTimeout),
+        };
+        let tried = match outcome {
+            Ok(Outcome::Events(events)) => {
+                let stream = EventStream::over_http(events, farewell, call.deadline);
+                return Ok(Tried::Stream(Box::new(stream.seated(Some(place)))));
+            }
+            Ok(Outcome::Done(reply)) => Tried::Done(reply),
+            Ok(Outcome::Unknown) => Tried::Lost,
+            Ok(Outcome::Suspect(reply)) => Tried::Suspect(reply),
+            Err(failure) => {
+                farewell.on_failure(failure);
+                return Err(failure);
+            }
+        };
+        farewell.disarm();
+        place.end();
+        Ok(tried)
+    }
+
+    /// A call on its way, which is not held to its first byte: its client may be asked before.
+    fn opening(self: &Arc<Self>, call: &Call, session: &Arc<Session>, id: u64) -> Opening {
+        let (upstream, session, mut call) = (Arc::clone(self), Arc::clone(session), call.clone());
+        call.timeouts.first_byte_ms = call.timeouts.total_ms;
+        Box::pin(async move {
+            match &session.line {
+                Line::Http(http) => {
+                    let era = session.profile.era;
+                    http.call(&call, era, id, &upstream.bounds).await
+                }
+                Line::Stdio(_) => Err(Failure::SessionLost),
+            }
+        })
     }
 
     /// Takes a session out of use; the keeper opens the next one.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::Session;
 use super::farewell::PATIENCE;
+use super::floor::{Floor, Seat};
 use super::stdio::Link;
 use crate::call::Reply;
 use crate::keeper::Keeper;
@@ -28,6 +29,8 @@ pub(crate) struct Question {
     keeper: Keeper,
     /// Held while the question is open, so that its call knows that the client is being waited for.
     waits: Option<Arc<()>>,
+    /// Where the call has to be let on again before it gets an answer.
+    way_back: Option<(Arc<Floor>, Arc<Seat>)>,
 }
 
 /// Who asks.
@@ -86,12 +89,18 @@ impl Question {
             asker: Some(asker),
             keeper: keeper.clone(),
             waits: None,
+            way_back: None,
         }
     }
 
     /// Makes the call wait for the client as long as the question is open.
     pub(super) fn hold(&mut self, waits: &Arc<()>) {
         self.waits = Some(Arc::clone(waits));
+    }
+
+    /// Makes the answer wait until the server can work on the call again.
+    pub(super) fn come_back_by(&mut self, way_back: (Arc<Floor>, Arc<Seat>)) {
+        self.way_back = Some(way_back);
     }
 
     /// Whether this is the upstream's id of it.
@@ -115,12 +124,20 @@ impl Question {
 
     /// Tells the upstream that its question does not reach anybody.
     pub(crate) fn refuse(mut self, reason: Unaskable) {
+        self.go_on();
         self.send("error", reason.error());
     }
 
     /// The upstream does not want to know any more.
     pub(crate) fn forget(mut self) {
         self.asker = None;
+    }
+
+    /// The server has not to wait for the client.
+    fn go_on(&mut self) {
+        if let Some((_, seat)) = self.way_back.take() {
+            seat.go_on();
+        }
     }
 
     fn send(&mut self, member: &str, value: &[u8]) {
@@ -132,12 +149,19 @@ impl Question {
         message.extend_from_slice(value);
         message.push(b'}');
         // As many as there are open questions, which are bounded by those who hold them.
-        self.keeper.spawn(async move { asker.tell(message).await });
+        let way_back = self.way_back.take();
+        self.keeper.spawn(async move {
+            if let Some((floor, seat)) = way_back {
+                floor.regain(&seat).await;
+            }
+            asker.tell(message).await;
+        });
     }
 }
 
 impl Drop for Question {
     fn drop(&mut self) {
+        self.go_on();
         self.send("error", Unaskable::Undeclared.error());
     }
 }

@@ -19,7 +19,7 @@ use super::events::{ACKNOWLEDGED, Step, progress_token, sort_notification, subsc
 use super::farewell::answer_to;
 use super::http::number_of;
 use super::lines::{Framer, Line};
-use super::question::{Asker, Question, Unaskable, is_question};
+use super::question::{Asker, Question, is_question};
 use crate::call::{Call, Era, Event, NextEvent, Notification, Reply};
 use crate::failure::Failure;
 use crate::message::{self, Message};
@@ -273,8 +273,13 @@ impl Link {
             return bytes.is_empty();
         };
         match message {
-            Message::Result { id, result } => number_of(&id)
-                .is_some_and(|id| self.finish(id, Ok(Event::Done(Reply::Result(result))))),
+            Message::Result { id, result } => number_of(&id).is_some_and(|id| {
+                let is_awaited = self.finish(id, Ok(Event::Done(Reply::Result(result))));
+                if !is_awaited {
+                    upstream.floor.end(id);
+                }
+                is_awaited
+            }),
             Message::Error { id, error } => {
                 let owner = match id {
                     Some(id) => number_of(&id),
@@ -284,7 +289,7 @@ impl Link {
             }
             Message::Request { id, method, params } => {
                 if is_question(&method) && upstream.era() == Some(Era::Legacy) {
-                    self.ask_client(Question::new(
+                    upstream.floor.ask(Question::new(
                         id,
                         method,
                         params,
@@ -330,15 +335,6 @@ impl Link {
             params,
         };
         self.notify(id, Event::Notify(notification));
-    }
-
-    /// Gives a question to the one call that it can belong to. Which of several it is for is not
-    /// said on a pipe, and the wrong client must not be asked.
-    fn ask_client(&self, question: Question) {
-        let Some(owner) = self.only_one(|_| true) else {
-            return question.refuse(Unaskable::Ambiguous);
-        };
-        self.notify(owner, Event::Ask(question));
     }
 
     fn answer(self: &Arc<Self>, id: &Bytes, method: &Bytes, upstream: &Upstream) {

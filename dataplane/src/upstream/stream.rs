@@ -3,13 +3,17 @@
 //! Owns what happens to a stream that is read to its end, left or cancelled. Does not read any
 //! transport: `events` (HTTP) and `stdio` do.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
 use super::events::{HttpEvents, Step};
 use super::farewell::Farewell;
+use super::floor::Place;
 use super::health::InFlight;
+use super::http::Outcome;
 use super::question::{Asker, Question, is_question};
 use super::stdio::StdioEvents;
 use super::{Line, Session};
@@ -28,12 +32,19 @@ pub(crate) struct EventStream {
     /// Shared with the questions that are open: there is more than one owner while the client is
     /// waited for. Made by the first question.
     asked: Option<Arc<()>>,
+    /// Where questions come that do not say for which call they are.
+    place: Option<Place>,
 }
 
 enum Source {
     Http(Box<HttpEvents>),
     Stdio(StdioEvents),
+    /// A response that has not begun, although the upstream has asked something elsewhere.
+    Opening(Opening),
 }
+
+/// The head of a response on its way.
+pub(super) type Opening = Pin<Box<dyn Future<Output = Result<Outcome, Failure>> + Send>>;
 
 impl EventStream {
     pub(super) fn over_http(
@@ -49,7 +60,31 @@ impl EventStream {
             deadline,
             is_paused: false,
             asked: None,
+            place: None,
         }
+    }
+
+    /// A call whose upstream has asked before its response began.
+    pub(super) fn before_head(
+        opening: Opening,
+        question: Question,
+        farewell: Farewell,
+        deadline: Instant,
+        place: Place,
+    ) -> Self {
+        let mut stream = Self {
+            first: None,
+            source: Some(Source::Opening(opening)),
+            farewell,
+            flight: None,
+            deadline,
+            is_paused: false,
+            asked: None,
+            place: Some(place),
+        };
+        let event = stream.note(Ok(Event::Ask(question)));
+        stream.first = event.ok();
+        stream
     }
 
     pub(super) fn over_stdio(events: StdioEvents, farewell: Farewell, deadline: Instant) -> Self {
@@ -61,7 +96,14 @@ impl EventStream {
             deadline,
             is_paused: false,
             asked: None,
+            place: None,
         }
+    }
+
+    /// Hears what is asked without saying for which call, if this is the only one it can be for.
+    pub(super) fn seated(mut self, place: Option<Place>) -> Self {
+        self.place = place;
+        self
     }
 
     /// Counts the call as under way until the stream is dropped.
@@ -85,19 +127,32 @@ impl EventStream {
         if let Some(event) = self.first.take() {
             return Ok(event);
         }
-        let mut event = self.read().await;
+        let event = self.read().await;
+        self.note(event)
+    }
+
+    fn note(&mut self, mut event: NextEvent) -> NextEvent {
         let upstream = self.farewell.upstream();
         match &mut event {
             Ok(Event::Notify(_) | Event::Pause) => {}
-            Ok(Event::Ask(question)) => question.hold(self.asked.get_or_insert_default()),
+            Ok(Event::Ask(question)) => {
+                question.hold(self.asked.get_or_insert_default());
+                if let Some(place) = &self.place {
+                    place.wait();
+                    question.come_back_by(place.way_back());
+                }
+            }
             Ok(Event::Done(_)) => {
                 if let Some(flight) = &self.flight {
                     upstream.health.note_success(flight);
                 }
                 self.farewell.disarm();
+                if let Some(place) = self.place.take() {
+                    place.end();
+                }
                 match self.source.take() {
                     Some(Source::Http(events)) => events.finish(),
-                    Some(Source::Stdio(_)) | None => {}
+                    Some(Source::Stdio(_) | Source::Opening(_)) | None => {}
                 }
             }
             Err(failure) => {
@@ -113,6 +168,13 @@ impl EventStream {
     pub(crate) fn put_back(&mut self, event: Event) {
         debug_assert!(self.first.is_none(), "only the last event can be put back");
         self.first = Some(event);
+    }
+
+    /// The client has still to answer what it was asked before.
+    pub(crate) fn wait_on(&self) {
+        if let Some(place) = &self.place {
+            place.wait();
+        }
     }
 
     /// When the call ends, whatever happens.
@@ -131,20 +193,29 @@ impl EventStream {
             .is_client_asked()
             .then(|| self.deadline.saturating_duration_since(Instant::now()));
         loop {
-            let step = match &mut self.source {
-                Some(Source::Http(events)) => match events.next_within(patience).await {
-                    Err(Failure::Closed) if !self.is_paused && lets_go(events, &self.farewell) => {
-                        self.is_paused = true;
-                        return Ok(Event::Pause);
-                    }
-                    Err(Failure::Closed) if resume(events, self.farewell.session()).await? => {
-                        self.is_paused = false;
-                        continue;
-                    }
-                    step => step?,
+            let heard = match (&mut self.source, &mut self.place) {
+                (Some(source), None) => {
+                    source
+                        .next(patience, &self.farewell, &mut self.is_paused)
+                        .await?
+                }
+                (Some(source), Some(place)) => tokio::select! {
+                    biased;
+                    question = place.asked() => return Ok(Event::Ask(question)),
+                    heard = source.next(patience, &self.farewell, &mut self.is_paused) => heard?,
                 },
-                Some(Source::Stdio(events)) => return events.next_within(patience).await,
-                None => return Err(Failure::Closed),
+                (None, _) => return Err(Failure::Closed),
+            };
+            let step = match heard {
+                Heard::Step(step) => step,
+                Heard::Head(Outcome::Events(events)) => {
+                    self.source = Some(Source::Http(events));
+                    continue;
+                }
+                Heard::Head(Outcome::Done(reply) | Outcome::Suspect(reply)) => {
+                    return Ok(Event::Done(reply));
+                }
+                Heard::Head(Outcome::Unknown) => return Err(Failure::SessionLost),
             };
             match step {
                 Step::Event(event) => return Ok(event),
@@ -166,6 +237,41 @@ impl EventStream {
     }
 }
 
+/// What a source gives next.
+enum Heard {
+    Step(Step),
+    Head(Outcome),
+}
+
+impl Source {
+    async fn next(
+        &mut self,
+        patience: Option<Duration>,
+        farewell: &Farewell,
+        is_paused: &mut bool,
+    ) -> Result<Heard, Failure> {
+        match self {
+            Self::Http(events) => loop {
+                match events.next_within(patience).await {
+                    Err(Failure::Closed) if !*is_paused && lets_go(events, farewell) => {
+                        *is_paused = true;
+                        return Ok(Heard::Step(Step::Event(Event::Pause)));
+                    }
+                    Err(Failure::Closed) if resume(events, farewell.session()).await? => {
+                        *is_paused = false;
+                    }
+                    step => return step.map(Heard::Step),
+                }
+            },
+            Self::Stdio(events) => {
+                let event = events.next_within(patience).await?;
+                Ok(Heard::Step(Step::Event(event)))
+            }
+            Self::Opening(opening) => opening.as_mut().await.map(Heard::Head),
+        }
+    }
+}
+
 /// Whether an upstream has let go of a caller that can leave for a while as well.
 fn lets_go(events: &HttpEvents, farewell: &Farewell) -> bool {
     farewell.returns() && farewell.session().profile.era == Era::Legacy && events.is_paused()
@@ -181,6 +287,9 @@ async fn resume(events: &mut HttpEvents, session: &Session) -> Result<bool, Fail
 
 impl Drop for EventStream {
     fn drop(&mut self) {
+        if let (Some(place), true) = (&self.place, self.farewell.goes_on()) {
+            place.leave_running(self.deadline);
+        }
         if !(self.farewell.goes_on() && self.farewell.is_by_closing()) {
             return;
         }

@@ -195,6 +195,7 @@ async fn ask(
         asks: Asks::default(),
         log_level: None,
         mirrored: Vec::new(),
+        party: crate::call::Party::Unknown,
         leave: Leave::Cancels,
         deadline: Instant::now() + Duration::from_millis(PATIENCE_MS),
         timeouts: Timeouts {

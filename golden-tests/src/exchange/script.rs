@@ -70,6 +70,12 @@ pub(crate) enum Action {
         method: String,
         params: Value,
     },
+    /// `server a wonders roots/list {}`: asks on its own stream, for no call that it names.
+    Wonder {
+        server: String,
+        method: String,
+        params: Value,
+    },
     /// `server a changes tools`: list-changed on its own stream.
     Change { server: String, kind: String },
     /// `server a updates file:///b`: a resource, told to whom it is said to be of interest.
@@ -246,20 +252,28 @@ impl Action {
                 server,
                 error: serde_json::from_str(rest).ok()?,
             }),
-            "notifies" | "asks" => {
+            "notifies" => {
                 let (method, params) = method_and_params(rest)?;
-                Some(if verb == "asks" {
-                    Self::Ask {
-                        server,
-                        method,
-                        params,
-                    }
-                } else {
-                    Self::Tell {
-                        server,
-                        method,
-                        params,
-                    }
+                Some(Self::Tell {
+                    server,
+                    method,
+                    params,
+                })
+            }
+            "asks" => {
+                let (method, params) = method_and_params(rest)?;
+                Some(Self::Ask {
+                    server,
+                    method,
+                    params,
+                })
+            }
+            "wonders" => {
+                let (method, params) = method_and_params(rest)?;
+                Some(Self::Wonder {
+                    server,
+                    method,
+                    params,
                 })
             }
             "changes" => Some(Self::Change {

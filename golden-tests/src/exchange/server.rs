@@ -351,9 +351,22 @@ impl Server {
         let Some(call) = pending.front() else {
             return false;
         };
+        let question = self.question(method, params);
+        call.frames.send(Frame::Notice(question)).is_ok()
+    }
+
+    /// Asks the client on every stream of the server's own.
+    pub(crate) fn wonder(&self, method: &str, params: &Value) {
+        let question = self.question(method, params);
+        for watcher in self.watchers.borrow().iter() {
+            // A stream that the gateway has closed is told nothing.
+            let _closed = watcher.frames.send(Frame::Notice(question.clone()));
+        }
+    }
+
+    fn question(&self, method: &str, params: &Value) -> Value {
         let number = self.asked.replace(self.asked.get() + 1) + 1;
-        let request = json!({ "jsonrpc": "2.0", "id": format!("question-{number}"), "method": method, "params": params });
-        call.frames.send(Frame::Notice(request)).is_ok()
+        json!({ "jsonrpc": "2.0", "id": format!("question-{number}"), "method": method, "params": params })
     }
 
     fn finish(&self, frame: impl Fn(&Value) -> Frame) -> bool {

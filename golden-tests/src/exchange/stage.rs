@@ -174,6 +174,11 @@ impl<'a> Stage<'a> {
                 method,
                 params,
             } => pending(self.server(server)?.ask(method, params))?,
+            Action::Wonder {
+                server,
+                method,
+                params,
+            } => self.server(server)?.wonder(method, params),
             Action::Change { server, kind } => self.server(server)?.change(kind),
             Action::Update { server, uri } => self.server(server)?.update(uri),
             Action::HangUp { server } => pending(self.server(server)?.hang_up())?,

@@ -1,0 +1,288 @@
+//! Whose question it is, when a legacy upstream asks without saying for which call.
+//!
+//! Owns the list of calls that a server may be asking for, on a pipe or on its general stream, and
+//! the order in which callers get the floor at a server that is known to ask so. A question belongs
+//! to a client only if it can belong to no other one
+//! (`docs/decisions/0019-asking-the-client.md`). Does not reach the client: `stream` hands
+//! the question to whoever serves the call.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::time::{Instant, timeout_at};
+
+use super::question::{Question, Unaskable};
+use crate::call::Party;
+
+/// How long a call waits for the others to end or to ask, before it goes on beside them.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a call that has asked may still ask more. From then on it is taken to wait.
+const HEARING: Duration = Duration::from_millis(50);
+
+/// How long a call that was left may still ask: its server has to hear of it first.
+const AFTERMATH: Duration = Duration::from_secs(2);
+
+/// The most questions that a call has not been given yet.
+const QUESTIONS_MAX: usize = 8;
+
+/// The calls at one upstream that it may ask for.
+pub(super) struct Floor {
+    seats: papaya::HashMap<u64, Arc<Seat>>,
+    /// One caller at a time looks whether the floor is free, in the order of arrival.
+    entrance: Semaphore,
+    moved: Notify,
+    /// Whether the server was ever heard to ask without saying for which call.
+    has_asked: AtomicBool,
+    /// Whether the server has a general stream that is heard, if it is reached over HTTP.
+    is_heard: AtomicBool,
+    began: Instant,
+}
+
+/// One call, as the floor sees it.
+pub(super) struct Seat {
+    number: u64,
+    party: Party,
+    questions: mpsc::Sender<Box<Question>>,
+    /// Since when it waits for its client, and since when nobody waits for it: milliseconds on the
+    /// floor's clock, or [`NEVER`].
+    waits_since: AtomicU64,
+    left_at: AtomicU64,
+}
+
+const NEVER: u64 = u64::MAX;
+
+/// What a call may be doing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Its server may be working on it, and may ask.
+    Active,
+    /// It has asked and has no answer yet.
+    Waiting,
+    /// It was left long ago.
+    Over,
+}
+
+/// A call's place, held by whoever reads its events.
+pub(super) struct Place {
+    floor: Arc<Floor>,
+    seat: Arc<Seat>,
+    questions: mpsc::Receiver<Box<Question>>,
+}
+
+impl Floor {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            seats: papaya::HashMap::new(),
+            entrance: Semaphore::new(1),
+            moved: Notify::new(),
+            has_asked: AtomicBool::new(false),
+            is_heard: AtomicBool::new(false),
+            began: Instant::now(),
+        })
+    }
+
+    /// Whether the general stream of an HTTP server is open.
+    pub(super) fn hear(&self, is_heard: bool) {
+        self.is_heard.store(is_heard, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_heard(&self) -> bool {
+        self.is_heard.load(Ordering::Relaxed)
+    }
+
+    /// A place for a call. At a server that asks without saying for which call, it is given once no
+    /// other party's call can be meant, or after a while in any case.
+    pub(super) async fn enter(self: &Arc<Self>, number: u64, party: Party) -> Place {
+        let (sender, questions) = mpsc::channel(QUESTIONS_MAX);
+        let seat = Arc::new(Seat {
+            number,
+            party,
+            questions: sender,
+            waits_since: AtomicU64::new(NEVER),
+            left_at: AtomicU64::new(NEVER),
+        });
+        if self.has_asked.load(Ordering::Relaxed) {
+            let _turn = Box::pin(self.turn(&seat)).await;
+            self.seats.pin().insert(number, Arc::clone(&seat));
+        } else {
+            self.seats.pin().insert(number, Arc::clone(&seat));
+        }
+        Place {
+            floor: Arc::clone(self),
+            seat,
+            questions,
+        }
+    }
+
+    /// A call's client has answered: its server will work on it again.
+    pub(super) async fn regain(&self, seat: &Seat) {
+        let _turn = self.turn(seat).await;
+        seat.go_on();
+    }
+
+    /// Waits until no other party's call is active, but not for ever.
+    async fn turn(&self, seat: &Seat) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        if self.is_free_for(seat) && self.entrance.available_permits() > 0 {
+            return self.entrance.try_acquire().ok();
+        }
+        let until = Instant::now() + PATIENCE;
+        let turn = timeout_at(until, self.entrance.acquire()).await;
+        while Instant::now() < until && !self.is_free_for(seat) {
+            // Time alone can make the floor free.
+            let look_again = (Instant::now() + HEARING).min(until);
+            let _moved = timeout_at(look_again, self.moved.notified()).await;
+        }
+        turn.ok()?.ok()
+    }
+
+    fn is_free_for(&self, seat: &Seat) -> bool {
+        let now = self.now();
+        let seats = self.seats.pin();
+        seats.values().all(|other| {
+            other.number == seat.number
+                || other.party.is(&seat.party)
+                || other.standing(now) != Standing::Active
+        })
+    }
+
+    /// Gives a question to the call that it belongs to; refuses it if it may belong to calls of more
+    /// than one party.
+    pub(super) fn ask(&self, question: Question) {
+        match self.speaker() {
+            Some(seat) if seat.left_at.load(Ordering::Relaxed) == NEVER => seat.ask(question),
+            Some(_) => question.refuse(Unaskable::Undeclared),
+            None => question.refuse(Unaskable::Ambiguous),
+        }
+    }
+
+    /// The youngest of the calls that can be meant, if all of them are one party's. A call that waits
+    /// for its client is only meant if no other one is active.
+    fn speaker(&self) -> Option<Arc<Seat>> {
+        let now = self.now();
+        let seats = self.seats.pin();
+        if !seats.is_empty() {
+            self.has_asked.store(true, Ordering::Relaxed);
+        }
+        for standing in [Standing::Active, Standing::Waiting] {
+            let mut meant = seats.values().filter(|seat| seat.standing(now) == standing);
+            if let Some(first) = meant.next() {
+                return meant.try_fold(Arc::clone(first), |youngest, seat| {
+                    let is_same = seat.party.is(&youngest.party);
+                    is_same.then(|| {
+                        let is_younger = seat.rank() > youngest.rank();
+                        if is_younger {
+                            Arc::clone(seat)
+                        } else {
+                            youngest
+                        }
+                    })
+                });
+            }
+        }
+        None
+    }
+
+    /// The server has answered a call that nobody waits for any more.
+    pub(super) fn end(&self, number: u64) {
+        if self.seats.pin().remove(&number).is_some() {
+            self.moved.notify_one();
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(NEVER - 1)
+    }
+}
+
+impl Seat {
+    fn standing(&self, now: u64) -> Standing {
+        let left_at = self.left_at.load(Ordering::Relaxed);
+        if left_at != NEVER {
+            let is_over = has_passed(left_at, AFTERMATH, now);
+            return if is_over {
+                Standing::Over
+            } else {
+                Standing::Active
+            };
+        }
+        let since = self.waits_since.load(Ordering::Relaxed);
+        if since != NEVER && has_passed(since, HEARING, now) {
+            Standing::Waiting
+        } else {
+            Standing::Active
+        }
+    }
+
+    /// Who is still there comes before who has left, the younger before the older.
+    fn rank(&self) -> (bool, u64) {
+        let is_there = self.left_at.load(Ordering::Relaxed) == NEVER;
+        (is_there, self.number)
+    }
+
+    /// It does not wait for its client any more.
+    pub(super) fn go_on(&self) {
+        self.waits_since.store(NEVER, Ordering::Relaxed);
+    }
+
+    fn ask(&self, question: Question) {
+        if let Err(refused) = self.questions.try_send(Box::new(question)) {
+            refused.into_inner().refuse(Unaskable::Full);
+        }
+    }
+}
+
+impl Place {
+    /// The next question that belongs to this call.
+    pub(super) async fn asked(&mut self) -> Question {
+        match self.questions.recv().await {
+            Some(question) => *question,
+            // The seat holds a sender.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// From now on the call waits for its client.
+    pub(super) fn wait(&self) {
+        let now = self.floor.now();
+        self.seat.waits_since.store(now, Ordering::Relaxed);
+    }
+
+    /// What an answer has to pass by on its way to the server.
+    pub(super) fn way_back(&self) -> (Arc<Floor>, Arc<Seat>) {
+        (Arc::clone(&self.floor), Arc::clone(&self.seat))
+    }
+
+    /// Nobody will read the call's events, and its server works on until `deadline`.
+    pub(super) fn leave_running(&self, deadline: Instant) {
+        let ends = deadline.saturating_duration_since(self.floor.began);
+        let ends = ends.saturating_sub(AFTERMATH);
+        let left_at = u64::try_from(ends.as_millis()).unwrap_or(NEVER - 1);
+        self.seat.left_at.store(left_at, Ordering::Relaxed);
+    }
+
+    /// The call has ended at its server.
+    pub(super) fn end(self) {
+        self.floor.end(self.seat.number);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let (floor, now) = (&self.floor, self.floor.now());
+        let seats = floor.seats.pin();
+        if seats.get(&self.seat.number).is_none() {
+            return;
+        }
+        // The server does not know yet that nobody waits.
+        let left_at = &self.seat.left_at;
+        let _before = left_at.compare_exchange(NEVER, now, Ordering::Relaxed, Ordering::Relaxed);
+        seats.retain(|_, seat| seat.standing(now) != Standing::Over);
+    }
+}
+
+fn has_passed(since: u64, span: Duration, now: u64) -> bool {
+    u128::from(now.saturating_sub(since)) >= span.as_millis()
+}
