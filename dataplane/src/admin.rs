@@ -132,7 +132,7 @@ impl Door for Arc<Desk> {
 }
 
 impl Answers for Arc<Desk> {
-    fn answer(&self, head: &Head, _: Intake) -> impl Future<Output = Response> {
+    fn answer(&self, head: &Head, _: Intake<'_>) -> impl Future<Output = Response> {
         let asked = self.asked(head);
         let orders = self.orders.clone();
         async move {

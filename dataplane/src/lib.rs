@@ -1,7 +1,7 @@
 //! The data plane: loads plans, swaps them in with one pointer store, and moves MCP messages.
 //!
 //! ```text
-//! accept ─► guard (framing) ─► hyper ─► pipeline::handle
+//! accept ─► server (framing, head, body) ─► pipeline::handle
 //!   endpoint by path ─► origin (Host, Origin) ─► client adapter reads the Call ─► route ─► policy (Permit)
 //!     ─► upstream adapter (http, http_sse, stdio) ─► Events ─► client adapter writes the answer
 //! Gateway::swap: prepare (may fail) ─► commit (one pointer store) ─► drain
@@ -17,14 +17,11 @@ mod call;
 mod carry;
 mod channel;
 mod client;
-mod connection;
 mod directory;
 mod discover;
 mod engine;
 mod failure;
-mod framing;
 mod gateway;
-mod guard;
 mod hub;
 mod inbound;
 mod join;

@@ -2,7 +2,7 @@
 //!
 //! Owns binding, the accept loop, the bound on connections, and draining: what the kernel has
 //! queued is still accepted, calls in flight finish, then the connections close. Every connection
-//! is a task that this loop owns and joins. What happens on one is `connection`'s; who answers is
+//! is a task that this loop owns and joins. What happens on one is `server`'s; who answers is
 //! the [`Door`]'s: the plane's for clients, `admin`'s for operators.
 
 use std::future::Future;
@@ -19,15 +19,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
-use crate::connection::{Connections, serve_connection};
 use crate::pipeline::{self, Plane};
 use crate::server::fault::HeadBounds;
-use crate::server::{Answers, Head, Intake, Response};
+use crate::server::{Answers, Connections, Head, Intake, Response, serve_connection};
 
 /// How many connections may wait to be accepted on each listener.
 const BACKLOG: u32 = 1024;
 
-/// Slow clients are looked for this often; `connection` counts in the same unit.
+/// Slow clients are looked for this often; `server` counts in the same unit.
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// While draining, an idle connection stays open this long: a request that was sent before its
@@ -259,7 +258,7 @@ impl Door for Rc<Arc<Plane>> {
 }
 
 impl Answers for Rc<Arc<Plane>> {
-    fn answer(&self, head: &Head, intake: Intake) -> impl Future<Output = Response> {
+    fn answer(&self, head: &Head, intake: Intake<'_>) -> impl Future<Output = Response> {
         pipeline::handle(head, intake, self)
     }
 }

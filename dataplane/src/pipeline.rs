@@ -113,7 +113,7 @@ struct Trace {
 
 /// Answers one request. Dropped when the client leaves; what that means for the call in flight is
 /// decided by [`crate::call::Leave`].
-pub(crate) async fn handle(head: &Head, intake: Intake, plane: &Arc<Plane>) -> Response {
+pub(crate) async fn handle(head: &Head, intake: Intake<'_>, plane: &Arc<Plane>) -> Response {
     let snapshot = plane.live.load_full();
     let correlation = plane.number();
     let late = modern::is_late(head);
@@ -134,7 +134,7 @@ pub(crate) async fn handle(head: &Head, intake: Intake, plane: &Arc<Plane>) -> R
 
 async fn serve(
     head: &Head,
-    intake: Intake,
+    intake: Intake<'_>,
     snapshot: &Arc<Snapshot>,
     plane: &Arc<Plane>,
     trace: &mut Trace,
@@ -163,7 +163,7 @@ async fn serve(
 /// A message from a client.
 async fn post(
     head: &Head,
-    intake: Intake,
+    intake: Intake<'_>,
     served: &Arc<Served>,
     plane: &Arc<Plane>,
     trace: &mut Trace,
@@ -240,7 +240,7 @@ mod tests {
 
     fn future_bytes<'a, F, R>(_: F) -> usize
     where
-        F: FnOnce(&'a Head, Intake, &'a Arc<Plane>) -> R,
+        F: FnOnce(&'a Head, Intake<'a>, &'a Arc<Plane>) -> R,
     {
         size_of::<R>()
     }

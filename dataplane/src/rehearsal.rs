@@ -10,11 +10,11 @@ use mcpc_plan::Plan;
 use tokio::io::DuplexStream;
 
 use crate::Reach;
-use crate::connection::{Connections, serve_connection};
 use crate::engine::Engine;
 use crate::gateway::{Refusal, Swapped};
 use crate::keeper::Keeper;
 use crate::server::fault::HeadBounds;
+use crate::server::{Connections, serve_connection};
 use crate::session::SessionKeys;
 use crate::status::Status;
 

@@ -100,7 +100,7 @@ pub(crate) fn open(served: &Arc<Served>, plane: &Arc<Plane>) -> Result<Response,
 /// Takes a message for a stream. What comes of it goes onto the stream.
 pub(crate) async fn post(
     head: &Head,
-    intake: Intake,
+    intake: Intake<'_>,
     served: &Served,
     plane: &Plane,
     token: &str,

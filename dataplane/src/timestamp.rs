@@ -57,6 +57,36 @@ impl Timestamp {
         (time.calendar() == (year, month, day)).then_some(time)
     }
 
+    /// How long [`Timestamp::http`] is.
+    pub(crate) const HTTP_BYTES: usize = 29;
+
+    /// The text that HTTP has for it (RFC 9110 §5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
+    pub(crate) fn http(self) -> [u8; Self::HTTP_BYTES] {
+        const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+        const MONTHS: [&str; 12] = [
+            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+        ];
+        let of = |names: &[&'static str], index: u64| {
+            let index = usize::try_from(index).unwrap_or_default();
+            names.get(index).copied().unwrap_or_default()
+        };
+        let (year, month, day) = self.calendar();
+        let seconds = self.0 / 1000 % 86_400;
+        let text = format!(
+            "{}, {day:02} {} {year:04} {:02}:{:02}:{:02} GMT",
+            of(&DAYS, self.0 / DAY_MS % 7),
+            of(&MONTHS, month - 1),
+            seconds / 3600,
+            seconds / 60 % 60,
+            seconds % 60
+        );
+        // Longer only after the year 9999.
+        text.as_bytes()
+            .first_chunk()
+            .copied()
+            .unwrap_or([b' '; Self::HTTP_BYTES])
+    }
+
     /// Year, month and day.
     fn calendar(self) -> (u64, u64, u64) {
         // Years start in March here, so that the leap day is the last one.

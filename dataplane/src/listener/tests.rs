@@ -45,7 +45,7 @@ impl Door for Arc<TestDoor> {
 }
 
 impl Answers for Arc<TestDoor> {
-    async fn answer(&self, head: &Head, _: Intake) -> Response {
+    async fn answer(&self, head: &Head, _: Intake<'_>) -> Response {
         if head.path() == "/slow" {
             self.arrived.notify_one();
             self.go.notified().await;

@@ -249,7 +249,6 @@ impl Head {
 }
 
 /// What the connection asks.
-#[expect(dead_code, reason = "hyper still knows some of these")]
 impl Head {
     /// How the body is delimited.
     pub(crate) fn length(&self) -> Length {
@@ -271,11 +270,6 @@ impl Head {
         let mut expected = self.all(Field::Expect);
         let last = expected.by_ref().last();
         last.is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"))
-    }
-
-    /// Whether a part of it was read.
-    pub(crate) fn is_begun(&self) -> bool {
-        self.reading.searched > 0
     }
 
     /// Makes room for the next request.

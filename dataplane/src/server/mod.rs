@@ -1,24 +1,37 @@
 //! HTTP/1.1 towards clients, by hand: heads and bodies come in, replies go out.
 //!
 //! Owns the terms in which the rest of the gateway speaks of a request ([`Head`], [`Intake`]) and of
-//! its [`Response`]. Comes from `connection`, goes to `pipeline` and `admin`.
+//! its [`Response`]; how they come from bytes and become bytes is in `connection` and the files that it
+//! uses (`docs/decisions/0021-server-leg.md`). Comes from `listener`, goes to `pipeline` and `admin`.
 
+mod chunked;
+mod connection;
 pub(crate) mod fault;
-pub(crate) mod head;
-pub(crate) mod intake;
-pub(crate) mod response;
-
-pub(crate) use head::{Field, Head, Method};
-pub(crate) use intake::Intake;
-pub(crate) use response::Response;
+mod head;
+mod intake;
+mod link;
+mod reply;
+mod response;
+mod wire;
 
 use std::future::Future;
+
+pub(crate) use connection::serve_connection;
+pub(crate) use head::{Field, Head, Method};
+pub(crate) use intake::Intake;
+pub(crate) use link::Connections;
+pub(crate) use response::Response;
 
 /// Who answers requests.
 pub(crate) trait Answers {
     /// Answers one request. Dropped when the client leaves.
-    fn answer(&self, head: &Head, intake: Intake) -> impl Future<Output = Response>;
+    fn answer(&self, head: &Head, intake: Intake<'_>) -> impl Future<Output = Response>;
 }
+
+#[cfg(test)]
+mod framing_tests;
+#[cfg(test)]
+mod oracle_tests;
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -29,8 +42,8 @@ pub(crate) mod tests {
     /// Answers by a closure.
     pub(crate) struct By<F>(pub(crate) F);
 
-    impl<F: AsyncFn(&Head, Intake) -> Response> Answers for By<F> {
-        fn answer(&self, head: &Head, intake: Intake) -> impl Future<Output = Response> {
+    impl<F: AsyncFn(&Head, Intake<'_>) -> Response> Answers for By<F> {
+        fn answer(&self, head: &Head, intake: Intake<'_>) -> impl Future<Output = Response> {
             (self.0)(head, intake)
         }
     }

@@ -87,23 +87,13 @@ impl Response {
         self.extra.iter().map(|(name, value)| (*name, value))
     }
 
+    /// How many bytes the body has; nothing if only its end tells.
+    pub(super) fn length(&self) -> Option<usize> {
+        self.body.length()
+    }
+
     /// The body.
     pub(crate) fn into_body(self) -> Body {
         self.body
-    }
-}
-
-impl Content {
-    /// The fields that say so, one per line.
-    pub(crate) fn fields(self) -> &'static [(&'static str, &'static str)] {
-        match self {
-            Self::None => &[],
-            Self::Json => &[("content-type", "application/json")],
-            Self::Events => &[
-                ("content-type", "text/event-stream"),
-                ("cache-control", "no-cache"),
-                ("x-accel-buffering", "no"),
-            ],
-        }
     }
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::StatusCode;
+use http::StatusCode;
 use mcpc_plan::Timeouts;
 use tokio::time::{Instant, timeout_at};
 

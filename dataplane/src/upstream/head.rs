@@ -6,8 +6,8 @@
 
 use std::mem::MaybeUninit;
 
-use hyper::StatusCode;
-use hyper::header::{HeaderName, HeaderValue};
+use http::StatusCode;
+use http::{HeaderName, HeaderValue};
 use mcpc_plan::HttpTransport;
 
 use crate::failure::Failure;
@@ -98,7 +98,7 @@ impl Preamble {
         let agent = concat!("mcpc/", env!("CARGO_PKG_VERSION"));
         preamble.add("host", transport.authority.as_bytes()).ok()?;
         preamble.add("accept", accept).ok()?;
-        let is_agent = |(name, _): &(HeaderName, _)| *name == hyper::header::USER_AGENT;
+        let is_agent = |(name, _): &(HeaderName, _)| *name == http::header::USER_AGENT;
         if !secrets.iter().any(is_agent) {
             preamble.add("user-agent", agent.as_bytes()).ok()?;
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use hyper::StatusCode;
+use http::StatusCode;
 use tokio::time::{Instant, timeout_at};
 
 use super::Bounds;

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::Uri;
+use http::Uri;
 use mcpc_plan::{Scheme, Timeouts};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;

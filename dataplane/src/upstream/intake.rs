@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hyper::StatusCode;
+use http::StatusCode;
 use tokio::time::{Instant, sleep};
 
 use super::events::{HttpEvents, Step};

@@ -57,7 +57,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use hyper::header::{HeaderName, HeaderValue};
+use ::http::{HeaderName, HeaderValue};
 use mcpc_plan::{Limits, Transport};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Buf as _;
-use hyper::StatusCode;
-use hyper::header::{HeaderName, HeaderValue};
+use http::StatusCode;
+use http::{HeaderName, HeaderValue};
 use mcpc_plan::HttpTransport;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};

@@ -2,11 +2,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::cell::Cell;
+use std::future::Future;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::Notify;
 
 use super::*;
+use crate::body::Body;
+use crate::server::link::{
+    BODY_SECONDS, END_SECONDS, HEAD_SECONDS, IDLE_SECONDS, Link, STALLED_SECONDS,
+};
 use crate::server::tests::{By, fine};
+use crate::server::wire::Wire;
 
 const BOUNDS: HeadBounds = HeadBounds {
     bytes: 4096,
@@ -18,7 +26,7 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 async fn against<C: Future<Output = ()>>(client: impl FnOnce(DuplexStream, Rc<Connections>) -> C) {
     let connections = Rc::new(Connections::new());
     let (near, far) = duplex(1024);
-    let service = By(async |_: &Head, _| fine());
+    let service = By(async |_: &Head, _: Intake<'_>| fine());
     let server = serve_connection(far, &service, BOUNDS, &connections);
     tokio::join!(client(near, Rc::clone(&connections)), server);
 }
@@ -105,7 +113,7 @@ async fn a_head_that_drips_is_cut_after_its_time() {
 async fn a_body_may_be_slow_but_not_stop() {
     let connections = Rc::new(Connections::new());
     let (mut client, far) = duplex(1024);
-    let service = By(async |_: &Head, intake: Intake| {
+    let service = By(async |_: &Head, intake: Intake<'_>| {
         let _body = intake.collect(10).await;
         fine()
     });
@@ -131,9 +139,9 @@ async fn a_client_that_takes_nothing_is_cut_and_one_that_waits_is_not() {
     let connections = Rc::new(Connections::new());
     let (mut client, far) = duplex(64);
     let go = Notify::new();
-    let service = By(async |_: &Head, _| {
+    let service = By(async |_: &Head, _: Intake<'_>| {
         go.notified().await;
-        Response::json(http::StatusCode::OK, Body::whole("x".repeat(10_000)))
+        crate::server::Response::json(http::StatusCode::OK, Body::whole("x".repeat(10_000)))
     });
     let server = serve_connection(far, &service, BOUNDS, &connections);
     let talk = async {
@@ -171,7 +179,7 @@ async fn draining_lets_a_call_in_flight_finish_as_the_last_one() {
     let connections = Rc::new(Connections::new());
     let (mut client, far) = duplex(1024);
     let go = Notify::new();
-    let service = By(async |_: &Head, _| {
+    let service = By(async |_: &Head, _: Intake<'_>| {
         go.notified().await;
         fine()
     });
@@ -196,7 +204,7 @@ async fn draining_lets_a_call_in_flight_finish_as_the_last_one() {
 async fn a_refused_client_that_does_not_leave_is_cut() {
     let connections = Rc::new(Connections::new());
     let (mut client, far) = duplex(1024);
-    let service = By(async |_: &Head, _| fine());
+    let service = By(async |_: &Head, _: Intake<'_>| fine());
     let server = serve_connection(far, &service, BOUNDS, &connections);
     let done = Cell::new(false);
     let talk = async {
@@ -228,7 +236,7 @@ async fn a_call_is_cancelled_when_its_client_leaves() {
     let connections = Rc::new(Connections::new());
     let (mut client, far) = duplex(1024);
     let dropped = Rc::new(Cell::new(false));
-    let service = By(async |_: &Head, _| {
+    let service = By(async |_: &Head, _: Intake<'_>| {
         let _flag = Flag(Rc::clone(&dropped));
         std::future::pending::<()>().await;
         fine()
@@ -250,16 +258,18 @@ async fn connections_that_ended_are_forgotten() {
     for _ in 0..3 {
         let (client, far) = duplex(1024);
         drop(client);
-        let service = By(async |_: &Head, _| fine());
+        let service = By(async |_: &Head, _: Intake<'_>| fine());
         serve_connection(far, &service, BOUNDS, &connections).await;
     }
     connections.sweep();
-    assert!(connections.links.borrow().is_empty());
+    assert_eq!(connections.count(), 0);
 }
 
 #[test]
 fn the_state_of_a_connection_stays_small() {
-    // What an idle connection costs besides its socket and hyper's buffers.
-    assert!(size_of::<Link>() <= 120, "{}", size_of::<Link>());
-    assert!(size_of::<Guarded<DuplexStream>>() - size_of::<DuplexStream>() <= 240);
+    // What an idle connection costs besides its socket, its buffer and the future of a request.
+    assert!(size_of::<Link>() <= 80, "{}", size_of::<Link>());
+    let wire = size_of::<Wire<DuplexStream>>() - size_of::<DuplexStream>();
+    assert!(wire <= 160, "{wire}");
+    assert!(size_of::<Head>() <= 320, "{}", size_of::<Head>());
 }

@@ -16,10 +16,10 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::time::timeout;
 
-use crate::connection::{Connections, serve_connection};
-use crate::framing::tests::{BAD, BOUNDS, GOOD, mutants};
-use crate::server::tests::{By, fine};
-use crate::server::{Head, Intake};
+use super::framing_tests::{BAD, BOUNDS, GOOD, mutants};
+use super::tests::{By, fine};
+use super::{Connections, Head, Intake, serve_connection};
+use crate::call::Era;
 
 /// Long enough that whatever can happen has happened; the clock is virtual.
 const QUIET: Duration = Duration::from_secs(1);
@@ -60,9 +60,10 @@ impl Seen {
         Response::new("fine".into())
     }
 
-    async fn answer(&self, head: &Head, intake: Intake) -> crate::server::Response {
-        let Ok(bytes) = intake.collect(1_000_000).await else {
-            return fine();
+    async fn answer(&self, head: &Head, intake: Intake<'_>) -> crate::server::Response {
+        let bytes = match intake.collect(1_000_000).await {
+            Ok(bytes) => bytes,
+            Err(reply) => return reply.into_response(Era::Modern, None, 0),
         };
         let mut fields = head.everything();
         fields.sort();
@@ -98,11 +99,11 @@ async fn talk(mut client: DuplexStream, bytes: &[u8], piece: usize) -> (String, 
 }
 
 /// Sends bytes through the guard. Gives the reply, whether the server closed, what the service saw.
-async fn through_guard(bytes: &[u8], piece: usize) -> (String, bool, Vec<String>) {
+async fn through_us(bytes: &[u8], piece: usize) -> (String, bool, Vec<String>) {
     let (client, server) = duplex(64 * 1024);
     let seen = Seen::default();
     let connections = Connections::new();
-    let service = By(async |head: &Head, intake| seen.answer(head, intake).await);
+    let service = By(async |head: &Head, intake: Intake<'_>| seen.answer(head, intake).await);
     let server = serve_connection(server, &service, BOUNDS, &connections);
     let ((reply, closed), ()) = tokio::join!(talk(client, bytes, piece), server);
     (reply, closed, seen.0.into_inner())
@@ -127,7 +128,7 @@ async fn good_requests_reach_the_service_as_hyper_alone_would_hand_them_over() {
         let plain = through_hyper(text.as_bytes()).await;
         assert_eq!(plain.len() as u64, *count, "{text:?}");
         for piece in [1, 5, text.len()] {
-            let (reply, _, seen) = through_guard(text.as_bytes(), piece).await;
+            let (reply, _, seen) = through_us(text.as_bytes(), piece).await;
             assert_eq!(seen, plain, "{piece}: {text:?}");
             assert_eq!(reply.matches("HTTP/1.").count(), seen.len() + expects(text));
             assert!(!reply.contains(" 400 "), "{reply}");
@@ -140,7 +141,7 @@ async fn what_passes_the_guard_is_what_hyper_alone_sees_and_never_more() {
     let (mut passed, mut refused) = (0, 0);
     for text in mutants(400) {
         let plain = through_hyper(&text).await;
-        let (reply, _, seen) = through_guard(&text, text.len()).await;
+        let (reply, _, seen) = through_us(&text, text.len()).await;
         let shown = String::from_utf8_lossy(&text);
         assert!(plain.starts_with(&seen), "{shown:?}: {plain:?} {seen:?}");
         if reply.contains("MCPC901") {
@@ -165,7 +166,7 @@ async fn bad_requests_get_one_refusal_after_the_replies_to_the_good_ones() {
         let whole_before = through_hyper(good.as_bytes()).await.len();
         let text = [*good, *bad].concat();
         for piece in [1, 5, text.len()] {
-            let (reply, closed, seen) = through_guard(text.as_bytes(), piece).await;
+            let (reply, closed, seen) = through_us(text.as_bytes(), piece).await;
             assert_eq!(seen.len(), whole_before, "{fault:?} {piece}: {text:?}");
             assert!(closed, "{fault:?} {piece}: {text:?}");
             let statuses: Vec<&str> = reply.matches("HTTP/1.1 200 OK").collect();
@@ -190,7 +191,7 @@ async fn a_head_that_is_too_large_is_answered_with_431() {
     );
     for text in [long, many, "x".repeat(BOUNDS.bytes * 2)] {
         for piece in [1000, text.len()] {
-            let (reply, closed, seen) = through_guard(text.as_bytes(), piece).await;
+            let (reply, closed, seen) = through_us(text.as_bytes(), piece).await;
             assert!(reply.starts_with("HTTP/1.1 431 "), "{reply}");
             assert!(reply.contains("\"code\":\"MCPC9011\""), "{reply}");
             assert!(closed && seen.is_empty());
@@ -214,7 +215,7 @@ async fn large_bodies_and_many_pipelined_requests_pass() {
     let plain = through_hyper(text.as_bytes()).await;
     assert_eq!(plain.len(), 52);
     for piece in [999, 10_000, text.len()] {
-        let (_, closed, seen) = through_guard(text.as_bytes(), piece).await;
+        let (_, closed, seen) = through_us(text.as_bytes(), piece).await;
         assert_eq!(seen, plain);
         assert!(!closed);
     }
@@ -224,7 +225,7 @@ async fn large_bodies_and_many_pipelined_requests_pass() {
 async fn a_refused_client_that_goes_on_sending_still_reads_the_refusal() {
     let bad = "GET / HTTP/1.1\r\n\r\n";
     let text = [bad, &"x".repeat(200_000)].concat();
-    let (reply, closed, seen) = through_guard(text.as_bytes(), 10_000).await;
+    let (reply, closed, seen) = through_us(text.as_bytes(), 10_000).await;
     assert!(reply.starts_with("HTTP/1.1 400 "), "{reply}");
     assert!(closed && seen.is_empty());
 }
@@ -233,7 +234,7 @@ async fn a_refused_client_that_goes_on_sending_still_reads_the_refusal() {
 async fn a_client_that_leaves_in_a_head_ends_the_connection() {
     let (mut client, server) = duplex(1024);
     let connections = Connections::new();
-    let service = By(async |_: &Head, _| fine());
+    let service = By(async |_: &Head, _: Intake<'_>| fine());
     let server = serve_connection(server, &service, BOUNDS, &connections);
     let leave = async move {
         client.write_all(b"GET / HTTP/1.1\r\nHos").await.unwrap();
