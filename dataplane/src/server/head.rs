@@ -2,8 +2,8 @@
 //! the gateway reads.
 //!
 //! Owns the judgement of request lines and fields, stricter than RFC 9112 allows for, on purpose
-//! (`docs/decisions/0012-framing-guard.md`). Fields that the gateway knows have a place of their own;
-//! the others stay ranges. Nothing is copied. Knows no sockets; bodies are `chunked`'s and `intake`'s.
+//! (`docs/decisions/0012-framing-guard.md`, `0022-server-leg.md`). Fields that the gateway knows have a
+//! place of their own; the others stay ranges. Nothing is copied. Knows no sockets; bodies are `chunked`'s and `intake`'s.
 
 use bytes::Bytes;
 use http::Uri;

@@ -1,7 +1,7 @@
 //! All connections of a thread, and what each of them is told.
 //!
 //! Owns deadlines for slow clients and the end of connections when the gateway stops. Deadlines come
-//! from one coarse sweep per thread instead of timers per request (`docs/decisions/0021-server-leg.md`);
+//! from one coarse sweep per thread instead of timers per request (`docs/decisions/0022-server-leg.md`);
 //! so does the date that replies carry. Does not read or write: `wire` does.
 
 use std::cell::{Cell, RefCell};

@@ -2,7 +2,7 @@
 //!
 //! Owns the terms in which the rest of the gateway speaks of a request ([`Head`], [`Intake`]) and of
 //! its [`Response`]; how they come from bytes and become bytes is in `connection` and the files that it
-//! uses (`docs/decisions/0021-server-leg.md`). Comes from `listener`, goes to `pipeline` and `admin`.
+//! uses (`docs/decisions/0022-server-leg.md`). Comes from `listener`, goes to `pipeline` and `admin`.
 
 mod chunked;
 mod connection;

@@ -36,6 +36,11 @@ pub(super) async fn send(
     out: &mut Vec<u8>,
 ) -> bool {
     out.clear();
+    // Only the end of the connection tells an old client where a stream ends.
+    let after = match response.length() {
+        None if head.is_old() => After::Close,
+        _ => after,
+    };
     let date = wire.borrow().link.date();
     write_head(out, head, &response, after, &date);
     let body = match response.into_body() {

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::body::Body;
+use crate::server::Response;
 use crate::server::link::{
     BODY_SECONDS, END_SECONDS, HEAD_SECONDS, IDLE_SECONDS, Link, STALLED_SECONDS,
 };
@@ -141,7 +142,7 @@ async fn a_client_that_takes_nothing_is_cut_and_one_that_waits_is_not() {
     let go = Notify::new();
     let service = By(async |_: &Head, _: Intake<'_>| {
         go.notified().await;
-        crate::server::Response::json(http::StatusCode::OK, Body::whole("x".repeat(10_000)))
+        Response::json(http::StatusCode::OK, Body::whole("x".repeat(10_000)))
     });
     let server = serve_connection(far, &service, BOUNDS, &connections);
     let talk = async {
@@ -272,4 +273,178 @@ fn the_state_of_a_connection_stays_small() {
     let wire = size_of::<Wire<DuplexStream>>() - size_of::<DuplexStream>();
     assert!(wire <= 160, "{wire}");
     assert!(size_of::<Head>() <= 320, "{}", size_of::<Head>());
+}
+
+/// What a client reads until nothing more comes, for requests that are answered at once.
+async fn reply_to(request: &str) -> (String, bool) {
+    let connections = Rc::new(Connections::new());
+    let (mut client, far) = duplex(64 * 1024);
+    let service = By(async |head: &Head, _: Intake<'_>| match head.path() {
+        "/empty" => Response::empty(http::StatusCode::ACCEPTED),
+        "/gone" => Response::empty(http::StatusCode::NO_CONTENT),
+        "/stream" => Response::events(Body::stream(|frames| async move {
+            for frame in ["one", "", "three"] {
+                frames.send(frame).await;
+            }
+            frames.send("x".repeat(20_000)).await;
+        })),
+        "/large" => Response::json(http::StatusCode::OK, Body::whole("x".repeat(20_000))),
+        "/pieces" => {
+            let pieces = ["a", "bc", ""].map(bytes::Bytes::from_static);
+            Response::json(http::StatusCode::OK, Body::pieces(pieces))
+        }
+        _ => fine().with("allow", "POST"),
+    });
+    let server = serve_connection(far, &service, BOUNDS, &connections);
+    let talk = async {
+        client.write_all(request.as_bytes()).await.unwrap();
+        read_now(&mut client).await
+    };
+    tokio::select! {
+        biased;
+        reply = talk => reply,
+        () = server => (String::new(), true),
+    }
+}
+
+/// Without the date, which is another one each time.
+fn undated(reply: &str) -> String {
+    let lines = reply.split_inclusive("\r\n");
+    lines.filter(|line| !line.starts_with("date: ")).collect()
+}
+
+#[tokio::test]
+async fn replies_say_how_they_end_and_whether_another_may_follow() {
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let old = |path: &str| format!("GET {path} HTTP/1.0\r\n\r\n");
+    let json = "content-type: application/json\r\n";
+    for (request, expected, closes) in [
+        (
+            get("/"),
+            format!("HTTP/1.1 200 OK\r\n{json}allow: POST\r\ncontent-length: 4\r\n\r\nfine"),
+            false,
+        ),
+        (
+            get("/pieces"),
+            format!("HTTP/1.1 200 OK\r\n{json}content-length: 3\r\n\r\nabc"),
+            false,
+        ),
+        (
+            get("/empty"),
+            "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n".to_owned(),
+            false,
+        ),
+        (
+            get("/gone"),
+            "HTTP/1.1 204 No Content\r\n\r\n".to_owned(),
+            false,
+        ),
+        (
+            "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+            format!("HTTP/1.1 200 OK\r\n{json}allow: POST\r\ncontent-length: 4\r\n\r\n"),
+            false,
+        ),
+        (
+            old("/"),
+            format!(
+                "HTTP/1.0 200 OK\r\n{json}allow: POST\r\nconnection: close\r\ncontent-length: 4\r\n\r\nfine"
+            ),
+            true,
+        ),
+        (
+            "GET /empty HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n".to_owned(),
+            "HTTP/1.0 202 Accepted\r\nconnection: keep-alive\r\ncontent-length: 0\r\n\r\n"
+                .to_owned(),
+            false,
+        ),
+        (
+            "GET /empty HTTP/1.1\r\nHost: a\r\nConnection: x, close\r\n\r\n".to_owned(),
+            "HTTP/1.1 202 Accepted\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".to_owned(),
+            true,
+        ),
+        (
+            // A body that nobody reads and that is not there yet.
+            "GET /empty HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx".to_owned(),
+            "HTTP/1.1 202 Accepted\r\nconnection: close\r\ncontent-length: 0\r\n\r\n".to_owned(),
+            true,
+        ),
+    ] {
+        let (reply, ended) = reply_to(&request).await;
+        assert_eq!(undated(&reply), expected, "{request}");
+        assert_eq!(ended, closes, "{request}");
+        assert_eq!(reply.matches(" GMT\r\n").count(), 1, "{reply}");
+    }
+    let large = reply_to(&get("/large")).await.0;
+    assert!(large.ends_with(&"x".repeat(20_000)) && large.contains("content-length: 20000\r\n"));
+}
+
+#[tokio::test]
+async fn streams_go_out_in_chunks_or_until_the_end() {
+    let filler = "x".repeat(20_000);
+    let (reply, ended) = reply_to("GET /stream HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let events =
+        "content-type: text/event-stream\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n";
+    let chunks = format!("3\r\none\r\n5\r\nthree\r\n4e20\r\n{filler}\r\n0\r\n\r\n");
+    let head = format!("HTTP/1.1 200 OK\r\n{events}transfer-encoding: chunked\r\n\r\n");
+    assert_eq!(undated(&reply), head + &chunks);
+    assert!(!ended);
+    let (reply, ended) = reply_to("GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").await;
+    let head = format!("HTTP/1.0 200 OK\r\n{events}connection: close\r\n\r\n");
+    assert_eq!(undated(&reply), head + "onethree" + &filler);
+    assert!(ended);
+}
+
+#[tokio::test]
+async fn what_is_sent_ahead_waits_its_turn_and_is_no_departure() {
+    let connections = Rc::new(Connections::new());
+    let (mut client, far) = duplex(64 * 1024);
+    let go = Notify::new();
+    let service = By(async |_: &Head, _: Intake<'_>| {
+        go.notified().await;
+        fine()
+    });
+    let server = serve_connection(far, &service, BOUNDS, &connections);
+    let talk = async {
+        client.write_all(REQUEST).await.unwrap();
+        settle().await;
+        for _ in 0..200 {
+            client.write_all(REQUEST).await.unwrap();
+        }
+        settle().await;
+        assert_eq!(read_now(&mut client).await, (String::new(), false));
+        for count in 1..=201 {
+            go.notify_one();
+            let (reply, ended) = read_now(&mut client).await;
+            assert_eq!(reply.matches("HTTP/1.1 200 OK").count(), 1, "{count}");
+            assert!(!ended, "{count}");
+        }
+        drop(client);
+    };
+    tokio::join!(talk, server);
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_client_leaves() {
+    let connections = Rc::new(Connections::new());
+    let (mut client, far) = duplex(1024);
+    let (sender, mut dropped) = tokio::sync::mpsc::channel::<()>(1);
+    let service = By(async |_: &Head, _: Intake<'_>| {
+        let sender = sender.clone();
+        Response::events(Body::stream(|frames| async move {
+            frames.send("first").await;
+            std::future::pending::<()>().await;
+            drop(sender);
+        }))
+    });
+    let server = serve_connection(far, &service, BOUNDS, &connections);
+    let talk = async {
+        client.write_all(REQUEST).await.unwrap();
+        let (reply, ended) = read_now(&mut client).await;
+        assert!(reply.ends_with("\r\n5\r\nfirst\r\n") && !ended, "{reply}");
+        drop(client);
+    };
+    tokio::join!(talk, server);
+    drop(service);
+    drop(sender);
+    assert!(dropped.recv().await.is_none());
 }
