@@ -4,6 +4,9 @@
 //! changes stays bytes. A key that stands twice, carries an escape or differs from a known one only
 //! in case is refused: two readers of the same bytes must not see two messages.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use crate::json::{self, Member};
@@ -57,15 +60,18 @@ pub(crate) enum Malformed {
     },
 }
 
-/// Where the parts of an envelope are.
+type Span = Option<Range<usize>>;
+
+/// Where the parts of an envelope are. Ranges, because every share of the bytes that is taken costs two
+/// atomic operations: only the parts that a message is made of are worth them.
 #[derive(Default)]
 struct Parts {
-    version: Option<Bytes>,
-    id: Option<Bytes>,
-    method: Option<Bytes>,
-    params: Option<Bytes>,
-    result: Option<Bytes>,
-    error: Option<Bytes>,
+    version: Span,
+    id: Span,
+    method: Span,
+    params: Span,
+    result: Span,
+    error: Span,
     ambiguous: bool,
     /// Then it is not clear whom an error would answer.
     has_two_ids: bool,
@@ -87,12 +93,12 @@ pub(crate) fn read_along<'a>(
     let mut parts = Parts::default();
     let read = json::members_along(bytes, nesting, path, &mut |level, member| {
         if level == 0 {
-            parts.take(bytes, &member);
+            parts.take(&member);
         }
         visit(level, member);
     });
     match read {
-        Ok(()) => parts.into_message(),
+        Ok(()) => parts.into_message(bytes),
         Err(json::NotJson) if json::elements(bytes, nesting, |_| {}).is_ok() => {
             Err(Malformed::Batch)
         }
@@ -110,7 +116,7 @@ fn is_scalar(bytes: &[u8]) -> bool {
 }
 
 impl Parts {
-    fn take(&mut self, bytes: &Bytes, member: &Member<'_>) {
+    fn take(&mut self, member: &Member<'_>) {
         let slot = match member.key {
             b"jsonrpc" => &mut self.version,
             b"id" => &mut self.id,
@@ -128,52 +134,55 @@ impl Parts {
         };
         self.ambiguous |= slot.is_some();
         self.has_two_ids |= member.key == b"id" && slot.is_some();
-        *slot = Some(bytes.slice(member.value.clone()));
+        *slot = Some(member.value.clone());
     }
 
-    fn into_message(self) -> Result<Message, Malformed> {
-        let is_id = |raw: &Bytes| matches!(raw.first(), Some(b'"' | b'-' | b'0'..=b'9'));
-        let is_object = |raw: &Bytes| raw.first() == Some(&b'{');
-        let id = self.id.clone().filter(is_id);
-        let refused = || Malformed::NotMessage {
-            id: self
-                .id
-                .clone()
-                .filter(|raw| is_id(raw) && !self.has_two_ids),
+    fn into_message(self, bytes: &Bytes) -> Result<Message, Malformed> {
+        let first = |span: &Range<usize>| bytes.get(span.start).copied().unwrap_or_default();
+        let is_id = |span: &Range<usize>| matches!(first(span), b'"' | b'-' | b'0'..=b'9');
+        let is_object = |span: &Range<usize>| first(span) == b'{';
+        let part = |span: Range<usize>| bytes.slice(span);
+        let has_id = self.id.is_some();
+        let id = self.id.filter(is_id);
+        let refused = |id: Span| Malformed::NotMessage {
+            id: id.filter(|_| !self.has_two_ids).map(part),
         };
-        let version = self
-            .version
-            .as_ref()
-            .is_some_and(|raw| raw.as_ref() == b"\"2.0\"");
-        if self.ambiguous || !version {
-            return Err(refused());
+        let version = self.version.and_then(|span| bytes.get(span));
+        if self.ambiguous || version != Some(b"\"2.0\"") {
+            return Err(refused(id));
         }
-        if let Some(raw) = &self.method {
-            let method = decoded(raw).ok_or_else(refused)?;
+        if let Some(method) = self.method {
             let answered = self.result.is_some() || self.error.is_some();
-            let params = self.params.clone();
-            if answered || !params.as_ref().is_none_or(is_object) {
-                return Err(refused());
-            }
-            return match (&self.id, id) {
-                (None, _) => Ok(Message::Notification { method, params }),
-                (Some(_), Some(id)) => Ok(Message::Request { id, method, params }),
-                (Some(_), None) => Err(refused()),
+            let unsound = answered || !self.params.as_ref().is_none_or(is_object);
+            let Some(method) = decoded(bytes, method).filter(|_| !unsound) else {
+                return Err(refused(id));
+            };
+            let params = self.params.map(part);
+            return match id.map(part) {
+                None if has_id => Err(refused(None)),
+                None => Ok(Message::Notification { method, params }),
+                Some(id) => Ok(Message::Request { id, method, params }),
             };
         }
-        match (id, self.result.clone(), self.error.clone()) {
-            (Some(id), Some(result), None) => Ok(Message::Result { id, result }),
-            (id, None, Some(error)) if is_object(&error) => Ok(Message::Error { id, error }),
-            _ => Err(refused()),
+        match (id, self.result, self.error) {
+            (Some(id), Some(result), None) => Ok(Message::Result {
+                id: part(id),
+                result: part(result),
+            }),
+            (id, None, Some(error)) if is_object(&error) => Ok(Message::Error {
+                id: id.map(part),
+                error: part(error),
+            }),
+            (id, _, _) => Err(refused(id)),
         }
     }
 }
 
-/// The bytes of a JSON string's text, without copying if it has no escape.
-fn decoded(raw: &Bytes) -> Option<Bytes> {
-    match json::text(raw)? {
-        std::borrow::Cow::Borrowed(text) => Some(raw.slice_ref(text.as_bytes())),
-        std::borrow::Cow::Owned(text) => Some(Bytes::from(text)),
+/// The text of the JSON string in this place, without copying if it has no escape.
+pub(crate) fn decoded(bytes: &Bytes, place: Range<usize>) -> Option<Bytes> {
+    match json::text(bytes.get(place)?)? {
+        Cow::Borrowed(text) => Some(bytes.slice_ref(text.as_bytes())),
+        Cow::Owned(text) => Some(Bytes::from(text)),
     }
 }
 

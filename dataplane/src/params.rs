@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::ask::kind::write_capabilities;
 use crate::call::{Call, Era};
 use crate::json::{self, Member};
-use crate::message::is_ambiguous;
+use crate::message::{decoded, is_ambiguous};
 
 /// `_meta` keys of 2026-07-28 (Basic §`_meta`).
 pub(crate) const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
@@ -204,11 +204,7 @@ impl Params {
     }
 
     fn text_part(&self, span: &Span) -> Option<Bytes> {
-        let raw = self.part(span)?;
-        match json::text(&raw)? {
-            std::borrow::Cow::Borrowed(text) => Some(raw.slice_ref(text.as_bytes())),
-            std::borrow::Cow::Owned(text) => Some(Bytes::from(text)),
-        }
+        decoded(&self.text, span.clone()?)
     }
 
     /// `name`, decoded: of a tool or prompt.

@@ -63,10 +63,12 @@ fn by_name<'a>(
     } else {
         served.prompt(text).ok_or(LocalReply::UnknownPrompt)?
     };
-    if name != text {
+    let name = if name == text {
+        exposed
+    } else {
         params.rename(name);
-    }
-    let name = Bytes::copy_from_slice(name.as_bytes());
+        Bytes::copy_from_slice(name.as_bytes())
+    };
     Ok(Route {
         member,
         name: Some(name),
