@@ -2,12 +2,15 @@
 //! one owner and finds its way back, and the plan survives its own bytes.
 //!
 //! Configurations are drawn from a small world of servers, prefixes and names in which collisions
-//! are frequent; a fixed seed makes every run the same.
+//! are frequent; a fixed seed makes every run the same. And what must hold for every text at all:
+//! it is compiled or refused, and each finding points inside it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use mcpc_compiler::{Code, Input, NoVariables, Outcome, Overrides, Source, Tier, compile};
+use mcpc_compiler::{
+    Code, Findings, Input, NoVariables, Outcome, Overrides, Severity, Source, Span, Tier, compile,
+};
 use mcpc_plan::{Endpoint, Member, Names, Plan};
 
 const SERVERS: [&str; 5] = ["a", "a__b", "b", "ab", "b_"];
@@ -16,6 +19,61 @@ const NAMES: [&str; 10] = [
 ];
 const PATTERNS: [&str; 7] = ["*", "get_*", "*_x", "b*", "*y", "a__*", "x*y"];
 const PREFIXES: [&str; 7] = ["", "{server}", "{server}_", "{server}__", "b", "x_", "a__"];
+
+/// Keys of the configuration, and some that are none.
+const KEYS: [&str; 20] = [
+    "version",
+    "servers",
+    "endpoints",
+    "listen",
+    "admin",
+    "limits",
+    "command",
+    "url",
+    "args",
+    "env",
+    "headers",
+    "tools",
+    "allow",
+    "deny",
+    "rename",
+    "timeouts",
+    "total",
+    "x-a",
+    "<<",
+    "é",
+];
+/// Values of every type, placeholders, and texts that are hard on whoever cuts them.
+const VALUES: [&str; 24] = [
+    "1",
+    "-1",
+    "1.5",
+    "true",
+    "~",
+    "",
+    "a",
+    "é",
+    "\"\u{1f600}\"",
+    "'it''s'",
+    "30s",
+    "4MiB",
+    "127.0.0.1:0",
+    "http://h/",
+    "https://u:p@h",
+    "$<X>",
+    "\"a$<X:-é>$\"",
+    "${",
+    "get_*",
+    "*",
+    "&a b",
+    "*a",
+    "99999999999999999999",
+    "!t x",
+];
+/// What stands between them, well or badly.
+const JOINTS: [&str; 12] = [
+    ": ", ":", "\n", "\n  ", "\n    ", ", ", " # c\n", "- ", "|\n", "---\n", "\r\n", "\t",
+];
 
 /// A generator with a fixed seed (xorshift64*).
 struct Draw(u64);
@@ -38,6 +96,53 @@ impl Draw {
         (0..count)
             .map(|_| format!("\"{}\"", self.one(of)))
             .collect()
+    }
+
+    /// A tree of keys and values, mostly well formed, with anchors and merges in it.
+    fn tree(&mut self, depth: usize, text: &mut String) {
+        let anchor = if self.below(12) == 0 { "&a " } else { "" };
+        text.push_str(anchor);
+        match self.below(if depth == 0 { 1 } else { 4 }) {
+            0 => text.push_str(self.one(&VALUES)),
+            1 => {
+                text.push('[');
+                for _ in 0..self.below(4) {
+                    self.tree(depth - 1, text);
+                    text.push_str(", ");
+                }
+                text.push(']');
+            }
+            _ => {
+                text.push('{');
+                for _ in 0..self.below(5) {
+                    text.push_str(self.one(&KEYS));
+                    text.push_str(": ");
+                    self.tree(depth - 1, text);
+                    text.push_str(", ");
+                }
+                text.push('}');
+            }
+        }
+    }
+
+    /// Keys and values one under the other, joined in any way.
+    fn heap(&mut self) -> String {
+        let mut text = String::new();
+        for _ in 0..self.below(40) {
+            let bit = match self.below(3) {
+                0 => self.one(&KEYS),
+                1 => self.one(&VALUES),
+                _ => self.one(&JOINTS),
+            };
+            text.push_str(bit);
+        }
+        text
+    }
+
+    fn bytes(&mut self) -> Vec<u8> {
+        let count = self.below(60);
+        let byte = |draw: &mut Self| u8::try_from(draw.below(256)).unwrap_or_default();
+        (0..count).map(|_| byte(self)).collect()
     }
 
     fn filter(&mut self) -> String {
@@ -169,4 +274,79 @@ fn every_exposed_name_has_one_owner_and_leads_back() {
             "{code} was never found: {refused:?}"
         );
     }
+}
+
+/// Every place that a finding names.
+fn places(findings: &Findings) -> impl Iterator<Item = Span> {
+    let places = findings.diagnostics.iter().flat_map(|found| {
+        let secondary = found.secondary.iter().map(|label| label.span);
+        let edits = found.fix.iter().flat_map(|fix| &fix.edits);
+        std::iter::once(found.primary.span)
+            .chain(secondary)
+            .chain(edits.map(|(span, _)| *span))
+    });
+    places.chain(findings.secrets.iter().copied())
+}
+
+/// Whether the text was compiled.
+fn assert_compiled_or_refused(text: &str) -> bool {
+    let Outcome { plan, findings } = compiled(text);
+    for span in places(&findings) {
+        assert!(
+            text.get(span.start..span.end).is_some(),
+            "{span:?} in {text:?}"
+        );
+    }
+    let errors = findings.diagnostics.iter();
+    let has_error = errors
+        .filter(|found| found.severity == Severity::Error)
+        .count()
+        > 0;
+    assert_eq!(plan.is_none(), has_error, "{text:?}: {findings:?}");
+    plan.is_some()
+}
+
+#[test]
+fn any_text_is_compiled_or_refused_with_findings_inside_it() {
+    let mut draw = Draw(0x7465_7874);
+    let mut compiled = 0;
+    for round in 0..3_000 {
+        let mut text = String::new();
+        match round % 3 {
+            0 => draw.tree(5, &mut text),
+            1 => text = draw.heap(),
+            // A sound configuration with a tree in place of one value.
+            _ => {
+                text = "version: 1\nservers: { s: { command: c } }\n".to_owned();
+                let _ = write!(
+                    text,
+                    "{}: ",
+                    draw.one(&["limits", "listen", "endpoints", "x-a"])
+                );
+                draw.tree(3, &mut text);
+            }
+        }
+        compiled += usize::from(assert_compiled_or_refused(&text));
+    }
+    assert!(compiled > 20, "only {compiled} of all texts compile");
+}
+
+#[test]
+fn any_bytes_are_a_text_or_refused_with_a_place_to_show() {
+    let mut draw = Draw(0x6279_7465);
+    let mut texts = 0;
+    for _ in 0..3_000 {
+        match Source::from_bytes("mcpc.yaml", draw.bytes()) {
+            Ok(source) => {
+                assert_compiled_or_refused(source.text());
+                texts += 1;
+            }
+            Err(rejected) => {
+                let span = rejected.diagnostic.primary.span;
+                let shown = rejected.source.text().get(span.start..span.end);
+                assert!(shown.is_some(), "{rejected:?}");
+            }
+        }
+    }
+    assert!(texts > 0, "no bytes were a text");
 }

@@ -222,6 +222,52 @@ fn no_changed_byte_gives_another_plan() {
     assert!(refused > bytes.len(), "{refused}");
 }
 
+/// Values in place of others, whole and torn bytes: what comes out is a whole plan or a reason.
+#[test]
+fn no_bytes_are_a_plan_that_does_not_verify() {
+    const VALUES: [&str; 12] = [
+        "null",
+        "true",
+        "-1",
+        "0",
+        "1.5",
+        "1e999",
+        "18446744073709551616",
+        "\"\"",
+        "\"\\ud800\"",
+        "[]",
+        "{}",
+        "[[[[[[[[",
+    ];
+    let text = String::from_utf8(sealed().to_bytes().unwrap()).unwrap();
+    let starts = text.match_indices([':', '[', ',']).map(|(at, _)| at + 1);
+    let (mut refused, mut read) = (0, 0);
+    for start in starts {
+        let end = text[start..]
+            .find([',', ']', '}'])
+            .map_or(text.len(), |end| start + end);
+        for value in VALUES {
+            let replaced = format!("{}{value}{}", &text[..start], &text[end..]);
+            let torn = &replaced[..start + value.len()];
+            for bytes in [replaced.as_bytes(), torn.as_bytes()] {
+                match Plan::from_bytes(bytes) {
+                    Ok(plan) => {
+                        assert_eq!(plan.verify(), Ok(()));
+                        read += 1;
+                    }
+                    Err(_) => refused += 1,
+                }
+            }
+        }
+    }
+    assert!(
+        refused > 1000 && read < refused,
+        "{refused} refused, {read} read"
+    );
+    let deep = "[".repeat(1_000_000);
+    assert_eq!(Plan::from_bytes(deep.as_bytes()), Err(PlanError::NotJson));
+}
+
 #[test]
 fn every_part_of_a_plan_is_under_the_digest() {
     let digest = sealed().digest;
