@@ -1,23 +1,15 @@
 """The command line of the conformance run."""
 
 import argparse
-import shutil
-import signal
 import sys
-import tempfile
-import time
 from pathlib import Path
 
-from runner.children import Children, free_port
+from runner.children import free_port
+from runner.frame import run, say
 from suite import checks, compare, report
 from suite.corners import DIRECT, DIRECT_LEGS, LEGS, THROUGH
 from suite.install import install
 from suite.programs import Gateway, build, run_clients, run_servers, start_fixture
-
-
-def say(text):
-    """Prints at once, so that a long run can be followed."""
-    print(text, flush=True)
 
 
 def arguments():
@@ -39,22 +31,8 @@ def main():
     for name in options.corner or []:
         if name not in known:
             raise SystemExit(f"conformance: there is no corner called {name}; there are {', '.join(known)}")
-    # A plain TERM would end the run without stopping what it started; a shell's background job ignores INT.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    folder = Path(tempfile.mkdtemp(prefix="mcpc-conformance-"))
-    started = time.monotonic()
-    try:
-        with Children() as children:
-            results, problems = drive(options, children, folder)
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-    finally:
-        if options.keep:
-            say(f"working folder: {folder}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-    return conclude(options, results, problems, time.monotonic() - started)
+    (results, problems), seconds = run("conformance", options.keep, lambda *place: drive(options, *place))
+    return conclude(options, results, problems, seconds)
 
 
 def drive(options, children, folder):

@@ -1,10 +1,9 @@
 """Installs the suite into the cache folder that the interop run uses, once per state of the pins."""
 
 import hashlib
-import shutil
 from pathlib import Path
 
-from runner.install import cache_folder, install_npm
+from runner.install import cached, install_npm
 
 PINS = Path(__file__).resolve().parent.parent / "pins"
 
@@ -26,13 +25,4 @@ def install(children, say):
     """Returns the installed suite, building the cache first if the pins have changed."""
     pins = PINS / "package.json"
     wanted = hashlib.sha256(pins.read_bytes()).hexdigest()
-    root = cache_folder() / f"conformance-{wanted[:16]}"
-    stamp = root / "complete"
-    if stamp.is_file():
-        say(f"suite: cached ({wanted[:16]})")
-        return Suite(root)
-    say(f"suite: installing into a new cache ({wanted[:16]})")
-    shutil.rmtree(root, ignore_errors=True)
-    install_npm(children, root, pins)
-    stamp.write_text(wanted + "\n")
-    return Suite(root)
+    return Suite(cached("conformance", "suite", wanted, say, lambda root: install_npm(children, root, pins)))

@@ -4,20 +4,16 @@ import argparse
 import dataclasses
 import json
 import os
-import shutil
-import signal
 import sys
-import tempfile
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from runner import hook, plays, table
 from runner.cells import Cell, Result
-from runner.children import Children
 from runner.clients import FORGETFUL, NOT_IN_SESSIONS
 from runner.clients import clients as all_clients
+from runner.frame import run, say
 from runner.gateway import Gateway, build
 from runner.install import cache_folder, install
 from runner.upstreams import start_http, upstreams
@@ -26,11 +22,6 @@ ALL, HOOK = "all", "hook"
 # The memory server reads its file, changes the graph and writes the file, without a lock: of two calls at once that
 # add to the graph, one is lost, with or without a gateway. So one client at a time may add.
 ADDING = threading.Lock()
-
-
-def say(text):
-    """Prints at once, so that a long run can be followed."""
-    print(text, flush=True)
 
 
 def arguments():
@@ -49,22 +40,8 @@ def arguments():
 
 def main():
     options = arguments()
-    # A plain TERM would end the run without stopping what it started; a shell's background job ignores INT.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    folder = Path(tempfile.mkdtemp(prefix="mcpc-interop-"))
-    started = time.monotonic()
-    try:
-        with Children() as children:
-            results, servers, clients = drive(options, children, folder)
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-    finally:
-        if options.keep:
-            say(f"working folder: {folder}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-    return conclude(results, servers, clients, time.monotonic() - started)
+    (results, servers, clients), seconds = run("interop", options.keep, lambda *place: drive(options, *place))
+    return conclude(results, servers, clients, seconds)
 
 
 def drive(options, children, folder):

@@ -49,22 +49,30 @@ def cache_folder():
 
 def install(children, say):
     """Returns the installed tools, building the cache first if the pins have changed."""
-    wanted = pins_hash()
-    root = cache_folder() / f"interop-{wanted[:16]}"
+
+    def fill(root):
+        root.mkdir(parents=True)
+        for environment in ENVIRONMENTS:
+            say(f"  Python environment {environment}")
+            install_python(children, root, environment)
+        say("  npm packages")
+        install_npm(children, root / "node", PINS / "package.json")
+
+    return Tools(cached("interop", "packages", pins_hash(), say, fill))
+
+
+def cached(kind, what, wanted, say, fill):
+    """The part of the cache for one state of some pins, filled first if that is the first time it is asked for."""
+    root = cache_folder() / f"{kind}-{wanted[:16]}"
     stamp = root / "complete"
     if stamp.is_file():
-        say(f"packages: cached ({wanted[:16]})")
-        return Tools(root)
-    say(f"packages: installing into a new cache ({wanted[:16]})")
+        say(f"{what}: cached ({wanted[:16]})")
+        return root
+    say(f"{what}: installing into a new cache ({wanted[:16]})")
     shutil.rmtree(root, ignore_errors=True)
-    root.mkdir(parents=True)
-    for environment in ENVIRONMENTS:
-        say(f"  Python environment {environment}")
-        install_python(children, root, environment)
-    say("  npm packages")
-    install_npm(children, root / "node", PINS / "package.json")
+    fill(root)
     stamp.write_text(wanted + "\n")
-    return Tools(root)
+    return root
 
 
 def pins_hash():
