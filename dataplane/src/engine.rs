@@ -38,6 +38,13 @@ pub(crate) struct Engine {
     /// Ends the relays of the live plan when it is replaced. Without it each swap would leave some
     /// behind that wait for a change of an upstream that has none.
     relays: watch::Sender<()>,
+    listens: Listens,
+}
+
+/// Whether the addresses of the plan are listened on: only what is bound cannot change.
+struct Listens {
+    for_clients: bool,
+    for_operators: bool,
 }
 
 impl Engine {
@@ -71,6 +78,10 @@ impl Engine {
             reach,
             keeper,
             relays,
+            listens: Listens {
+                for_clients: true,
+                for_operators: true,
+            },
         })
     }
 
@@ -86,8 +97,9 @@ impl Engine {
 
     fn try_swap(&mut self, plan: Plan) -> Result<Swapped, Refusal> {
         let live = self.plane.live.load_full();
-        if plan.listener.address != live.listener.address
-            || plan.admin.address != live.admin.address
+        let listens = &self.listens;
+        if (listens.for_clients && plan.listener.address != live.listener.address)
+            || (listens.for_operators && plan.admin.address != live.admin.address)
         {
             let reason = "the listen or admin address differs, and that needs a restart";
             return Err(Refusal::new("MCPC9606", reason));
@@ -145,9 +157,13 @@ impl Engine {
         });
     }
 
-    /// The doors are open; the listeners, if there are any, at this address.
-    pub(crate) fn serving(&self, address: Option<SocketAddr>) {
-        self.scene.serving(address);
+    /// The doors are open; the listeners, if there are any, at these addresses.
+    pub(crate) fn serving(&mut self, clients: Option<SocketAddr>, operators: Option<SocketAddr>) {
+        self.listens = Listens {
+            for_clients: clients.is_some(),
+            for_operators: operators.is_some(),
+        };
+        self.scene.serving(clients);
     }
 
     /// Ends what would not end by itself: notification streams.

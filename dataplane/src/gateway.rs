@@ -132,7 +132,7 @@ impl Gateway {
         let reach = Arc::clone(&options.reach);
         let source = options.source.clone();
         let (address, admin_address) = (plan.listener.address, plan.admin.address);
-        let engine = Engine::start(plan, source, reach, keeper.keeper(), &keys)?;
+        let mut engine = Engine::start(plan, source, reach, keeper.keeper(), &keys)?;
         let doors = match Doors::open(options, address, admin_address, &engine) {
             Ok(doors) => doors,
             Err(refusal) => {
@@ -140,7 +140,10 @@ impl Gateway {
                 return Err(refusal);
             }
         };
-        engine.serving(doors.workers.as_ref().map(Workers::address));
+        engine.serving(
+            doors.workers.as_ref().map(Workers::address),
+            doors.admin.as_ref().map(AdminThread::address),
+        );
         Ok(Self {
             stdio: doors.stdio,
             workers: doors.workers,
@@ -265,7 +268,10 @@ fn open_admin(
     let (plane, scene) = (Arc::clone(&engine.plane), Arc::clone(&engine.scene));
     let status = Arc::new(move || scene.status(&plane));
     AdminThread::start(address, status, orders).map_err(|error| {
-        let reason = format!("cannot listen on {address} for operators: {}", error.kind());
+        let reason = format!(
+            "cannot listen on {address} for operators: {}; give another address with `--admin` or `admin.address`",
+            error.kind()
+        );
         Refusal::new("MCPC9603", reason)
     })
 }

@@ -16,6 +16,7 @@ use mcpc_plan::{Scheme, StdioTransport};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use real::Real;
+pub(crate) use shim::CANNOT_EXECUTE;
 pub use shim::child_entry;
 
 /// A future of this seam.

@@ -134,6 +134,9 @@ pub struct UpstreamStatus {
     pub in_flight: u32,
     /// How often its process was started again.
     pub restarts: u32,
+    /// How many lines of its output were no message, or one that nobody waited for.
+    #[serde(default)]
+    pub ignored_lines: u32,
     /// Its process id, if it is a running child.
     pub pid: Option<u32>,
     /// The code of its last failure.
@@ -370,6 +373,7 @@ pub(crate) fn serving(upstreams: &[(&str, UpstreamState)]) -> Status {
                 latency_ms: None,
                 in_flight: 0,
                 restarts: 0,
+                ignored_lines: 0,
                 pid: None,
                 last_error: None,
             })

@@ -154,22 +154,29 @@ async fn read(
             () = channel.closed() => break Duration::ZERO,
             got = input.read_buf(framer.room()) => got,
         };
+        while let Some(line) = framer.next() {
+            take(&mut channel, line).await;
+        }
         // A stream that breaks is a client that left.
         if !got.is_ok_and(|bytes| bytes > 0) {
-            break Duration::from_millis(plane.live.load().limits.grace_ms);
-        }
-        while let Some(line) = framer.next() {
-            match line {
-                Line::Whole(line) if line.trim_ascii().is_empty() => {}
-                Line::Whole(line) => channel.take(line).await,
-                Line::Oversized(_) => channel.refuse(&LocalReply::BodyTooLarge).await,
+            if let Some(line) = framer.rest() {
+                take(&mut channel, line).await;
             }
+            break Duration::from_millis(plane.live.load().limits.grace_ms);
         }
     };
     tokio::select! {
         () = channel.finish(grace) => {}
         // Asked to stop while the last calls are awaited: the client waits no longer either.
         () = stopped_in(&mut stop) => {}
+    }
+}
+
+async fn take(channel: &mut Channel, line: Line) {
+    match line {
+        Line::Whole(line) if line.trim_ascii().is_empty() => {}
+        Line::Whole(line) => channel.take(line).await,
+        Line::Oversized(_) => channel.refuse(&LocalReply::BodyTooLarge).await,
     }
 }
 

@@ -160,6 +160,7 @@ fn upstream_status(name: &str, upstream: &Upstream) -> UpstreamStatus {
             .map(|latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)),
         in_flight: u32::try_from(state.in_flight).unwrap_or(u32::MAX),
         restarts: u32::try_from(state.restarts).unwrap_or(u32::MAX),
+        ignored_lines: u32::try_from(state.ignored_lines).unwrap_or(u32::MAX),
         pid: state.pid.and_then(|pid| u32::try_from(pid).ok()),
         last_error: state
             .last_failure

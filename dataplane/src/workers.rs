@@ -90,7 +90,10 @@ impl Workers {
             Ok(Ok(address)) => Ok(address),
             Ok(Err(error)) => Err(Refusal::new(
                 "MCPC9603",
-                format!("cannot listen on {address}: {}", error.kind()),
+                format!(
+                    "cannot listen on {address} for clients: {}; give another address with `--listen` or `listen.address`",
+                    error.kind()
+                ),
             )),
             Err(_) => Err(Refusal::new("MCPC9605", "a thread ended while it started")),
         }

@@ -169,7 +169,8 @@ pub(crate) struct Status {
         long,
         env = "MCPC_ADMIN",
         default_value = "127.0.0.1:8081",
-        value_name = "ADDRESS"
+        value_name = "ADDRESS",
+        value_parser = mcpc_daemon::address
     )]
     pub(crate) admin: SocketAddr,
 
@@ -231,8 +232,9 @@ Examples:
   mcpc run --stdio ~/mcpc.yaml         what a desktop client starts
   kill -HUP PID                        compile the file again
 
-Exit codes: 0 stopped when asked, or the client on standard input left, 1 the configuration has errors, or it was
-stopped by a second signal, 2 it could not be read or put to work here.";
+Exit codes: 0 stopped when asked, or the client on standard input left,
+1 the configuration has errors, or a second signal stopped the gateway at once,
+2 the configuration could not be read or put to work here.";
 
 const STATUS_EXAMPLES: &str = "\
 Examples:

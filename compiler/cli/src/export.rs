@@ -1,6 +1,7 @@
 //! `mcpc schema` and `mcpc completions`: generated texts for editors and shells. Also owns what is
 //! said when a file cannot be written, which `mcpc plan --out` shares.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use mcpc_daemon::write_in_one_step;
@@ -30,9 +31,12 @@ pub(crate) fn write_or_say(path: &Path, bytes: &[u8]) -> Exit {
     match write_in_one_step(path, bytes) {
         Ok(()) => Exit::Clean,
         Err(error) => {
-            let kind = error.kind();
+            let reason = match error.kind() {
+                ErrorKind::NotFound => "there is no such directory".to_owned(),
+                kind => kind.to_string(),
+            };
             say(&format!(
-                "error[MCPC0004]: {} cannot be written: {kind}\n  = note: run `mcpc explain MCPC0004`\n",
+                "error[MCPC0004]: {} cannot be written: {reason}\n  = note: run `mcpc explain MCPC0004`\n",
                 path.display()
             ));
             Exit::Failed

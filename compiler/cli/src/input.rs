@@ -36,13 +36,22 @@ pub(crate) fn is_standard(file: &Path) -> bool {
     file == Path::new("-")
 }
 
-/// The name of a text in diagnostics and status: the path as it was given.
+/// The name of a text in diagnostics and status: the path as it was given, but for characters that a
+/// terminal would obey.
 pub(crate) fn name_of(file: &Path) -> String {
     if is_standard(file) {
-        "<stdin>".to_owned()
-    } else {
-        file.display().to_string()
+        return "<stdin>".to_owned();
     }
+    let path = file.display().to_string();
+    let mut name = String::with_capacity(path.len());
+    for character in path.chars() {
+        if character.is_control() {
+            name.extend(character.escape_default());
+        } else {
+            name.push(character);
+        }
+    }
+    name
 }
 
 /// Reads a file; `-` is standard input.
@@ -91,9 +100,10 @@ fn unreadable(error: &io::Error) -> Diagnostic {
             "this is a directory, not a file".to_owned(),
             "name the file in it, for example `mcpc.yaml`",
         ),
-        kind => (
+        // The system's own words: the kinds have no name for everything that can go wrong.
+        _ => (
             UNREADABLE,
-            format!("the file cannot be read: {kind}"),
+            format!("the file cannot be read: {error}"),
             "make the file readable for the user that runs `mcpc`",
         ),
     };

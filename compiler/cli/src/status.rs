@@ -108,6 +108,9 @@ fn for_people(status: &Status) -> String {
         if upstream.restarts > 0 {
             write(format_args!(", restarted {} times", upstream.restarts));
         }
+        if upstream.ignored_lines > 0 {
+            write(format_args!(", ignored lines {}", upstream.ignored_lines));
+        }
         if let Some(error) = &upstream.last_error {
             write(format_args!(", last failure {error}"));
         }

@@ -1,6 +1,6 @@
 //! Findings about values: wrong type, not one of the choices, out of range, wrong length or form.
 
-use mcpc_config::Size;
+use mcpc_config::{Duration, Size};
 
 use super::keys::keys_here;
 use super::{Pass, kind_code};
@@ -121,6 +121,13 @@ fn bytes(number: i64) -> Option<String> {
     Some(size.to_string())
 }
 
+/// Whole thousands are milliseconds, as many other tools write them, in the unit that fits; nothing
+/// if no duration is that long.
+fn milliseconds(number: i64) -> Option<String> {
+    let duration = Duration::parse(&format!("{number}ms")).ok()?;
+    Some(duration.to_string())
+}
+
 fn wrong_type(pass: &Pass<'_>, node: NodeId, schema: &Schema) -> Diagnostic {
     let name = named(pass, node);
     let span = pass.tree.span(Some(node));
@@ -147,6 +154,9 @@ fn wrong_type(pass: &Pass<'_>, node: NodeId, schema: &Schema) -> Diagnostic {
         let told = (*number > 0 && pass.may_tell(node)).then_some(*number);
         let example = match told {
             Some(number) if schema.kind() == Kind::Size && number >= BYTES_MIN => bytes(number),
+            Some(number) if schema.kind() == Kind::Duration && number % 1000 == 0 => {
+                milliseconds(number)
+            }
             Some(number) => Some(format!("{number}{unit}")),
             None => None,
         };

@@ -6,15 +6,25 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
+/// Reads an address of a flag.
+///
+/// # Errors
+/// What an address looks like. Names are not looked up: where a gateway listens must not depend on
+/// another machine.
+pub fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    let expected = "an address and a port are needed, for example 127.0.0.1:8080 or [::1]:8080";
+    text.parse().map_err(|_| expected)
+}
+
 /// How a gateway is operated, beyond what its plan says.
 #[derive(Clone, Debug, Args)]
 pub struct GatewayFlags {
     /// Listen here instead, for example 127.0.0.1:8080; port 0 picks a free one.
-    #[arg(long, env = "MCPC_LISTEN", value_name = "ADDRESS")]
+    #[arg(long, env = "MCPC_LISTEN", value_name = "ADDRESS", value_parser = address)]
     pub listen: Option<SocketAddr>,
 
     /// Serve health and status here instead.
-    #[arg(long, env = "MCPC_ADMIN", value_name = "ADDRESS")]
+    #[arg(long, env = "MCPC_ADMIN", value_name = "ADDRESS", value_parser = address)]
     pub admin: Option<SocketAddr>,
 
     /// Speak MCP on standard input and output, as desktop clients want it. Nothing listens then,

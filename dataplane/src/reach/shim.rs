@@ -14,7 +14,7 @@ use super::guard;
 const ENTRY: &str = "__child";
 
 /// The exit code for a program that cannot be executed, as shells have it.
-const CANNOT_EXECUTE: i32 = 126;
+pub(crate) const CANNOT_EXECUTE: i32 = 126;
 
 /// The arguments in front of a program and its own arguments.
 pub(super) fn arguments(gateway: u32) -> [String; 3] {

@@ -21,7 +21,7 @@ use crate::ask::kind::DECLARED_TO_PROCESSES;
 use crate::call::{Era, Event, Reply};
 use crate::failure::Failure;
 use crate::profile::Profile;
-use crate::reach::{Ended, Launch, Reach, ReachFuture, Signals};
+use crate::reach::{CANNOT_EXECUTE, Ended, Launch, Reach, ReachFuture, Signals};
 
 /// How long a process may take to end by itself once its input has ended.
 const AFTER_END_OF_INPUT: Duration = Duration::from_secs(2);
@@ -32,8 +32,9 @@ const AFTER_TERMINATE: Duration = Duration::from_secs(3);
 /// How long the system may take to end it after SIGKILL.
 const AFTER_KILL: Duration = Duration::from_secs(2);
 
-/// How long the last words of a process that has ended are waited for. Its group is dead by then,
-/// so only a descendant that left the group can hold the pipe open.
+/// How long the last words of a process that has ended are waited for, and the end of one that has
+/// closed a pipe. The group of the former is dead by then, so only a descendant that left the group
+/// can hold the pipe open.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// The longest wait for an answer to the probe. A server that is silent then is taken for legacy.
@@ -62,6 +63,8 @@ pub(super) struct Child {
     /// One of the pipes is closed or the process has ended; its calls have been told.
     is_gone: bool,
     has_ended: bool,
+    /// False once it is known that there is no such program, or that it cannot be executed.
+    is_program: bool,
 }
 
 impl Child {
@@ -72,7 +75,7 @@ impl Child {
             env: &program.env,
         };
         let process = program.reach.launch(&launch).map_err(|error| {
-            tracing::warn!(server = %upstream.name, %error, "the process did not start");
+            tracing::error!(server = %upstream.name, %error, "the process did not start");
             Failure::Unreachable
         })?;
         let (link, inbox) = Link::new();
@@ -90,6 +93,7 @@ impl Child {
             talk: tokio::spawn(talk),
             is_gone: false,
             has_ended: false,
+            is_program: true,
         })
     }
 
@@ -104,8 +108,18 @@ impl Child {
             _end = &mut self.reader => None,
             _broken = &mut self.writer => None,
         };
+        let ended = match ended {
+            // Mostly a pipe closes because the process ends, and its end says more.
+            None => timeout(LAST_WORDS, &mut self.ended).await.ok(),
+            ended => ended,
+        };
         let (server, pid) = (&self.server, self.id);
         match &ended {
+            Some(Ok(Ended::Code(CANNOT_EXECUTE))) => {
+                // Which program, and why not, is what the process has said on its way out.
+                tracing::error!(%server, pid, "the program cannot be executed");
+                self.is_program = false;
+            }
             Some(Ok(ended)) => tracing::warn!(%server, pid, ?ended, "the process has ended"),
             Some(Err(error)) => tracing::warn!(%server, pid, %error, "the process is lost"),
             None => tracing::warn!(%server, pid, "the process has closed a pipe"),
@@ -221,8 +235,14 @@ async fn probe(
         },
         Err(failure) => told_at_start(failure),
     };
+    let is_program = child.is_program;
     child.retire(upstream);
-    Ok(Err(failure))
+    if is_program {
+        Ok(Err(failure))
+    } else {
+        // Another process of the same program would end in the same way.
+        Err(failure)
+    }
 }
 
 async fn initialize(

@@ -49,6 +49,8 @@ pub(crate) struct State {
     pub(crate) pid: Option<u64>,
     /// How often a child was started again.
     pub(crate) restarts: u64,
+    /// How many lines of a child's output belonged to nobody.
+    pub(crate) ignored_lines: u64,
     /// How long the last call took to its answer.
     pub(crate) latency: Option<Duration>,
     /// Calls under way.
@@ -161,6 +163,7 @@ impl State {
             last_failure,
             pid: (pid != 0).then_some(pid),
             restarts: health.restarts.load(Ordering::Relaxed),
+            ignored_lines: health.ignored_lines.load(Ordering::Relaxed),
             latency: (micros != 0).then(|| Duration::from_micros(micros)),
             in_flight: health.in_flight.load(Ordering::Relaxed),
         }

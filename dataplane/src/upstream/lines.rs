@@ -81,6 +81,17 @@ impl Framer {
         Some(Line::Whole(line.freeze()))
     }
 
+    /// What stands behind the last line break, once there is no more to read: not everybody ends a
+    /// last line.
+    pub(crate) fn rest(&mut self) -> Option<Line> {
+        if let Some(skipped) = self.skipped.take() {
+            return Some(Line::Oversized(skipped.id()));
+        }
+        self.scanned = 0;
+        let line = self.buffer.split();
+        (!line.is_empty()).then(|| Line::Whole(line.freeze()))
+    }
+
     /// Forgets the first `length` bytes but for what tells whose they were.
     fn skip(&mut self, length: usize) {
         let bytes = self.buffer.split_to(length);
@@ -166,6 +177,8 @@ mod tests {
                 lines.push(line);
             }
         }
+        lines.extend(framer.rest());
+        assert_eq!(framer.rest(), None, "a rest is taken once");
         lines
     }
 
@@ -184,6 +197,7 @@ mod tests {
             whole("b"),
             Line::Oversized(Some(8)),
             whole("c"),
+            whole("rest"),
         ];
         for size in 1..=text.len() {
             assert_eq!(cut(&text, size), expected, "chunks of {size}");
@@ -197,6 +211,7 @@ mod tests {
             format!("{{\"result\":{{\"x\":\"{long}\",\"id\":5}}}}\n"),
             format!("{{\"result\":{{\"id\":5,\"x\":\"{long}\"}}}}\n"),
             format!("{long}\n"),
+            long,
         ] {
             assert_eq!(cut(&text, 64), [Line::Oversized(None)], "{text}");
         }

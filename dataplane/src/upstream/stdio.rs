@@ -404,4 +404,7 @@ pub(super) async fn read_all(
         // A firehose must not keep the keeper from its other children.
         tokio::task::consume_budget().await;
     }
+    if let Some(line) = framer.rest() {
+        link.take(line, &upstream);
+    }
 }

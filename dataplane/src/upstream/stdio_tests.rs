@@ -207,13 +207,7 @@ async fn what_belongs_to_nobody_is_counted_and_the_call_is_cancelled_in_time() {
         call(&upstream, PARAMS).await,
         Err(Failure::FirstByteTimeout)
     );
-    assert_eq!(
-        upstream
-            .health
-            .ignored_lines
-            .load(std::sync::atomic::Ordering::Relaxed),
-        5
-    );
+    assert_eq!(upstream.state().ignored_lines, 5);
     let mut id = Value::Null;
     loop {
         let (_, message) = record.recv().await.unwrap();

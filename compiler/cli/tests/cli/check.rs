@@ -219,6 +219,14 @@ fn the_credentials_file_comes_before_the_environment() {
 }
 
 #[test]
+fn a_name_that_a_terminal_would_obey_is_shown_escaped() {
+    let folder = Folder::new();
+    let ran = folder.mcpc(&["check", "a\n\u{1b}[31m.yaml"]).exits_with(2);
+    let ran = ran.says("a\\n\\u{1b}[31m.yaml");
+    assert!(!ran.err.contains('\u{1b}'), "{}", ran.err);
+}
+
+#[test]
 fn wrong_usage_exits_with_2() {
     let folder = Folder::new();
     for wrong in [

@@ -78,6 +78,9 @@ fn a_plan_that_cannot_be_written_exits_with_2() {
         let ran = folder.mcpc(&["plan", "--out", target]).exits_with(2);
         ran.says("MCPC0004").says(target);
     }
+    folder
+        .mcpc(&["plan", "--out", "missing/plan.json"])
+        .says("there is no such directory");
 }
 
 #[test]

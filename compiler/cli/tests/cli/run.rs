@@ -228,6 +228,29 @@ fn logs_are_json_when_asked_for() {
 }
 
 #[test]
+fn a_program_that_cannot_be_executed_is_an_error_in_the_log() {
+    let folder = Folder::with_config(
+        "version: 1\nlisten: { address: 127.0.0.1:0 }\nadmin: { address: 127.0.0.1:0 }\n\
+         servers:\n  gone: { command: /no/such/program, restart: { at_most: 0 } }\n",
+    );
+    let mut command = folder.command(&["run"]);
+    command.env("MCPC_LOG_FORMAT", "json");
+    let served = Running::start(&mut command);
+    let is_down = || served.upstream("gone").get("state") == Some(&json!("down"));
+    until("it is left alone", is_down);
+    served.signal(Signal::TERM);
+    let (_, said) = served.rest();
+    let events = said.lines().map(|line| serde_json::from_str(line).unwrap());
+    let told: Vec<Value> = events
+        .filter(|event: &Value| {
+            event.get("message") == Some(&json!("the program cannot be executed"))
+        })
+        .collect();
+    let levels: Vec<_> = told.iter().map(|event| event.get("level")).collect();
+    assert_eq!(levels, [Some(&json!("ERROR"))], "{said}");
+}
+
+#[test]
 fn flags_win_over_the_file_and_cannot_open_it() {
     let folder = Folder::with_config(BOTH);
     let ran = folder.mcpc(&["run", "--listen", "0.0.0.0:0"]).exits_with(1);
@@ -237,8 +260,19 @@ fn flags_win_over_the_file_and_cannot_open_it() {
     folder
         .mcpc(&["run", "--listen", &taken])
         .exits_with(2)
-        .says("MCPC96");
-    folder.mcpc(&["run", "--listen", "nowhere"]).exits_with(2);
+        .says("MCPC9603")
+        .says("`--listen`");
+    folder
+        .mcpc(&["run", "--listen", "127.0.0.1:0", "--admin", &taken])
+        .exits_with(2)
+        .says("MCPC9603")
+        .says("`--admin`");
+    for no_address in ["nowhere", "8080", "localhost:8080"] {
+        folder
+            .mcpc(&["run", "--listen", no_address])
+            .exits_with(2)
+            .says("for example 127.0.0.1:8080");
+    }
 }
 
 #[test]

@@ -246,6 +246,36 @@ fn what_was_asked_before_leaving_is_answered() {
 }
 
 #[test]
+fn a_last_line_needs_no_line_break() {
+    let folder = Folder::with_config(BOTH);
+    let mut desktop = Desktop::start(&folder, &[]);
+    let input = desktop.input.as_mut().unwrap();
+    input
+        .write_all(br#"{"jsonrpc":"2.0","id":"last","method":"ping"}"#)
+        .unwrap();
+    let rest = desktop.leave();
+    assert_eq!(rest.len(), 1, "{rest:?}");
+    assert!(rest.concat().contains("\"last\""), "{rest:?}");
+}
+
+#[test]
+fn an_address_that_nobody_listens_on_may_change() {
+    let folder = Folder::with_config(BOTH);
+    let mut desktop = Desktop::start(&folder, &[]);
+    desktop.initialize();
+    let other = "listen: { address: 127.0.0.1:1 }\nadmin: { address: 127.0.0.1:2 }\n";
+    folder.write("mcpc.yaml.new", format!("{DOTTED}{other}"));
+    let (new, old) = (
+        folder.path().join("mcpc.yaml.new"),
+        folder.path().join("mcpc.yaml"),
+    );
+    std::fs::rename(new, old).unwrap();
+    let changed = json!("notifications/tools/list_changed");
+    while desktop.next().get("method") != Some(&changed) {}
+    desktop.leave();
+}
+
+#[test]
 fn an_edit_goes_live_and_the_client_is_told() {
     let folder = Folder::with_config(BOTH);
     let mut desktop = Desktop::start(&folder, &[]);
