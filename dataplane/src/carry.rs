@@ -3,6 +3,8 @@
 //! Owns the members and codes that one era has and the other has not (protocol bridging, result
 //! fields and errors). Works on bytes, and changes nothing else. Used by `respond`.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use crate::call::Era;
@@ -36,6 +38,8 @@ pub(crate) fn strip_modern(result: &Bytes) -> Result<Bytes, LocalReply> {
     json::members(result, u32::MAX, |member| match member.key {
         b"resultType" => kind = result.get(member.value).map(<[u8]>::to_vec),
         b"ttlMs" | b"cacheScope" => {}
+        // Up to 2025-11-25 this is an object, and clients refuse a result in which it is not.
+        b"structuredContent" if result.get(member.value.start) != Some(&b'{') => {}
         key => {
             out.push(if out.is_empty() { b'{' } else { b',' });
             out.push(b'"');
@@ -55,43 +59,93 @@ pub(crate) fn strip_modern(result: &Bytes) -> Result<Bytes, LocalReply> {
     }
 }
 
+/// Leaves out of the entries of a tool list what clients of 2025-11-25 and earlier refuse: a schema
+/// of outputs that are no objects.
+pub(crate) fn strip_tools(entries: &[u8]) -> Option<Vec<u8>> {
+    const SCHEMA: &[u8] = b"\"outputSchema\"";
+    entries.windows(SCHEMA.len()).find(|it| *it == SCHEMA)?;
+    let list = Bytes::from([b"[", entries, b"]"].concat());
+    let mut out = Vec::with_capacity(entries.len());
+    json::elements(&list, u32::MAX, |tool| {
+        if !out.is_empty() {
+            out.push(b',');
+        }
+        let tool = list.get(tool).unwrap_or_default();
+        match foreign_schema(tool) {
+            Some(schema) => {
+                let start = out.len();
+                let _walked = json::members(tool, u32::MAX, |member| {
+                    if member.value != schema {
+                        out.push(if out.len() == start { b'{' } else { b',' });
+                        out.push(b'"');
+                        out.extend_from_slice(member.key);
+                        out.extend_from_slice(b"\":");
+                        out.extend_from_slice(tool.get(member.value).unwrap_or_default());
+                    }
+                });
+                out.push(b'}');
+            }
+            None => out.extend_from_slice(tool),
+        }
+    })
+    .ok()?;
+    Some(out)
+}
+
+/// Where a tool's schema of outputs stands, if those are not said to be objects.
+fn foreign_schema(tool: &[u8]) -> Option<Range<usize>> {
+    let schema = member_of(tool, b"outputSchema")?;
+    let content = tool.get(schema.clone())?;
+    let kind = member_of(content, b"type").and_then(|at| content.get(at));
+    (kind != Some(b"\"object\"")).then_some(schema)
+}
+
 /// An error of the other era: the code of a missing resource differs, and codes that speak of the
-/// gateway's own request mean nothing to the client.
-pub(crate) fn carry_error(error: &Bytes, client: Era) -> Bytes {
-    let missing: (&[u8], &[u8]) = match client {
-        Era::Modern => (b"-32002", b"-32602"),
-        Era::Legacy => (b"-32020", b"-32603"),
+/// gateway's own request mean nothing to the client. `uri` is the resource that was to be read.
+pub(crate) fn carry_error(error: &Bytes, client: Era, uri: Option<&Bytes>) -> Bytes {
+    let Some(span) = member_of(error, b"code") else {
+        return error.clone();
     };
-    let mut span = None;
-    let walk = json::members(error, u32::MAX, |member| {
-        if member.key == b"code" {
-            span = Some(member.value);
+    let data = member_of(error, b"data").and_then(|at| error.get(at));
+    let code: &[u8] = match (client, error.get(span.clone()).unwrap_or_default()) {
+        (Era::Modern, b"-32002") => b"-32602",
+        // In both revisions an invalid request has this code as well; only a missing resource is
+        // named by its URI.
+        (Era::Legacy, b"-32602") if uri.is_some() && data.is_some_and(names_uri) => b"-32002",
+        (Era::Legacy, b"-32020" | b"-32021" | b"-32022") => b"-32603",
+        _ => return error.clone(),
+    };
+    let mut out = Vec::with_capacity(error.len() + 64);
+    out.extend_from_slice(error.get(..span.start).unwrap_or_default());
+    out.extend_from_slice(code);
+    let rest = error.get(span.end..).unwrap_or_default();
+    if let (Era::Modern, None, Some(uri)) = (client, data, uri) {
+        out.extend_from_slice(b",\"data\":{\"uri\":");
+        json::write_text(&mut out, std::str::from_utf8(uri).unwrap_or(""));
+        out.push(b'}');
+    }
+    out.extend_from_slice(rest);
+    out.into()
+}
+
+fn names_uri(data: &[u8]) -> bool {
+    member_of(data, b"uri").is_some()
+}
+
+/// Where the value of a member stands.
+fn member_of(object: &[u8], key: &[u8]) -> Option<Range<usize>> {
+    let mut found = None;
+    let walk = json::members(object, u32::MAX, |member| {
+        if member.key == key {
+            found = Some(member.value);
         }
     });
-    let Some(span) = span.filter(|_| walk.is_ok()) else {
-        return error.clone();
-    };
-    let code = error.get(span.clone()).unwrap_or_default();
-    let own = client == Era::Legacy && matches!(code, b"-32021" | b"-32022");
-    if code != missing.0 && !own {
-        return error.clone();
-    }
-    let mut out = Vec::with_capacity(error.len());
-    out.extend_from_slice(error.get(..span.start).unwrap_or_default());
-    out.extend_from_slice(missing.1);
-    out.extend_from_slice(error.get(span.end..).unwrap_or_default());
-    out.into()
+    found.filter(|_| walk.is_ok())
 }
 
 /// The code of an error object, as it is written.
 pub(crate) fn code_of(error: &Bytes) -> Option<&[u8]> {
-    let mut span = None;
-    let walk = json::members(error, u32::MAX, |member| {
-        if member.key == b"code" {
-            span = Some(member.value);
-        }
-    });
-    error.get(span.filter(|_| walk.is_ok())?)
+    error.get(member_of(error, b"code")?)
 }
 
 #[cfg(test)]
@@ -119,11 +173,49 @@ mod tests {
 
     #[test]
     fn a_missing_resource_has_the_code_of_the_clients_era() {
-        let error = Bytes::from_static(br#"{"message":"m","code":-32002}"#);
+        let carried = |error: &'static str, client, uri: Option<&'static str>| {
+            let uri = uri.map(|uri| Bytes::from_static(uri.as_bytes()));
+            let carried = carry_error(&Bytes::from_static(error.as_bytes()), client, uri.as_ref());
+            String::from_utf8(carried.to_vec()).unwrap_or_default()
+        };
+        let old = r#"{"code":-32002,"message":"m"}"#;
         assert_eq!(
-            carry_error(&error, Era::Modern).as_ref(),
-            br#"{"message":"m","code":-32602}"#
+            carried(old, Era::Modern, Some("a:\"b")),
+            r#"{"code":-32602,"data":{"uri":"a:\"b"},"message":"m"}"#
         );
-        assert_eq!(carry_error(&error, Era::Legacy), error);
+        assert_eq!(
+            carried(old, Era::Modern, None),
+            r#"{"code":-32602,"message":"m"}"#
+        );
+        assert_eq!(carried(old, Era::Legacy, Some("a:b")), old);
+        let with_data = r#"{"data":{"uri":"a:b"},"code":-32002}"#;
+        let new = r#"{"data":{"uri":"a:b"},"code":-32602}"#;
+        assert_eq!(carried(with_data, Era::Modern, Some("a:b")), new);
+        assert_eq!(carried(new, Era::Legacy, Some("a:b")), with_data);
+        assert_eq!(carried(new, Era::Legacy, None), new);
+        let invalid = r#"{"code":-32602,"message":"m"}"#;
+        assert_eq!(carried(invalid, Era::Legacy, Some("a:b")), invalid);
+    }
+
+    #[test]
+    fn older_clients_get_structured_content_and_schemas_of_objects_only() {
+        let strip = |text: &'static str| strip_modern(&Bytes::from_static(text.as_bytes()));
+        let object = r#"{"structuredContent":{"a":1},"content":[]}"#;
+        assert_eq!(strip(object), Ok(Bytes::from(object)));
+        for other in ["[1]", "1", "\"x\"", "null"] {
+            let text = format!(r#"{{"structuredContent":{other},"content":[]}}"#);
+            let stripped = strip_modern(&Bytes::from(text));
+            assert_eq!(stripped, Ok(Bytes::from(r#"{"content":[]}"#)));
+        }
+        let tools = |text: &str| strip_tools(text.as_bytes()).map(String::from_utf8);
+        assert_eq!(tools(r#"{"name":"a"}"#), None);
+        let listed = concat!(
+            r#"{"name":"a","outputSchema":{"type":"object"}},"#,
+            r#"{"name":"b","outputSchema":{"type":"array"},"x":1},"#,
+            r#"{"name":"c","outputSchema":true}"#
+        );
+        let left =
+            r#"{"name":"a","outputSchema":{"type":"object"}},{"name":"b","x":1},{"name":"c"}"#;
+        assert_eq!(tools(listed), Some(Ok(left.to_owned())));
     }
 }

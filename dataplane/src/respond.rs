@@ -43,6 +43,8 @@ const CANCELLED: &[u8] = b"notifications/cancelled";
 pub(crate) struct Writer {
     pub(crate) id: Bytes,
     pub(crate) method: Bytes,
+    /// What `Mcp-Name` says of the call: the server's own name, or a URI.
+    pub(crate) name: Option<Bytes>,
     pub(crate) client: Era,
     pub(crate) upstream: Era,
     pub(crate) takes: Accepts,
@@ -69,6 +71,7 @@ impl Writer {
         Self {
             id,
             method: method.clone(),
+            name: None,
             client: client.era,
             upstream: client.era,
             takes: client.accepts,
@@ -329,9 +332,15 @@ impl Writer {
             },
             Reply::Result(result) => ("result", self.carry_result(&result)?),
             Reply::Error(error) if self.client == self.upstream => ("error", error),
-            Reply::Error(error) => ("error", carry_error(&error, self.client)),
+            Reply::Error(error) => ("error", carry_error(&error, self.client, self.reads())),
         };
         Ok(self.wrap(member, value))
+    }
+
+    /// The URI of the resource that is read, if one is.
+    fn reads(&self) -> Option<&Bytes> {
+        let name = self.name.as_ref();
+        name.filter(|_| self.method.as_ref() == b"resources/read")
     }
 
     fn wrap(&self, member: &str, value: Bytes) -> Body {

@@ -12,6 +12,7 @@ use crate::ask::bridge::{Bridge, askable};
 use crate::ask::retry::Resumed;
 use crate::ask::{can_ask, may_ask};
 use crate::call::{Answer, Call, Era, Party};
+use crate::carry::strip_tools;
 use crate::client::Asked;
 use crate::discover;
 use crate::failure::Failure;
@@ -77,7 +78,14 @@ async fn answer_list(asked: &Asked<'_>, kind: Kind) -> Result<Response, LocalRep
     let merged = list::merge(asked.served, kind).await?;
     let mut members = Vec::with_capacity(merged.entries.len() + 64);
     members.extend_from_slice(format!("\"{}\":[", kind.entries()).as_bytes());
-    members.extend_from_slice(&merged.entries);
+    let crosses = || {
+        let mut members = asked.served.members.iter();
+        members.any(|member| member.upstream.era() == Some(Era::Modern))
+    };
+    let stripped = (kind == Kind::Tools && asked.client.era == Era::Legacy && crosses())
+        .then(|| strip_tools(&merged.entries))
+        .flatten();
+    members.extend_from_slice(stripped.as_ref().unwrap_or(&merged.entries));
     members.push(b']');
     if !merged.missing.is_empty() {
         members.extend_from_slice(b",\"_meta\":{\"dev.mcpc/unavailable\":");
@@ -125,9 +133,8 @@ async fn answer_routed(
     } = asked;
     let tool = (method.as_ref() == b"tools/call").then(|| params.name());
     let tool = tool.flatten();
-    served
-        .mirrors
-        .settle(tool.as_deref(), &params, &mut client)?;
+    let mirrors = &served.mirrors;
+    mirrors.settle(tool.as_deref(), &params, &mut client)?;
     // A client that writes these headers itself hears itself that they were refused.
     let tool = tool.filter(|_| !client.mirrors);
     let exposed = params.name().or_else(|| params.uri());
@@ -148,6 +155,7 @@ async fn answer_routed(
     let mirrored = std::mem::take(&mut client.mirrored);
     let set_level = client.set_level;
     let mut writer = Writer::new(id, &method, client, params.progress_token(), correlation);
+    writer.name.clone_from(&route.name);
     if era == Era::Modern
         && can_ask(&method)
         && params.has_request_state()

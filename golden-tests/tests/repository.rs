@@ -42,6 +42,11 @@ fn architecture_page_names_what_exists() {
 }
 
 #[test]
+fn every_bridge_between_eras_is_shown_by_a_transcript() {
+    assert_none(&rules::unshown_bridges(Repository::this()));
+}
+
+#[test]
 fn what_has_one_place_stays_in_it() {
     assert_none(&rules::border_crossings(Repository::this()));
 }

@@ -61,6 +61,8 @@ def drive(options, children, folder):
         rows = [row for row in rows if row in options.only]
     elif options.client or options.skip_hook:
         rows = [row for row in rows if row != HOOK]
+    if options.direct:
+        wanted = [client for client in wanted if not client.starts]
     columns = [client.name for client in wanted]
     with (folder / "servers.log").open("w") as log:
         for server in servers:
@@ -107,7 +109,7 @@ def gateway_cells(gateway, servers, rows, clients):
     for name, path, steps in endpoints:
         if name in rows:
             for client in clients:
-                cell = Cell(client, name, {"url": gateway.url(path)}, steps)
+                cell = Cell(client, name, gateway.target(client, name, path), steps)
                 if name in ("memory", ALL):
                     cell.alone = ADDING
                 yield cell

@@ -22,7 +22,8 @@ ONE_SHOT = {
 @dataclass
 class Client:
     """One client; `cannot` maps what a step needs to the reason why this client does not do it.
-    A one-shot client is a process per step, which takes longer than a connection that stays."""
+    A one-shot client is a process per step, which takes longer than a connection that stays. One that `starts` the
+    gateway itself has it on its pipes, as desktop clients do."""
 
     name: str
     era: str
@@ -30,6 +31,7 @@ class Client:
     cannot: dict = field(default_factory=dict)
     env: dict = field(default_factory=dict)
     one_shot: bool = False
+    starts: bool = False
 
     def command(self, job):
         """The command line with the job file in its place."""
@@ -57,6 +59,11 @@ def clients(tools):
         Client("python-2-modern", "modern", python2, REMOVED),
         Client("ts-legacy", "legacy", typescript),
         Client("ts-modern", "modern", typescript, REMOVED),
+        Client("python-1-stdio", "legacy", python1, starts=True),
+        Client("python-2-legacy-stdio", "legacy", python2, starts=True),
+        Client("python-2-modern-stdio", "modern", python2, REMOVED, starts=True),
+        Client("ts-legacy-stdio", "legacy", typescript, starts=True),
+        Client("ts-modern-stdio", "modern", typescript, REMOVED, starts=True),
         Client("inspector-legacy", "legacy", inspector, ONE_SHOT, quiet, one_shot=True),
         Client("inspector-modern", "modern", inspector, ONE_SHOT | REMOVED, quiet, one_shot=True),
     ]

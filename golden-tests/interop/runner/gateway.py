@@ -15,6 +15,8 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 BUILD_SECONDS = 1800
 READY_SECONDS = 60
 STOP_SECONDS = 20
+# A gateway that starts with its client starts every server anew, which takes long where many do so at once.
+PATIENT = {"timeouts": {"connect": "30s"}}
 
 
 def build(children, say):
@@ -40,10 +42,27 @@ class Gateway:
         self.config = folder / "mcpc.yaml"
         self.port, self.admin = free_port(), free_port()
         self.config.write_text(configuration(servers, self.port, self.admin), encoding="utf-8")
+        self.folder, self.servers = folder, servers
 
-    def url(self, path):
-        """The address of an endpoint."""
-        return f"http://127.0.0.1:{self.port}{path}"
+    def target(self, client, name, path):
+        """How a client reaches an endpoint: its address, or the command that serves it on standard input and output."""
+        if not client.starts:
+            return {"url": f"http://127.0.0.1:{self.port}{path}"}
+        config = self.folder / f"stdio.{name}.yaml"
+        if not config.exists():
+            behind = [server for server in self.servers if name in (server.name, "all")]
+            config.write_text(configuration(behind, 0, 0, PATIENT), encoding="utf-8")
+        return {"command": str(self.program), "args": ["run", "--stdio", "--endpoint", name, str(config)]}
+
+    def started_by_clients(self):
+        """The gateways of clients that still run, which they should not: (pid, command line)."""
+        for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = cmdline.read_bytes().decode(errors="replace").split("\0")
+            except OSError:
+                continue
+            if "--stdio" in words and any(word.startswith(f"{self.folder}/stdio.") for word in words):
+                yield int(cmdline.parent.name), " ".join(words)
 
     def start(self, children, environment):
         """Starts `mcpc run` and waits until it says it is ready."""
@@ -70,6 +89,8 @@ class Gateway:
         yield "ends on SIGTERM with status 0", status == 0, f"status {status} after {seconds:.1f} s"
         left = still_running(below)
         yield "leaves no child behind", not left, f"{len(below)} children, {len(left)} left"
+        stayed = list(self.started_by_clients())
+        yield "ends with the client that started it", not stayed, f"{len(stayed)} left"
         children.stop(self.child)
 
     def tail(self):
@@ -77,13 +98,13 @@ class Gateway:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-40:])
 
 
-def configuration(servers, port, admin):
-    """The gateway's configuration as text; the values are JSON, which YAML contains."""
+def configuration(servers, port, admin, more=None):
+    """The gateway's configuration as text, with `more` for every server; the values are JSON, which YAML contains."""
     lines = ["# Written by the interop run.", "version: 1"]
     lines.append(f"listen: {json.dumps({'address': f'127.0.0.1:{port}'})}")
     lines.append(f"admin: {json.dumps({'address': f'127.0.0.1:{admin}'})}")
     lines.append("servers:")
-    lines += [f"  {server.name}: {json.dumps(server.target)}" for server in servers]
+    lines += [f"  {server.name}: {json.dumps(server.target | (more or {}))}" for server in servers]
     lines.append("endpoints:")
     lines.append(f"  all: {json.dumps({'path': '/mcp', 'prefix': '{server}__'})}")
     for server in servers:

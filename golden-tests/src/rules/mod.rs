@@ -4,6 +4,7 @@
 //! Exact ceilings rather than tastes: what a reader can hold in the head is the same for everyone.
 
 mod architecture;
+mod bridging;
 mod calls;
 mod codes;
 mod confined;
@@ -16,6 +17,7 @@ mod names;
 mod words;
 
 pub use architecture::stale_architecture;
+pub use bridging::unshown_bridges;
 pub use calls::banned_calls;
 pub use codes::incomplete_codes;
 pub use confined::border_crossings;
