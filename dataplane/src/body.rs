@@ -2,10 +2,12 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+
+use crate::pulse::{KEEP_ALIVE, Moment};
 
 /// The body of a response.
 pub(crate) enum Body {
@@ -25,6 +27,8 @@ pub(crate) enum Body {
 pub(crate) struct Streaming {
     work: Option<Work>,
     frames: mpsc::Receiver<Written>,
+    /// When there was a frame, or a comment in place of one.
+    last: Moment,
 }
 
 /// A future that writes frames.
@@ -81,13 +85,18 @@ impl Body {
         Self::Stream(Box::new(Streaming {
             work: Some(Box::pin(work(place))),
             frames,
+            last: Moment::now(),
         }))
     }
 
     /// A stream that somebody else writes. What it means when the client leaves is the writer's
     /// to say.
     pub(crate) fn reading(frames: mpsc::Receiver<Written>) -> Self {
-        Self::Stream(Box::new(Streaming { work: None, frames }))
+        Self::Stream(Box::new(Streaming {
+            work: None,
+            frames,
+            last: Moment::now(),
+        }))
     }
 
     /// How many bytes it has; nothing if only its end tells.
@@ -127,10 +136,18 @@ impl Streaming {
                 // It may have written just now; the channel closes when the future is gone.
                 written = self.frames.poll_recv(context);
             }
-            match ready!(written) {
-                Some(Written::Frame(frame)) => return Poll::Ready(Some(frame)),
-                Some(Written::HangUp) => {}
-                None => return Poll::Ready(None),
+            match written {
+                Poll::Ready(Some(Written::Frame(frame))) => {
+                    self.last = Moment::now();
+                    return Poll::Ready(Some(frame));
+                }
+                Poll::Ready(Some(Written::HangUp)) => {}
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending if self.last.is_long_ago() => {
+                    self.last = Moment::now();
+                    return Poll::Ready(Some(Bytes::from_static(KEEP_ALIVE)));
+                }
+                Poll::Pending => return Poll::Pending,
             }
         }
     }

@@ -42,6 +42,7 @@ mod pipeline;
 mod policy;
 mod prepare;
 mod profile;
+mod pulse;
 mod reach;
 #[cfg(feature = "rehearsal")]
 mod rehearsal;

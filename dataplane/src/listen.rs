@@ -1,12 +1,11 @@
 //! Notification streams: a legacy client's GET, and `subscriptions/listen` of a modern one.
 //!
-//! Owns what is sent on them: that a list of the endpoint has changed, that a resource was updated, and
-//! comments that keep quiet streams alive. Both watch the endpoint's `hub`, so a stream survives a swap of
-//! the plan; what it has subscribed to is attached anew then.
+//! Owns what is sent on them: that a list of the endpoint has changed, that a resource was updated. Both
+//! watch the endpoint's `hub`, so a stream survives a swap of the plan; what it has subscribed to is
+//! attached anew then. What keeps a quiet stream alive is every stream's, in `body`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -25,9 +24,6 @@ use crate::session::{Hold, Session};
 use crate::snapshot::Served;
 use crate::subscriptions::{self, Subscriptions};
 use crate::upstream::Changes;
-
-/// A quiet stream sends a comment this often, so that nothing in between takes it for dead.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// How many notification streams are open, and whether they shall end.
 pub(crate) struct Streams {
@@ -268,7 +264,6 @@ async fn run(wish: &Wish, mut source: Source, frames: &Frames) {
                     frames.send(wish.update(&uri)).await;
                 }
             }
-            () = tokio::time::sleep(KEEP_ALIVE) => frames.send(Bytes::from_static(b": keep-alive\n\n")).await,
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::server::{Answers, Connections, Head, Intake, Response, serve_connecti
 const BACKLOG: u32 = 1024;
 
 /// Slow clients are looked for this often; `server` counts in the same unit.
-const SWEEP: Duration = Duration::from_secs(1);
+pub(crate) const SWEEP: Duration = Duration::from_secs(1);
 
 /// While draining, an idle connection stays open this long: a request that was sent before its
 /// client could know gets its answer.

@@ -3,16 +3,18 @@
 //! Owns nothing of its own: the same engine, connections and pipeline as [`Gateway`](crate::Gateway),
 //! with pipes for doors. Compiled only with the feature `rehearsal`, which no binary has.
 
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use mcpc_plan::Plan;
 use tokio::io::DuplexStream;
+use tokio::time::sleep;
 
 use crate::Reach;
 use crate::engine::Engine;
 use crate::gateway::{Refusal, Swapped};
 use crate::keeper::Keeper;
+use crate::listener::SWEEP;
 use crate::server::fault::HeadBounds;
 use crate::server::{Connections, serve_connection};
 use crate::session::SessionKeys;
@@ -33,6 +35,8 @@ impl Rehearsal {
     /// # Errors
     /// As [`Gateway::start`](crate::Gateway::start), but for addresses and threads.
     pub fn start(plan: Plan, reach: Arc<dyn Reach>) -> Result<Self, Refusal> {
+        let connections = Rc::new(Connections::new());
+        tokio::task::spawn_local(keep_sweeping(Rc::downgrade(&connections)));
         let engine = Engine::start(
             plan,
             "rehearsal".to_owned(),
@@ -42,7 +46,7 @@ impl Rehearsal {
         )?;
         Ok(Self {
             engine,
-            connections: Rc::new(Connections::new()),
+            connections,
         })
     }
 
@@ -74,5 +78,16 @@ impl Rehearsal {
     /// Ends notification streams, as a shutdown does first.
     pub fn drain(&self) {
         self.engine.drain();
+    }
+}
+
+/// What a worker thread does for its connections.
+async fn keep_sweeping(connections: Weak<Connections>) {
+    loop {
+        sleep(SWEEP).await;
+        let Some(connections) = connections.upgrade() else {
+            return;
+        };
+        connections.sweep();
     }
 }

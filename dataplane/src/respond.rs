@@ -101,10 +101,8 @@ impl Writer {
 
     /// A response that is written while the call goes on.
     fn begin_stream(mut self, answer: Answer) -> Response {
-        Response::events(match self.audience.take() {
-            Some(audience) => audience.stream(|frames| self.stream(answer, frames)),
-            None => Body::stream(|frames| self.stream(answer, frames)),
-        })
+        let audience = self.audience.take();
+        stream_response(audience, |frames| self.stream(answer, frames))
     }
 
     /// Goes on with a call that was parked, now that its client has answered.
@@ -189,7 +187,7 @@ impl Writer {
     }
 
     /// Writes a whole answer, and those of the calls that it makes necessary.
-    async fn stream(mut self, answer: Answer, frames: Frames) {
+    pub(crate) async fn stream(mut self, answer: Answer, frames: Frames) {
         let mut rounds = self.rounds.take();
         let mut outcome = self.relay(answer, &frames).await;
         while let (Some(Ok(reply)), Some(rounds)) = (&outcome, &mut rounds) {
@@ -315,6 +313,11 @@ impl Writer {
         }
     }
 
+    /// Writes why there is no answer.
+    pub(crate) async fn fail(self, failure: Failure, frames: Frames) {
+        frames.send(self.failure_frame(failure)).await;
+    }
+
     fn failure_frame(&self, failure: Failure) -> Vec<u8> {
         tracing::warn!(correlation = %format_args!("{:016x}", self.correlation), ?failure, "call failed");
         event(&LocalReply::from(failure).message(self.client, Some(&self.id), self.correlation))
@@ -387,6 +390,20 @@ impl Writer {
         }
         Some(event(&out))
     }
+}
+
+/// A response that is written by a future, for a client that may come back or for any other.
+pub(crate) fn stream_response<F>(
+    audience: Option<Audience>,
+    work: impl FnOnce(Frames) -> F,
+) -> Response
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    Response::events(match audience {
+        Some(audience) => audience.stream(work),
+        None => Body::stream(work),
+    })
 }
 
 /// Waits until the client cancels its call; for ever, if it cannot.

@@ -3,6 +3,7 @@
 //! Owns the table of methods. Comes from `pipeline`; routed calls go `route` → `policy` →
 //! `upstream` → `respond`.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -24,9 +25,10 @@ use crate::listen;
 use crate::mirror;
 use crate::pipeline::{Plane, accepted};
 use crate::policy;
+use crate::pulse;
 use crate::replay::{self, Audience};
 use crate::reply::LocalReply;
-use crate::respond::{Cache, Writer, cancelled, local_result};
+use crate::respond::{Cache, Writer, cancelled, local_result, stream_response};
 use crate::route;
 use crate::server::Response;
 use crate::session::{Asks, NotBegun, Session};
@@ -189,7 +191,7 @@ fn party(session: Option<&Session>) -> Party {
     })
 }
 
-/// Sends a call and writes what comes back.
+/// Sends a call and writes what comes back. If nothing does for long, the response begins without it.
 async fn call_upstream(
     bridge: &Bridge<'_>,
     session: Option<Session>,
@@ -198,32 +200,102 @@ async fn call_upstream(
     call: Box<Call>,
     tool: Option<Bytes>,
 ) -> Result<Response, LocalReply> {
-    let (served, member) = (bridge.served, bridge.member);
+    let member = bridge.member;
     // Only a legacy client that can be asked, at a server that may ask by its result.
     let may_repeat = call.asks != Asks::default() && can_ask(&call.method);
     let again = (may_repeat && member.upstream.era() != Some(Era::Legacy))
         .then(|| (call.clone(), tool.clone()));
-    let sending = Box::pin(send(served, member, call, tool));
+    let (served, place) = (Arc::clone(bridge.served), bridge.place());
+    let mut sending = Box::pin(async move {
+        let member = served.members.get(place).ok_or(Failure::Stopped)?;
+        send(&served, member, call, tool).await
+    });
+    let after = Settling {
+        session,
+        takes,
+        again,
+    };
     let answer = tokio::select! {
         biased;
         // The client does not expect an answer to what it has cancelled.
         () = cancelled(writer.flight.as_ref()) => return Ok(accepted()),
-        answer = sending => answer,
+        answer = &mut sending => answer,
+        () = pulse::quiet(), if takes.stream => {
+            return Ok(begin_late(bridge, writer, sending, after));
+        }
     };
     let answer = answer.inspect_err(|failure| log_failure(member, writer.correlation, *failure))?;
-    writer.upstream = member.upstream.era().unwrap_or(writer.client);
-    if may_ask(&answer, &writer.method, writer.upstream) {
-        writer.audience = Audience::of(session.as_ref(), takes, &bridge.plane.replays);
-        writer.way = bridge.way(writer.client, session, takes.stream, &writer.method);
-        let again = again.filter(|_| writer.upstream == Era::Modern);
-        writer.rounds = bridge.rounds(&writer.way, again);
-    }
+    after.settle(bridge, &mut writer, &answer);
     match answer {
         Answer::Done(reply) if !takes.json && writer.rounds.is_none() => {
             Ok(writer.only_stream(reply))
         }
         answer => writer.answer(answer).await,
     }
+}
+
+/// What is looked at once there is an answer.
+struct Settling {
+    session: Option<Session>,
+    takes: Accepts,
+    /// The call as it was sent, if it may have to be sent again.
+    again: Option<(Box<Call>, Option<Bytes>)>,
+}
+
+impl Settling {
+    /// Makes a writer ready for an answer.
+    fn settle(self, bridge: &Bridge<'_>, writer: &mut Writer, answer: &Answer) {
+        writer.upstream = bridge.member.upstream.era().unwrap_or(writer.client);
+        if !may_ask(answer, &writer.method, writer.upstream) {
+            return;
+        }
+        let (session, takes) = (self.session, self.takes);
+        writer.audience = Audience::of(session.as_ref(), takes, &bridge.plane.replays);
+        writer.way = bridge.way(writer.client, session, takes.stream, &writer.method);
+        let again = self.again.filter(|_| writer.upstream == Era::Modern);
+        writer.rounds = bridge.rounds(&writer.way, again);
+    }
+}
+
+/// Begins the response to a call that is still under way, as a stream: what is quiet for too long
+/// may be cut off by whatever is between here and the client. A failure cannot have a status then.
+fn begin_late(
+    bridge: &Bridge<'_>,
+    mut writer: Writer,
+    sending: Pin<Box<impl Future<Output = Result<Answer, Failure>> + Send + 'static>>,
+    after: Settling,
+) -> Response {
+    let audience = Audience::of(after.session.as_ref(), after.takes, &bridge.plane.replays);
+    let (plane, served, place) = (
+        Arc::clone(bridge.plane),
+        Arc::clone(bridge.served),
+        bridge.place(),
+    );
+    let (exposed, capabilities) = (bridge.exposed.clone(), bridge.capabilities.clone());
+    stream_response(audience, |frames| async move {
+        let answer = tokio::select! {
+            biased;
+            () = cancelled(writer.flight.as_ref()) => return,
+            answer = sending => answer,
+        };
+        let Some(member) = served.members.get(place) else {
+            return;
+        };
+        match answer {
+            Ok(answer) => {
+                let bridge = Bridge {
+                    plane: &plane,
+                    served: &served,
+                    member,
+                    exposed,
+                    capabilities,
+                };
+                after.settle(&bridge, &mut writer, &answer);
+                writer.stream(answer, frames).await;
+            }
+            Err(failure) => writer.fail(failure, frames).await,
+        }
+    })
 }
 
 /// Sends a call. A modern server refuses one that lacks a header, and some clients cannot know of

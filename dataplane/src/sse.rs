@@ -23,9 +23,6 @@ use crate::respond::event;
 use crate::server::{Field, Head, Intake, Response};
 use crate::snapshot::Served;
 
-/// A quiet stream sends a comment this often, so that nothing in between takes it for dead.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-
 /// How long a message waits until its stream can take it. A client that does not read what it is sent is
 /// not listened to either.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -137,12 +134,8 @@ async fn read(mut channel: Channel, mut incoming: mpsc::Receiver<Bytes>, plane: 
 
 /// Writes messages until the channel ends.
 async fn write(mut messages: mpsc::Receiver<Outgoing>, frames: &Frames) {
-    loop {
-        match timeout(KEEP_ALIVE, messages.recv()).await {
-            Ok(Some(outgoing)) => frames.send(event(&outgoing.message)).await,
-            Ok(None) => return,
-            Err(_) => frames.send(Bytes::from_static(b": keep-alive\n\n")).await,
-        }
+    while let Some(outgoing) = messages.recv().await {
+        frames.send(event(&outgoing.message)).await;
     }
 }
 

@@ -33,6 +33,14 @@ pub(crate) struct Bridge<'a> {
 }
 
 impl Bridge<'_> {
+    /// Where the member stands among those of its endpoint.
+    pub(crate) fn place(&self) -> usize {
+        let mut members = self.served.members.iter();
+        let found = members.position(|member| std::ptr::eq(member, self.member));
+        // A member is always one of its endpoint's.
+        found.unwrap_or(usize::MAX)
+    }
+
     /// Opens the `requestState` of a repeated call, if there is one.
     pub(crate) async fn reopen(
         &self,
@@ -84,12 +92,11 @@ impl Bridge<'_> {
         let ((call, tool), Way::Stream(client)) = (again?, way) else {
             return None;
         };
-        let mut members = self.served.members.iter();
         Some(Box::new(Rounds {
             client: client.clone(),
             call,
             served: Arc::clone(self.served),
-            member: members.position(|member| std::ptr::eq(member, self.member))?,
+            member: self.place(),
             tool,
             count: 0,
         }))

@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::task::{Context, Waker};
 
+use crate::pulse;
 use crate::timestamp::Timestamp;
 
 /// The connections of one thread.
@@ -90,10 +91,12 @@ impl Connections {
     pub(crate) fn sweep(&self) {
         let tick = self.clock.tick.get().wrapping_add(1);
         self.clock.tick.set(tick);
+        pulse::beat();
         self.clock.date.set(Timestamp::now().http());
         self.links.borrow_mut().retain(|link| match link.upgrade() {
             Some(link) => {
                 link.tell(link.judge(tick));
+                link.remind(tick);
                 true
             }
             None => false,
@@ -219,9 +222,21 @@ impl Link {
     fn tell(&self, order: Order) {
         if order > self.order.get() {
             self.order.set(order);
-            if let Some(waker) = self.waker.borrow().as_ref() {
-                waker.wake_by_ref();
-            }
+            self.wake();
+        }
+    }
+
+    /// Lets what is quiet for long look at the time, now and then.
+    fn remind(&self, tick: u32) {
+        let quiet = tick.wrapping_sub(self.since.get());
+        if self.busy.get() && quiet.is_multiple_of(pulse::WAKE_SECONDS) {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
         }
     }
 
