@@ -28,7 +28,7 @@ use crate::snapshot::Served;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the address of messages says which stream they are of with.
-const PARAMETER: &str = "channel=";
+const PARAMETER: &str = "session_id=";
 
 /// The open streams, by what only their clients know.
 pub(crate) struct Channels(papaya::HashMap<Box<str>, Entrance>);

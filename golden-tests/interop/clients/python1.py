@@ -1,9 +1,11 @@
-"""Drives one server with the Python `mcp` client, generation 1: sessions, opened with `initialize`."""
+"""Drives one server with the Python `mcp` client, generation 1: sessions, opened with `initialize`, over whichever
+transport the job names."""
 
 from contextlib import asynccontextmanager
 
 import anyio
 from mcp import ClientSession, McpError, StdioServerParameters, types
+from mcp.client.sse import sse_client
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
@@ -11,11 +13,18 @@ import play
 from sdk import Heard, Steps
 
 
+def transport(job):
+    """The transport that the job names."""
+    target = job["target"]
+    if "url" not in target:
+        return stdio_client(StdioServerParameters(**target))
+    return sse_client(target["url"]) if job["older"] else streamable_http_client(target["url"])
+
+
 @asynccontextmanager
-async def connected(target, heard):
-    """A session over Streamable HTTP or stdio, not initialised yet."""
-    transport = streamable_http_client(target["url"]) if "url" in target else stdio_client(StdioServerParameters(**target))
-    async with transport as streams, ClientSession(
+async def connected(job, heard):
+    """A session that is not initialised yet."""
+    async with transport(job) as streams, ClientSession(
         streams[0], streams[1], logging_callback=heard.on_log, message_handler=heard.on_message
     ) as session:
         yield session
@@ -72,7 +81,7 @@ class Driver(Steps):
 async def main():
     job = play.load_job()
     heard = Heard(types)
-    async with connected(job["target"], heard) as session:
+    async with connected(job, heard) as session:
         await play.perform(job, Driver(session, heard), McpError)
 
 

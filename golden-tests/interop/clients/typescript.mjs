@@ -10,7 +10,7 @@ import { loadJob, perform, seenOfResult, untilChanged, untilLogged } from "./pla
 
 const installed = createRequire(join(process.argv[3], "package.json"));
 const load = (name) => import(pathToFileURL(installed.resolve(name)));
-const { Client, StreamableHTTPClientTransport } = await load("@modelcontextprotocol/client");
+const { Client, SSEClientTransport, StreamableHTTPClientTransport } = await load("@modelcontextprotocol/client");
 
 const job = loadJob();
 const modern = job.era === "modern";
@@ -25,7 +25,7 @@ client.setNotificationHandler("notifications/message", (message) => {
 });
 
 async function transport(target) {
-  if (target.url) return new StreamableHTTPClientTransport(new URL(target.url));
+  if (target.url) return new (job.older ? SSEClientTransport : StreamableHTTPClientTransport)(new URL(target.url));
   const { StdioClientTransport } = await load("@modelcontextprotocol/client/stdio");
   return new StdioClientTransport({ ...target, stderr: "inherit" });
 }

@@ -125,6 +125,8 @@ def direct_cells(servers, rows, clients):
                     cell.alone = ADDING
                 if client.era == "modern" and not server.modern:
                     cell.reason = "directly, this server speaks no revision the client opens with"
+                elif "url" in server.target and client.older != server.older:
+                    cell.reason = "directly, this server does not have the transport of the client"
                 if client.era == "legacy":
                     cell.cannot |= NOT_IN_SESSIONS
                 if client.one_shot and "command" in server.target:

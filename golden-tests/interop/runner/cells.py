@@ -68,6 +68,7 @@ class Cell:
             "client": self.client.name,
             "server": self.endpoint,
             "era": self.client.era,
+            "older": self.client.older,
             "target": self.target,
             "steps": [{"seconds": CONNECT_SECONDS if step["do"] == "connect" else STEP_SECONDS, **step} for step in steps],
         }

@@ -23,7 +23,8 @@ ONE_SHOT = {
 class Client:
     """One client; `cannot` maps what a step needs to the reason why this client does not do it.
     A one-shot client is a process per step, which takes longer than a connection that stays. One that `starts` the
-    gateway itself has it on its pipes, as desktop clients do."""
+    gateway itself has it on its pipes, as desktop clients do. What is at a URL is reached over Streamable HTTP, or over
+    the transport of 2024-11-05 if the client is `older`."""
 
     name: str
     era: str
@@ -32,6 +33,7 @@ class Client:
     env: dict = field(default_factory=dict)
     one_shot: bool = False
     starts: bool = False
+    older: bool = False
 
     def command(self, job):
         """The command line with the job file in its place."""
@@ -55,9 +57,11 @@ def clients(tools):
     quiet = {"MCP_INSPECTOR_SECRET_STORE": "memory"}
     return [
         Client("python-1", "legacy", python1),
+        Client("python-1-sse", "legacy", python1, older=True),
         Client("python-2-legacy", "legacy", python2),
         Client("python-2-modern", "modern", python2, REMOVED),
         Client("ts-legacy", "legacy", typescript),
+        Client("ts-sse", "legacy", typescript, older=True),
         Client("ts-modern", "modern", typescript, REMOVED),
         Client("python-1-stdio", "legacy", python1, starts=True),
         Client("python-2-legacy-stdio", "legacy", python2, starts=True),

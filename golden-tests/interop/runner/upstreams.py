@@ -14,7 +14,8 @@ START_SECONDS = 30
 
 @dataclass
 class Upstream:
-    """One server: its name, its play, how to reach it, and whether it speaks the stateless era."""
+    """One server: its name, its play, how to reach it, and whether it speaks the stateless era, or at its
+    URL nothing but the transport of 2024-11-05."""
 
     name: str
     play: str
@@ -22,6 +23,7 @@ class Upstream:
     modern: bool
     argv: list = field(default_factory=list)
     env: dict = field(default_factory=dict)
+    older: bool = False
 
 
 def upstreams(tools, folder, program):
@@ -29,7 +31,7 @@ def upstreams(tools, folder, program):
     The two that ship with `mcpc` are there if its program is."""
     files, repo = make_files(folder), make_repository(folder)
     node, everything = str(tools.node), str(tools.server("server-everything"))
-    everything_port, sdk_port = free_port(), free_port()
+    everything_port, everything_sse_port, sdk_port = free_port(), free_port(), free_port()
     shipped = [
         Upstream(f"demo-{name}", f"demo-{name}", {"command": str(program), "args": ["demo", name]}, modern=True)
         for name in ("notes", "clock")
@@ -44,6 +46,15 @@ def upstreams(tools, folder, program):
             modern=False,
             argv=[node, everything, "streamableHttp"],
             env={"PORT": str(everything_port)},
+        ),
+        Upstream(
+            "everything-sse",
+            "everything",
+            {"url": f"http://127.0.0.1:{everything_sse_port}/sse"},
+            modern=False,
+            argv=[node, everything, "sse"],
+            env={"PORT": str(everything_sse_port)},
+            older=True,
         ),
         Upstream(
             "filesystem",
