@@ -32,7 +32,9 @@ class Upstream:
         """How the gateway reaches it: the server's entry in the configuration."""
         if self.transport == "stdio":
             return {"command": str(fixture), "args": ["--eras", self.eras, "stdio"], "era": self.era}
-        return {"url": f"http://127.0.0.1:{port}/mcp", "era": self.era}
+        # At its other address the fixture has the transport of 2024-11-05 and nothing else.
+        path = "sse" if self.transport == "sse" else "mcp"
+        return {"url": f"http://127.0.0.1:{port}/{path}", "era": self.era}
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ SCENARIOS = {
     ],
 }
 UPSTREAMS = [Upstream(f"{transport}-{era}", transport, era) for transport in ("http", "stdio") for era in ("auto", "legacy", "modern")]
+UPSTREAMS.append(Upstream("sse-legacy", "sse", "legacy"))
 DIRECT = [Corner(client, None) for client in REVISIONS]
 THROUGH = [Corner(client, upstream) for upstream in UPSTREAMS for client in REVISIONS]
 DIRECT_LEGS = [Leg(era, era, is_direct=True) for era in REVISIONS]
