@@ -153,9 +153,17 @@ async fn serve(
             Some(token) => Box::pin(sse::post(head, intake, served, plane, token)).await,
             None => post(head, intake, served, plane, trace).await,
         },
-        Method::Get if sse::is_asked(head) => sse::open(served, plane),
-        Method::Get => Box::pin(listen::legacy(head, served, plane)).await,
-        Method::Delete => legacy::end(head, served, plane),
+        Method::Get => {
+            serve::log_answering(served, b"GET", trace.correlation);
+            if sse::is_asked(head) {
+                return sse::open(served, plane);
+            }
+            Box::pin(listen::legacy(head, served, plane)).await
+        }
+        Method::Delete => {
+            serve::log_answering(served, b"DELETE", trace.correlation);
+            legacy::end(head, served, plane)
+        }
         Method::Head | Method::Other => Err(LocalReply::MethodNotAllowed),
     }
 }

@@ -125,6 +125,7 @@ impl Standing {
 
     fn snapshot(&self, plan: Plan) -> Snapshot {
         let endpoints = plan.endpoints.iter().map(|endpoint| {
+            let place = plan.place(&format!("endpoints.{}", endpoint.name));
             let members = endpoint
                 .members
                 .iter()
@@ -141,6 +142,7 @@ impl Standing {
                     .unwrap_or_else(|| Arc::new(Hub::new())),
                 directory: Directory::new(),
                 mirrors: Mirrors::new(),
+                place: place.unwrap_or_default().into(),
                 endpoint: endpoint.clone(),
             })
         });

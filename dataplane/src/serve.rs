@@ -42,7 +42,11 @@ pub(crate) async fn answer(
     session: Option<Session>,
     plane: &Arc<Plane>,
 ) -> Result<Response, LocalReply> {
-    if let Some(kind) = Kind::of_method(&asked.method) {
+    let kind = Kind::of_method(&asked.method);
+    if kind.is_some() || is_answered_here(asked.client.era, &asked.method) {
+        log_answering(asked.served, &asked.method, asked.correlation);
+    }
+    if let Some(kind) = kind {
         return Box::pin(answer_list(&asked, kind)).await;
     }
     match (asked.client.era, asked.method.as_ref()) {
@@ -69,6 +73,14 @@ pub(crate) async fn answer(
         }
         // Calls, and methods that this build does not know.
         _ => answer_routed(asked, session, plane).await,
+    }
+}
+
+/// Whether the gateway answers a method that is no list for the endpoint as a whole.
+fn is_answered_here(era: Era, method: &[u8]) -> bool {
+    match era {
+        Era::Modern => matches!(method, b"server/discover" | b"subscriptions/listen"),
+        Era::Legacy => matches!(method, b"initialize" | b"ping" | b"logging/setLevel"),
     }
 }
 
@@ -224,7 +236,8 @@ async fn call_upstream(
             return Ok(begin_late(bridge, writer, sending, after));
         }
     };
-    let answer = answer.inspect_err(|failure| log_failure(member, writer.correlation, *failure))?;
+    let answer = answer
+        .inspect_err(|failure| log_failure(bridge.served, member, writer.correlation, *failure))?;
     after.settle(bridge, &mut writer, &answer);
     match answer {
         Answer::Done(reply) if !takes.json && writer.rounds.is_none() => {
@@ -323,6 +336,18 @@ pub(crate) async fn send(
     member.upstream.send(call, permit).await
 }
 
+/// A request that the gateway answers itself, for the endpoint as a whole.
+pub(crate) fn log_answering(served: &Served, method: &[u8], correlation: u64) {
+    tracing::debug!(
+        correlation = %format_args!("{correlation:016x}"),
+        plan = served.digest.short(),
+        endpoint = %served.endpoint.path,
+        place = %served.place,
+        method = %String::from_utf8_lossy(method),
+        "request answered here"
+    );
+}
+
 fn log_routed(served: &Served, member: &ServedMember, method: &[u8], correlation: u64) {
     tracing::debug!(
         correlation = %format_args!("{correlation:016x}"),
@@ -334,9 +359,10 @@ fn log_routed(served: &Served, member: &ServedMember, method: &[u8], correlation
     );
 }
 
-fn log_failure(member: &ServedMember, correlation: u64, failure: Failure) {
+fn log_failure(served: &Served, member: &ServedMember, correlation: u64, failure: Failure) {
     tracing::warn!(
         correlation = %format_args!("{correlation:016x}"),
+        plan = served.digest.short(),
         server = %member.name,
         place = %member.place,
         ?failure,

@@ -30,6 +30,8 @@ pub(crate) struct Snapshot {
 /// One endpoint of a plan, ready to serve.
 pub(crate) struct Served {
     pub(crate) endpoint: Endpoint,
+    /// Where it was written, for logs: `mcpc.yaml:12`; nothing if it is a default.
+    pub(crate) place: Box<str>,
     pub(crate) digest: Digest,
     pub(crate) limits: Limits,
     pub(crate) access: Access,
@@ -67,11 +69,18 @@ impl Snapshot {
 impl ServedMember {
     /// How long a list or a greeting waits for this member: as long as it may take, or a shorter
     /// time if the last thing it did was to fail. A server that hangs costs its endpoint the long
-    /// wait once, not at every request.
+    /// wait once, not at every request; nor does it while it is being started again.
     pub(crate) fn patience(&self, usual: Duration, after_failure: Duration) -> Duration {
-        match self.upstream.state().condition {
-            UpstreamState::Failing | UpstreamState::Down => usual.min(after_failure),
-            _ => usual,
+        let state = self.upstream.state();
+        let has_failed = match state.condition {
+            UpstreamState::Failing | UpstreamState::Down => true,
+            UpstreamState::Starting => state.last_failure.is_some(),
+            _ => false,
+        };
+        if has_failed {
+            usual.min(after_failure)
+        } else {
+            usual
         }
     }
 }

@@ -123,6 +123,9 @@ impl Server {
         if foreign_handshake {
             return Taken::Now(error(&id, -32601, "no such method"));
         }
+        if self.name.starts_with("mute") {
+            return self.later(id, None);
+        }
         if let Some(result) = self.by_itself(method) {
             return Taken::Now(json!({ "jsonrpc": "2.0", "id": id, "result": result }));
         }
@@ -138,6 +141,10 @@ impl Server {
             *place = json!("own");
         }
         self.note(&format!("sees {method} {}", shown(&params, self.is_raw)));
+        self.later(id, token)
+    }
+
+    fn later(&self, id: Value, token: Option<Value>) -> Taken {
         let (frames, coming) = mpsc::unbounded_channel();
         self.pending.borrow_mut().push_back(Pending {
             id: id.clone(),
