@@ -90,10 +90,14 @@ impl<'a> Host<'a> {
     }
 }
 
-/// Whether a host is a loopback name or one of `hosts`.
+/// Whether a host is a loopback name or address, or one of `hosts`. Addresses cannot be rebound, and
+/// on Linux a gateway may listen on any of 127.0.0.0/8.
 pub(crate) fn is_known(host: Host<'_>, hosts: &[Box<str>]) -> bool {
     let loopback = match host {
-        Host::Name(name) => name.eq_ignore_ascii_case("localhost") || name == "127.0.0.1",
+        Host::Name(name) => {
+            let address = name.parse::<std::net::Ipv4Addr>();
+            name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|it| it.is_loopback())
+        }
         Host::V6(address) => address == Ipv6Addr::LOCALHOST,
     };
     loopback || hosts.iter().any(|known| host.is(known))
@@ -157,6 +161,7 @@ mod tests {
             "LocalHost:1",
             "127.0.0.1",
             "127.0.0.1:65535",
+            "127.0.0.2:8080",
             "[::1]",
             "[::1]:8080",
             "[0:0:0:0:0:0:0:1]:8080",

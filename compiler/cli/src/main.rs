@@ -27,6 +27,7 @@ mod version;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use mcpc_daemon::wrong_usage;
 use mcpc_dataplane::Wish;
 
 use args::{Arguments, Command, DemoServer};
@@ -58,7 +59,7 @@ impl From<Exit> for ExitCode {
 
 fn main() -> ExitCode {
     mcpc_dataplane::child_entry(std::env::args_os());
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| wrong_usage::<Arguments>(&error));
     let terminal = Terminal::new(arguments.color);
     dispatch(arguments.command, terminal).into()
 }

@@ -6,14 +6,15 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::{Ended, GatewayFlags, PlanFile, open_reach, operate, start_log};
+use crate::plan_file::is_standard;
+use crate::{Ended, GatewayFlags, PlanFile, open_reach, operate, start_log, wrong_usage};
 use clap::Parser;
 
 /// Serves MCP traffic as a plan says. `mcpc plan --out plan.json` makes one.
 #[derive(Debug, Parser)]
 #[command(name = "mcpcd", version, max_term_width = 100, after_help = EXAMPLES)]
 struct Arguments {
-    /// The plan. It is loaded again when it changes and on SIGHUP.
+    /// The plan; `-` is standard input. A file is loaded again when it changes and on SIGHUP.
     #[arg(long, env = "MCPCD_PLAN", value_name = "FILE")]
     plan: PathBuf,
 
@@ -25,6 +26,7 @@ const EXAMPLES: &str = "\
 Examples:
   mcpcd --plan plan.json
   mcpcd --plan plan.json --listen 127.0.0.1:9000 --log-format json
+  mcpc plan | mcpcd --plan -           without a file in between
   kill -HUP PID                        load the plan again
 
 Exit codes: 0 stopped when asked, 1 the plan is refused, 2 it could not be read or put to work here.";
@@ -32,7 +34,12 @@ Exit codes: 0 stopped when asked, 1 the plan is refused, 2 it could not be read 
 /// Runs `mcpcd` with the arguments of this process, until the gateway stops.
 pub fn run() -> ExitCode {
     mcpc_dataplane::child_entry(std::env::args_os());
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| wrong_usage::<Arguments>(&error));
+    if arguments.gateway.stdio && is_standard(&arguments.plan) {
+        // Nobody may take the client's first message for a plan.
+        eprintln!("mcpcd: with --stdio the client is on standard input, so the plan cannot be");
+        return ExitCode::from(2);
+    }
     let is_coloured = std::io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     start_log(&arguments.gateway, is_coloured);

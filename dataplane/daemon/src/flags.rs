@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Args, CommandFactory, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
 /// Reads an address of a flag.
@@ -42,6 +43,7 @@ pub struct GatewayFlags {
         long,
         env = "MCPC_LOG_LEVEL",
         value_enum,
+        ignore_case = true,
         default_value_t,
         value_name = "LEVEL"
     )]
@@ -52,13 +54,20 @@ pub struct GatewayFlags {
         long,
         env = "MCPC_LOG_FORMAT",
         value_enum,
+        ignore_case = true,
         default_value_t,
         value_name = "FORMAT"
     )]
     pub log_format: LogFormat,
 
     /// Worker threads; 0 means one for each core.
-    #[arg(long, env = "MCPC_WORKERS", default_value_t = 0, value_name = "NUMBER")]
+    #[arg(
+        long,
+        env = "MCPC_WORKERS",
+        default_value_t = 0,
+        value_name = "NUMBER",
+        value_parser = workers
+    )]
     pub workers: usize,
 
     /// Keep here what shall survive a restart, such as the key of session ids. Default: the first
@@ -93,6 +102,40 @@ pub enum Fallback {
     None,
     /// The plan that was live last, from the state directory. Status says so until another is live.
     LastGood,
+}
+
+/// More threads than any machine has cores are a slip of the keyboard.
+fn workers(text: &str) -> Result<usize, &'static str> {
+    let number = text.parse().ok().filter(|number| *number <= WORKERS_MAX);
+    number.ok_or("a number from 0 to 1024")
+}
+
+const WORKERS_MAX: usize = 1024;
+
+/// Says what is wrong with a command line, and ends the process with 2. A value that came from a
+/// variable is said to: clap names the flag alone, which nobody has written then.
+pub fn wrong_usage<A: CommandFactory>(error: &clap::Error) -> ! {
+    let _unheard = error.print();
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let (flag, value) = (
+        text(ContextKind::InvalidArg),
+        text(ContextKind::InvalidValue),
+    );
+    let mut command = A::command();
+    command.build();
+    let commands = std::iter::once(&command).chain(command.get_subcommands());
+    let variable = commands
+        .flat_map(clap::Command::get_arguments)
+        .filter(|arg| Some(arg.to_string().as_str()) == flag)
+        .filter_map(clap::Arg::get_env)
+        .find(|name| std::env::var_os(name).is_some_and(|set| set.to_str() == value.or(Some(""))));
+    if let Some(name) = variable {
+        eprintln!("note: the variable {} is set to this value", name.display());
+    }
+    std::process::exit(error.exit_code())
 }
 
 /// What is logged.

@@ -25,7 +25,7 @@ mod watch;
 
 pub use command::run;
 pub use durable::write_in_one_step;
-pub use flags::{Fallback, GatewayFlags, LogFormat, LogLevel, address};
+pub use flags::{Fallback, GatewayFlags, LogFormat, LogLevel, address, wrong_usage};
 pub use log::start_log;
 pub use operate::{Ended, Plans, Rejected, Stage, operate};
 pub use plan_file::{PlanFile, is_rereadable};

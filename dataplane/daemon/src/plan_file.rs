@@ -1,4 +1,4 @@
-//! Plans from a file, as `mcpc plan --out` writes them.
+//! Plans from a file or standard input, as `mcpc plan --out` writes them.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -17,7 +17,7 @@ const BYTES_MAX: u64 = 256 << 20;
 pub struct PlanFile {
     path: PathBuf,
     loaded: Option<Digest>,
-    /// The content of a pipe: it cannot be read again.
+    /// The content of standard input or a pipe: it cannot be read again.
     kept: Option<Vec<u8>>,
     addresses: Addresses,
 }
@@ -44,18 +44,25 @@ impl PlanFile {
         if let Some(kept) = &self.kept {
             return Ok(kept.clone());
         }
+        if is_standard(&self.path) {
+            return read_all(io::stdin().lock());
+        }
         read(&self.path)
     }
 }
 
 /// Reads a file that may be a plan.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
     let opened = File::open(path)?;
     if opened.metadata()?.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    opened.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    read_all(opened)
+}
+
+fn read_all(from: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > BYTES_MAX {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
@@ -94,7 +101,7 @@ impl Plans for PlanFile {
         let read = self.read();
         self.loaded = read.as_ref().ok().map(|bytes| Digest::of(bytes));
         let bytes = read.map_err(|error| Rejected::new(Stage::Unread, unreadable(&error)))?;
-        if !is_rereadable(&self.path) {
+        if self.file().is_none() {
             self.kept = Some(bytes.clone());
         }
         let plan = Plan::from_bytes(&bytes).map_err(|error| Rejected {
@@ -109,11 +116,15 @@ impl Plans for PlanFile {
     }
 
     fn name(&self) -> String {
+        if is_standard(&self.path) {
+            return "<stdin>".to_owned();
+        }
         self.path.display().to_string()
     }
 
     fn file(&self) -> Option<&Path> {
-        is_rereadable(&self.path).then_some(self.path.as_path())
+        let can_change = !is_standard(&self.path) && is_rereadable(&self.path);
+        can_change.then_some(self.path.as_path())
     }
 
     fn loaded(&self) -> Option<Digest> {
@@ -123,6 +134,11 @@ impl Plans for PlanFile {
     fn present(&self) -> Option<Digest> {
         self.read().ok().map(|bytes| Digest::of(&bytes))
     }
+}
+
+/// Whether a file name stands for standard input.
+pub(crate) fn is_standard(path: &Path) -> bool {
+    path == Path::new("-")
 }
 
 /// Whether a file gives its content again each time. A pipe does not, and opening one may block for

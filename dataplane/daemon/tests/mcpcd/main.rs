@@ -273,6 +273,43 @@ fn a_flag_cannot_open_a_plan_to_other_machines() {
     let daemon =
         Running::start(&mut folder.mcpcd(&["--plan", "plan.json", "--listen", "127.0.0.2:0"]));
     assert!(daemon.address.ip().is_loopback());
-    assert_ne!(status_of(&daemon, "/one"), 404);
+    // Its own address is one that it answers for.
+    let status = status_of(&daemon, "/one");
+    assert!(![403, 404].contains(&status), "{status}");
     daemon.stop();
+}
+
+#[test]
+fn a_plan_from_standard_input_is_served() {
+    let folder = Folder::with(&plan("/one"));
+    let text = String::from_utf8(plan("/one").to_bytes().unwrap()).unwrap();
+    let mut command = folder.mcpcd(&["--plan", "-"]);
+    let mut daemon = Running::start_with_input(&mut command, Some(&text));
+    assert_ne!(status_of(&daemon, "/one"), 404);
+    daemon.signal(Signal::HUP);
+    daemon.hears("the plan is live already");
+    daemon.stop();
+    let output = folder.mcpcd(&["--plan", "-", "--stdio"]).output().unwrap();
+    let (exit, said) = refused(&output);
+    assert!(exit == Some(2) && said.contains("standard input"), "{said}");
+}
+
+#[test]
+fn a_bad_value_names_the_variable_that_it_came_from() {
+    let folder = Folder::with(&plan("/one"));
+    for (variable, value, expected) in [
+        ("MCPC_LISTEN", "localhost:80", "an address and a port"),
+        ("MCPC_ADMIN", "", "an address and a port"),
+        ("MCPC_LOG_LEVEL", "loud", "possible values"),
+        ("MCPC_WORKERS", "100000", "from 0 to 1024"),
+    ] {
+        let mut command = folder.mcpcd(&["--plan", "plan.json"]);
+        let (exit, said) = refused(&command.env(variable, value).output().unwrap());
+        assert_eq!(exit, Some(2), "{said}");
+        assert!(said.contains(expected), "{said}");
+        let note = format!("the variable {variable} is set to this value");
+        assert!(said.contains(&note), "{said}");
+    }
+    let (_, said) = refused(&folder.mcpcd(&["--listen", "x"]).output().unwrap());
+    assert!(!said.contains("the variable"), "{said}");
 }
