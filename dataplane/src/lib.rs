@@ -12,6 +12,7 @@
 
 mod admin;
 mod ask;
+mod batch;
 mod body;
 mod call;
 mod carry;

@@ -12,10 +12,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::StatusCode;
+use mcpc_plan::Digest;
 
 use crate::ask::parked::ParkedCalls;
 use crate::ask::state::StateSeal;
 use crate::ask::waiting::Asking;
+use crate::batch;
 use crate::call::{Era, Reply};
 use crate::client::Asked;
 use crate::inbound::{self, Accepts};
@@ -24,7 +26,7 @@ use crate::listen::{self, Streams};
 use crate::message::Message;
 use crate::modern::{self, Mirrors};
 use crate::origin::{self, Verdict};
-use crate::params::Params;
+use crate::params::{Met, Params};
 use crate::replay::Replays;
 use crate::reply::{Fault, LocalReply};
 use crate::serve;
@@ -105,10 +107,10 @@ thread_local! {
 }
 
 /// What is known of a request when it fails.
-struct Trace {
-    era: Era,
-    id: Option<Bytes>,
-    correlation: u64,
+pub(crate) struct Trace {
+    pub(crate) era: Era,
+    pub(crate) id: Option<Bytes>,
+    pub(crate) correlation: u64,
 }
 
 /// Answers one request. Dropped when the client leaves; what that means for the call in flight is
@@ -126,7 +128,7 @@ pub(crate) async fn handle(head: &Head, intake: Intake<'_>, plane: &Arc<Plane>) 
     match serve(head, intake, &snapshot, plane, &mut trace).await {
         Ok(response) => response,
         Err(reply) => {
-            log_refused(&snapshot, &trace, &reply);
+            log_refused(&snapshot.digest, &trace, &reply);
             reply.into_response(trace.era, trace.id.as_deref(), correlation)
         }
     }
@@ -184,10 +186,25 @@ async fn post(
         return Err(LocalReply::NotAcceptable);
     }
     let body = intake.collect(served.limits.body_bytes).await?;
-    let (message, met) = inbound::read(&body, served.limits.nesting).map_err(|(reply, id)| {
-        trace.id = id;
-        reply
-    })?;
+    match inbound::read(&body, served.limits.nesting) {
+        Ok(read) => take(head, read, accepts, served, plane, trace).await,
+        Err((LocalReply::Batch, _)) => Box::pin(batch::answer(head, &body, served, plane)).await,
+        Err((reply, id)) => {
+            trace.id = id;
+            Err(reply)
+        }
+    }
+}
+
+/// Answers one message that was read.
+pub(crate) async fn take(
+    head: &Head,
+    (message, met): (Message, Met),
+    accepts: Accepts,
+    served: &Arc<Served>,
+    plane: &Arc<Plane>,
+    trace: &mut Trace,
+) -> Result<Response, LocalReply> {
     let (id, method, params) = match message {
         Message::Request { id, method, params } => (id, method, params),
         Message::Notification { method, params } => {
@@ -231,10 +248,11 @@ pub(crate) fn accepted() -> Response {
     Response::empty(StatusCode::ACCEPTED)
 }
 
-fn log_refused(snapshot: &Snapshot, trace: &Trace, reply: &LocalReply) {
+/// Says why a request was not answered as it wished.
+pub(crate) fn log_refused(plan: &Digest, trace: &Trace, reply: &LocalReply) {
     let row = reply.row();
     let correlation = format_args!("{:016x}", trace.correlation);
-    let plan = snapshot.digest.short();
+    let plan = plan.short();
     if row.fault == Fault::Client {
         tracing::debug!(%correlation, plan, code = row.code, "request refused: {}", row.text);
     } else {

@@ -80,7 +80,14 @@ pub(crate) async fn answer(
 fn is_answered_here(era: Era, method: &[u8]) -> bool {
     match era {
         Era::Modern => matches!(method, b"server/discover" | b"subscriptions/listen"),
-        Era::Legacy => matches!(method, b"initialize" | b"ping" | b"logging/setLevel"),
+        Era::Legacy => matches!(
+            method,
+            b"initialize"
+                | b"ping"
+                | b"logging/setLevel"
+                | b"resources/subscribe"
+                | b"resources/unsubscribe"
+        ),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A client of 2025-11-25: it greets once, and all that it asks belongs to its session.
+//! A client of 2025-11-25, or of a revision before it: it greets once, and all that it asks belongs to its session.
 //!
 //! Owns the requests of such a client, each on a connection of its own choice.
 
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 #[derive(Clone)]
 pub(crate) struct LegacyCaller {
     address: SocketAddr,
+    revision: &'static str,
     session: String,
 }
 
@@ -18,8 +19,14 @@ impl LegacyCaller {
     /// Greets a gateway.
     #[track_caller]
     pub(crate) fn greet(address: SocketAddr) -> Self {
+        Self::greet_as("2025-11-25", address)
+    }
+
+    /// Greets a gateway as a client of this revision does.
+    #[track_caller]
+    pub(crate) fn greet_as(revision: &'static str, address: SocketAddr) -> Self {
         let params = json!({
-            "protocolVersion": "2025-11-25",
+            "protocolVersion": revision,
             "capabilities": {},
             "clientInfo": { "name": "test", "version": "1" },
         });
@@ -35,6 +42,7 @@ impl LegacyCaller {
         });
         let caller = Self {
             address,
+            revision,
             session: session.unwrap().to_owned(),
         };
         let reply = caller.notify("notifications/initialized", &json!({}));
@@ -46,6 +54,7 @@ impl LegacyCaller {
     pub(crate) fn at(&self, address: SocketAddr) -> Self {
         Self {
             address,
+            revision: self.revision,
             session: self.session.clone(),
         }
     }
@@ -54,6 +63,7 @@ impl LegacyCaller {
     pub(crate) fn with_session(&self, session: &str) -> Self {
         Self {
             address: self.address,
+            revision: self.revision,
             session: session.to_owned(),
         }
     }
@@ -101,10 +111,16 @@ impl LegacyCaller {
         Client::connect(self.address).ask(self.post(&message))
     }
 
+    /// Sends a message, or several at once, and waits for what is answered.
+    #[track_caller]
+    pub(crate) fn says(&self, message: &Value) -> Reply {
+        Client::connect(self.address).ask(self.post(message))
+    }
+
     fn post(&self, message: &Value) -> String {
         let headers = format!(
-            "Mcp-Session-Id: {}\r\nMCP-Protocol-Version: 2025-11-25\r\n",
-            self.session
+            "Mcp-Session-Id: {}\r\nMCP-Protocol-Version: {}\r\n",
+            self.session, self.revision
         );
         post(self.address, "/mcp", &headers, &message.to_string())
     }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use mcpc_process::{Client, Reply, call_message, post};
 use serde_json::{Value, json};
 
+use crate::legacy::LegacyCaller;
 use crate::stage::{FAULTY, Stage};
 
 const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
@@ -435,6 +436,46 @@ fn notifications_and_answers_that_nobody_waits_for_are_accepted_without_a_word()
         assert_eq!((reply.status, reply.body.as_str()), (202, ""), "{body}");
         is_good(&client.ask(good_call(address)));
     }
+    stage.gateway.stop();
+}
+
+#[test]
+fn a_batch_is_answered_in_the_one_revision_that_has_batches() {
+    let stage = serve();
+    let ping = |id: u64| json!({ "jsonrpc": "2.0", "id": id, "method": "ping" });
+    let told = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+    let echo = json!({ "jsonrpc": "2.0", "id": "e", "method": "tools/call", "params": { "name": "echo", "arguments": {} } });
+    let greeting = json!({ "jsonrpc": "2.0", "id": 4, "method": "initialize", "params": { "protocolVersion": "2025-03-26" } });
+    let caller = LegacyCaller::greet_as("2025-03-26", stage.gateway.address);
+
+    let reply = caller.says(&json!([ping(1), told, echo, 7, ping(1), greeting]));
+    assert_eq!(reply.status, 200, "{reply:#?}");
+    let replies = reply.message();
+    let seen = |at: usize, part: &str| replies.pointer(&format!("/{at}{part}")).cloned();
+    assert_eq!(
+        seen(0, ""),
+        Some(json!({ "jsonrpc": "2.0", "id": 1, "result": {} }))
+    );
+    assert_eq!(seen(1, "/id"), Some(json!("e")));
+    assert_eq!(seen(1, "/result/content/0/text"), Some(json!("{}")));
+    // What is no message is told so, and costs the others nothing.
+    assert_eq!(seen(2, "/error/data/code"), Some(json!("MCPC9102")));
+    assert_eq!(seen(4, "/error/data/code"), Some(json!("MCPC9102")));
+    assert_eq!(seen(4, "/id"), Some(json!(4)));
+    assert_eq!(seen(5, ""), None);
+
+    let reply = caller.says(&json!([told, told]));
+    assert_eq!((reply.status, reply.body.as_str()), (202, ""));
+    for (batch, code) in [
+        (json!([]), "MCPC9102"),
+        (Value::from(vec![ping(1); 65]), "MCPC9102"),
+    ] {
+        let reply = caller.says(&batch);
+        assert_eq!((reply.status, reply.code().as_str()), (400, code));
+    }
+    let later = LegacyCaller::greet_as("2025-06-18", stage.gateway.address);
+    let reply = later.says(&json!([ping(1)]));
+    assert_eq!((reply.status, reply.code().as_str()), (400, "MCPC9103"));
     stage.gateway.stop();
 }
 
