@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::child::{self, Child, Program};
 use super::handshake::{HttpHandshake, Verdict};
+use super::hang;
 use super::http::HttpSession;
 use super::http_sse::{SseSession, may_be_spoken};
 use super::intake;
@@ -308,9 +309,14 @@ async fn hold_child(
     if upstream.health.restarts.load(Ordering::Relaxed) > 0 {
         upstream.note_all_changed();
     }
+    let (link, pid) = (Arc::clone(&child.link), child.id);
     let held = tokio::select! {
         () = child.gone() => Held::Lost,
         () = subscribe::keep(upstream, &session) => Held::Lost,
+        () = hang::hangs(&link, session.profile.era) => {
+            tracing::warn!(server = %upstream.name, pid, "the process hangs and is replaced");
+            Held::Lost
+        }
         () = upstream.drained() => Held::Drained,
     };
     upstream.health.pid.store(0, Ordering::Relaxed);

@@ -19,6 +19,7 @@ mod fake;
 mod farewell;
 mod floor;
 mod handshake;
+mod hang;
 mod head;
 mod health;
 mod http;

@@ -6,12 +6,12 @@
 //! a detour; only the pipe's two ends are served by the keeper.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
 
 use super::Upstream;
@@ -43,6 +43,10 @@ pub(super) struct Link {
     room: Arc<Semaphore>,
     waiting: papaya::HashMap<u64, Waiting>,
     is_closed: AtomicBool,
+    /// How many lines the process has written.
+    heard: AtomicU64,
+    /// A call had no answer in time.
+    silence: Notify,
 }
 
 /// A call that waits for its answer.
@@ -94,6 +98,8 @@ impl Link {
             room: Arc::new(Semaphore::new(QUEUE_BYTES_MAX)),
             waiting: papaya::HashMap::new(),
             is_closed: AtomicBool::new(false),
+            heard: AtomicU64::new(0),
+            silence: Notify::new(),
         };
         (Arc::new(link), inbox)
     }
@@ -211,6 +217,16 @@ impl Link {
         waiting.clear();
     }
 
+    /// How many lines the process has written so far.
+    pub(super) fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    /// Waits until a call had no answer in time.
+    pub(super) async fn silence(&self) {
+        self.silence.notified().await;
+    }
+
     /// Gives an answer to the call that waits for it; false if there is none.
     fn finish(&self, id: u64, event: NextEvent) -> bool {
         let waiting = self.waiting.pin();
@@ -253,6 +269,7 @@ impl Link {
 
     /// Takes one message; what belongs to nobody is counted.
     pub(super) fn take(self: &Arc<Self>, line: Line, upstream: &Upstream) {
+        self.heard.fetch_add(1, Ordering::Relaxed);
         if !self.sort(line, upstream) {
             upstream
                 .health
@@ -366,8 +383,15 @@ impl StdioEvents {
         match timeout_at(until.min(self.deadline), self.events.recv()).await {
             Ok(Some(event)) => event,
             Ok(None) => Err(Failure::Closed),
-            Err(_) if until < self.deadline => Err(too_late),
-            Err(_) => Err(Failure::TotalTimeout),
+            Err(_) => {
+                self.link.silence.notify_one();
+                let is_last = until >= self.deadline;
+                Err(if is_last {
+                    Failure::TotalTimeout
+                } else {
+                    too_late
+                })
+            }
         }
     }
 }

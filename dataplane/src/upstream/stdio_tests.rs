@@ -8,6 +8,7 @@
 )]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use mcpc_plan::{Era as PlanEra, StartWhen};
@@ -95,6 +96,35 @@ async fn a_legacy_program_is_probed_in_a_process_of_its_own() {
             "2 tools/call"
         ]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_hangs_is_replaced_and_one_that_is_busy_is_not() {
+    for era in [PlanEra::Legacy, PlanEra::Modern] {
+        for (is_busy, launched) in [(false, 2), (true, 1)] {
+            let greetings = AtomicU32::new(0);
+            let (programs, _record) = Programs::new(move |number, message| {
+                let method = message["method"].as_str().unwrap_or_default();
+                let is_greeting = ["initialize", "server/discover"].contains(&method);
+                let is_first = is_greeting && greetings.fetch_add(1, Ordering::SeqCst) == 0;
+                match method {
+                    _ if number == 1 && !is_first && !is_busy => Act::silent(),
+                    "initialize" => legacy(message).unwrap(),
+                    "server/discover" => modern(message).unwrap(),
+                    "ping" => Act::say(result(message, "{}")),
+                    "tools/call" if number > 1 => Act::say(result(message, "2")),
+                    _ => Act::silent(),
+                }
+            });
+            let upstream = fake(&programs, era);
+            assert!(call(&upstream, PARAMS).await.is_err());
+            tokio::time::sleep(2 * super::hang::PATIENCE).await;
+            assert_eq!(programs.launched(), launched, "{era:?}, busy: {is_busy}");
+            let after = call(&upstream, PARAMS).await;
+            assert_eq!(after.is_ok(), !is_busy, "{after:?}");
+            upstream.stop(Duration::ZERO).await;
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
