@@ -112,6 +112,8 @@ pub(crate) fn carry_error(error: &Bytes, client: Era, uri: Option<&Bytes>) -> By
         // In both revisions an invalid request has this code as well; only a missing resource is
         // named by its URI.
         (Era::Legacy, b"-32602") if uri.is_some() && data.is_some_and(names_uri) => b"-32002",
+        // Asked of a client that cannot be asked, or not saying what for.
+        (Era::Modern, b"-32042") => b"-32603",
         (Era::Legacy, b"-32020" | b"-32021" | b"-32022") => b"-32603",
         _ => return error.clone(),
     };
@@ -195,6 +197,22 @@ mod tests {
         assert_eq!(carried(new, Era::Legacy, None), new);
         let invalid = r#"{"code":-32602,"message":"m"}"#;
         assert_eq!(carried(invalid, Era::Legacy, Some("a:b")), invalid);
+    }
+
+    #[test]
+    fn codes_that_the_clients_era_has_not_do_not_reach_it() {
+        for (code, modern, legacy) in [
+            ("-32042", "-32603", "-32042"),
+            ("-32020", "-32020", "-32603"),
+            ("-32021", "-32021", "-32603"),
+            ("-32022", "-32022", "-32603"),
+            ("-1", "-1", "-1"),
+        ] {
+            let of = |code| format!(r#"{{"code":{code},"message":"m"}}"#);
+            let carried = |client| carry_error(&of(code).into(), client, None);
+            assert_eq!(carried(Era::Modern), of(modern), "{code}");
+            assert_eq!(carried(Era::Legacy), of(legacy), "{code}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use crate::ask::Way;
 use crate::ask::gather::Turn;
 use crate::ask::kind;
+use crate::ask::pages;
 use crate::ask::parked::ParkedCall;
 use crate::ask::rounds::{self, Rounds};
 use crate::ask::stream::Conversation;
@@ -335,7 +336,10 @@ impl Writer {
             },
             Reply::Result(result) => ("result", self.carry_result(&result)?),
             Reply::Error(error) if self.client == self.upstream => ("error", error),
-            Reply::Error(error) => ("error", carry_error(&error, self.client, self.reads())),
+            Reply::Error(error) => match self.sent_to_pages(&error)? {
+                Some(result) => ("result", result),
+                None => ("error", carry_error(&error, self.client, self.reads())),
+            },
         };
         Ok(self.wrap(member, value))
     }
@@ -344,6 +348,14 @@ impl Writer {
     fn reads(&self) -> Option<&Bytes> {
         let name = self.name.as_ref();
         name.filter(|_| self.method.as_ref() == b"resources/read")
+    }
+
+    /// The result that asks the client, for an error that asks it in the older era.
+    fn sent_to_pages(&self, error: &Bytes) -> Result<Option<Bytes>, LocalReply> {
+        match &self.way {
+            Way::Retry(retry) if pages::are_required(error) => retry.send_to_pages(error),
+            Way::Retry(_) | Way::None | Way::Stream(_) => Ok(None),
+        }
     }
 
     fn wrap(&self, member: &str, value: Bytes) -> Body {

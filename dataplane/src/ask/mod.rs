@@ -13,6 +13,7 @@
 pub(crate) mod bridge;
 pub(crate) mod gather;
 pub(crate) mod kind;
+pub(crate) mod pages;
 pub(crate) mod parked;
 pub(crate) mod retry;
 pub(crate) mod rounds;
@@ -76,7 +77,9 @@ pub(crate) fn can_ask(method: &[u8]) -> bool {
 pub(crate) fn may_ask(answer: &Answer, method: &[u8], upstream: Era) -> bool {
     match answer {
         Answer::Stream(_) => true,
-        Answer::Done(Reply::Error(_)) => false,
+        Answer::Done(Reply::Error(error)) => {
+            upstream == Era::Legacy && can_ask(method) && pages::are_required(error)
+        }
         Answer::Done(Reply::Result(result)) => {
             upstream == Era::Modern && can_ask(method) && names_input_required(result)
         }

@@ -200,7 +200,7 @@ impl ByRetry {
 }
 
 /// An object without one of its members.
-fn without(object: &[u8], key: &[u8]) -> Vec<u8> {
+pub(super) fn without(object: &[u8], key: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(object.len());
     let walk = json::members(object, u32::MAX, |member| {
         if member.key != key {

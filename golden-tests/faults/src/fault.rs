@@ -53,6 +53,8 @@ pub enum Fault {
     Again,
     /// An answer, a request and notifications that nobody asked for come before the answer.
     Unasked,
+    /// A question to the client, and no answer to the call.
+    Asks,
     /// [`HUGE_BYTES`] on standard error without a line break, then the answer.
     Flood,
     /// A process is left behind that holds the pipes and is deaf to signals, then the answer.
@@ -61,7 +63,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault and the tool that asks for it.
-    pub const ALL: [(&'static str, Self); 24] = [
+    pub const ALL: [(&'static str, Self); 25] = [
         ("garbage", Self::Garbage),
         ("wrong_id", Self::WrongId),
         ("silence", Self::Silence),
@@ -84,6 +86,7 @@ impl Fault {
         ("twice", Self::Twice),
         ("again", Self::Again),
         ("unasked", Self::Unasked),
+        ("asks", Self::Asks),
         ("flood", Self::Flood),
         ("fork", Self::Fork),
     ];

@@ -225,9 +225,19 @@ fn answer(
             chunk(out, b"")?;
             return Ok(After::Keep);
         }
+        Fault::Asks => ask(stream)?,
         Fault::Flood | Fault::Fork => return whole(out, JSON, &answer),
     }
     Ok(After::Close)
+}
+
+/// Asks on the stream of the call, and leaves it open.
+fn ask(stream: &mut BufReader<TcpStream>) -> io::Result<()> {
+    let out = stream.get_mut();
+    out.write_all(EVENTS.as_bytes())?;
+    let [question, ..] = unasked();
+    chunk(out, format!("data: {question}\n\n").as_bytes())?;
+    await_departure(stream)
 }
 
 /// A whole response with this body.

@@ -71,6 +71,10 @@ fn answer(asked: &Arc<Asked>, ledger: &Arc<Ledger>) {
             }
             say(&healthy(asked));
         }
+        Fault::Asks => {
+            let [question, ..] = unasked();
+            say(&question);
+        }
         Fault::Flood => {
             flood();
             say(&healthy(asked));

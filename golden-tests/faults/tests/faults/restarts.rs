@@ -141,14 +141,14 @@ fn a_key_that_others_can_read_and_a_state_that_cannot_be_kept_are_refused() {
 
 /// A call of 2026-07-28 from a client that can sample, with these further params.
 fn modern_call(stage: &Stage, more: &Value) -> Reply {
-    let mut message = call_message("web.unasked", &json!({}));
+    let mut message = call_message("web.asks", &json!({}));
     message["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] =
         json!({ "sampling": {} });
     for (key, value) in more.as_object().unwrap() {
         message["params"][key] = value.clone();
     }
     let mirrored = "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\n\
-                    Mcp-Name: web.unasked\r\n";
+                    Mcp-Name: web.asks\r\n";
     let address = stage.gateway.address;
     Client::connect(address).ask(post(address, "/mcp", mirrored, &message.to_string()))
 }
