@@ -122,6 +122,7 @@ impl Engine {
             kept,
             started,
         } = prepared;
+        standing.take_over(&self.standing);
         self.plane.live.store(Arc::clone(&snapshot));
         self.plane.sessions.adopt(&snapshot.limits);
         self.scene.committed(&snapshot);

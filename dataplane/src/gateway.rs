@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::Reach;
 use crate::admin::AdminThread;
 use crate::engine::Engine;
+use crate::figures::{self, Figures};
 use crate::keeper::KeeperThread;
 use crate::order::{Order, Orders};
 use crate::session::{NoRandomness, SessionKeys};
@@ -203,6 +204,11 @@ impl Gateway {
     /// What is kept on disk, for status and health.
     pub fn note_kept(&self, kept: Option<Kept>) {
         self.engine.scene.kept(kept);
+    }
+
+    /// How the gateway does at this moment.
+    pub fn figures(&self) -> Figures {
+        figures::gather(&self.engine.plane)
     }
 
     /// What the status page shows.

@@ -22,6 +22,7 @@ mod directory;
 mod discover;
 mod engine;
 mod failure;
+mod figures;
 mod gateway;
 mod hub;
 mod inbound;
@@ -61,10 +62,12 @@ mod status;
 mod stdio;
 mod subscriptions;
 mod survey;
+mod tally;
 mod timestamp;
 mod upstream;
 mod workers;
 
+pub use figures::{Condition, Figures, ServerFigures};
 pub use gateway::{Door, Gateway, Options, Refusal, Swapped};
 pub use order::{Order, Outcome, Verdict, Wish};
 pub use reach::{
@@ -79,4 +82,5 @@ pub use status::{
     PlanHealth, Readiness, Refused, Status, Taken, UpstreamHealth, UpstreamState, UpstreamStatus,
 };
 pub use stdio::Stdio;
+pub use tally::Calls;
 pub use timestamp::Timestamp;

@@ -34,6 +34,7 @@ use crate::server::{Head, Intake, Method, Response};
 use crate::session::Sessions;
 use crate::snapshot::{Served, Snapshot};
 use crate::sse::{self, Channels};
+use crate::tally::Tally;
 
 /// What all requests share: the live plan, and the little state that outlives a request.
 pub(crate) struct Plane {
@@ -55,6 +56,8 @@ pub(crate) struct Plane {
     pub(crate) channels: Channels,
     /// Open client connections.
     pub(crate) connections: AtomicU32,
+    /// Calls and those that failed.
+    pub(crate) tally: Tally,
     /// Numbers requests for logs; the upper half differs from start to start.
     pub(crate) correlation: AtomicU64,
 }
@@ -80,6 +83,7 @@ impl Plane {
             streams: Streams::new(),
             channels: Channels::new(),
             connections: AtomicU32::new(0),
+            tally: Tally::new(),
             correlation: AtomicU64::new(started.as_secs() << 32),
         }
     }

@@ -118,6 +118,15 @@ impl Standing {
         held.is_some_and(|held| Arc::ptr_eq(held, upstream))
     }
 
+    /// Tells those upstreams that another standing has as well that it is live now.
+    pub(crate) fn take_over(&self, before: &Self) {
+        for (key, upstream) in &self.upstreams {
+            if before.has(key, upstream) {
+                upstream.take_over();
+            }
+        }
+    }
+
     /// All upstreams.
     pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
         self.upstreams.values()

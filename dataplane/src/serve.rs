@@ -224,10 +224,19 @@ async fn call_upstream(
     let may_repeat = call.asks != Asks::default() && can_ask(&call.method);
     let again = (may_repeat && member.upstream.era() != Some(Era::Legacy))
         .then(|| (call.clone(), tool.clone()));
-    let (served, place) = (Arc::clone(bridge.served), bridge.place());
+    let (plane, served, place) = (
+        Arc::clone(bridge.plane),
+        Arc::clone(bridge.served),
+        bridge.place(),
+    );
     let mut sending = Box::pin(async move {
         let member = served.members.get(place).ok_or(Failure::Stopped)?;
-        send(&served, member, call, tool).await
+        let answer = send(&served, member, call, tool).await;
+        match &answer {
+            Ok(_) => plane.tally.answered(),
+            Err(failure) => plane.tally.failed(*failure, member.upstream.origin()),
+        }
+        answer
     });
     let after = Settling {
         session,

@@ -51,7 +51,7 @@ pub(crate) fn run(arguments: &args::Run, terminal: Terminal) -> Exit {
         loaded: None,
         kept: None,
     };
-    let ended = operate(&mut config, flags, reach, |gateway, plan| {
+    let ended = operate(&mut config, flags, &reach, |gateway, plan| {
         // Whoever reads JSON has the same from the log, one event a line.
         if flags.log_format == LogFormat::Human
             && let (Some(address), Some(admin)) = (gateway.address(), gateway.admin_address())

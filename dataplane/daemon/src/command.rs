@@ -52,7 +52,7 @@ pub fn run() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match operate(&mut plans, &arguments.gateway, reach, |_, _| {}) {
+    match operate(&mut plans, &arguments.gateway, &reach, |_, _| {}) {
         Ended::Stopped => ExitCode::SUCCESS,
         Ended::Interrupted | Ended::NoPlan => ExitCode::from(1),
         Ended::NotStarted => ExitCode::from(2),

@@ -1,7 +1,9 @@
 //! The flags and variables that `mcpc run` and `mcpcd` share.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory, ValueEnum};
@@ -89,9 +91,54 @@ pub struct GatewayFlags {
     )]
     pub fallback: Fallback,
 
+    /// How long a new plan is on probation: if what worked before fails within this time, the plan
+    /// before goes live again. For example 30s or 2m; `off` for no probation.
+    #[arg(
+        long,
+        env = "MCPC_PROBATION",
+        default_value = "30s",
+        value_parser = Window::parse,
+        value_name = "TIME"
+    )]
+    pub probation: Window,
+
     /// Do not watch the file. SIGHUP still loads it again.
     #[arg(long)]
     pub no_watch: bool,
+}
+
+/// How long a new plan is on probation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// It is not.
+    Off,
+    /// For this long.
+    On(Duration),
+}
+
+impl Window {
+    /// From a second to an hour: less shows nothing, and after more nobody expects it.
+    const BOUNDS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = text.get(digits.len()..).unwrap_or_default();
+        let scale = match unit {
+            "s" => 1,
+            "m" => 60,
+            _ => return Err("a number with its unit, such as 30s or 2m, or `off`".to_owned()),
+        };
+        let number: u64 = digits.parse().map_err(|_| "no whole number".to_owned())?;
+        let time = Duration::from_secs(number.saturating_mul(scale));
+        if Self::BOUNDS.contains(&time) {
+            Ok(Self::On(time))
+        } else {
+            Err("from 1s to 60m, or `off`".to_owned())
+        }
+    }
 }
 
 /// What a gateway starts with if its source holds no plan that can be used.
@@ -175,6 +222,32 @@ impl From<LogLevel> for LevelFilter {
             LogLevel::Info => Self::INFO,
             LogLevel::Debug => Self::DEBUG,
             LogLevel::Trace => Self::TRACE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_has_a_unit_and_is_within_its_bounds() {
+        let on = |seconds| Ok(Window::On(Duration::from_secs(seconds)));
+        for (text, expected) in [("off", Ok(Window::Off)), ("1s", on(1)), ("60m", on(3600))] {
+            assert_eq!(Window::parse(text), expected, "{text}");
+        }
+        for text in [
+            "",
+            "30",
+            "0s",
+            "61m",
+            "-1s",
+            "1.5s",
+            "1h",
+            "s",
+            "99999999999999999999s",
+        ] {
+            assert!(Window::parse(text).is_err(), "{text}");
         }
     }
 }

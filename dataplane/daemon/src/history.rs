@@ -116,6 +116,13 @@ impl History {
         self.read_from(1)
     }
 
+    /// This plan, if it was live and can be read.
+    pub(crate) fn plan(&mut self, digest: &Digest) -> Option<Plan> {
+        let at = self.plans.iter().position(|known| known == digest)?;
+        let plan = self.read_from(at)?;
+        (plan.digest == *digest).then_some(plan)
+    }
+
     /// Why this plan was set aside, if it was, and nothing else went live since.
     pub(crate) fn set_aside(&self, digest: &Digest) -> Option<&SetAside> {
         let aside = self.set_aside.as_ref();
@@ -185,13 +192,14 @@ impl History {
         if trouble == self.trouble {
             return;
         }
-        match trouble {
-            Some(reason) => warn!(
+        if let Some(reason) = trouble {
+            warn!(
                 code = "MCPC9613",
                 %reason,
                 "the plan cannot be kept on disk; traffic goes on, and it is tried again"
-            ),
-            None => info!(plan = live.digest.short(), "the plan is kept on disk again"),
+            );
+        } else {
+            info!(plan = live.digest.short(), "the plan is kept on disk again");
         }
         self.trouble = trouble;
     }

@@ -18,14 +18,16 @@ mod log;
 mod operate;
 mod operation;
 mod plan_file;
+mod probation;
 mod sibling;
 mod signals;
 mod state_dir;
+mod trials;
 mod watch;
 
 pub use command::run;
 pub use durable::write_in_one_step;
-pub use flags::{Fallback, GatewayFlags, LogFormat, LogLevel, address, wrong_usage};
+pub use flags::{Fallback, GatewayFlags, LogFormat, LogLevel, Window, address, wrong_usage};
 pub use log::start_log;
 pub use operate::{Ended, Plans, Rejected, Stage, operate};
 pub use plan_file::{PlanFile, is_rereadable};

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mcpc_dataplane::{Door, Gateway, Options, Reach, Refusal, Stdio, Taken};
 use mcpc_plan::{Digest, Plan};
@@ -19,6 +19,7 @@ use crate::inputs::{Event, Inputs};
 use crate::operation::{Asked, Operation, tell};
 use crate::plan_file::Addresses;
 use crate::state_dir::{session_keys, state_dir};
+use crate::trials::Trials;
 use crate::{Fallback, GatewayFlags};
 
 /// Where plans come from, again and again.
@@ -93,7 +94,7 @@ pub enum Ended {
 pub fn operate(
     plans: &mut dyn Plans,
     flags: &GatewayFlags,
-    reach: Arc<dyn Reach>,
+    reach: &Arc<dyn Reach>,
     started: impl FnOnce(&Gateway, &Plan),
 ) -> Ended {
     let (runtime, mut inputs) = match Inputs::open(plans.file(), flags) {
@@ -110,7 +111,7 @@ pub fn operate(
         );
     }
     let mut history = History::open(state.as_deref(), Addresses::of(flags));
-    let (mut gateway, plan) = match begin(plans, flags, &reach, &mut history) {
+    let (mut gateway, plan) = match begin(plans, flags, reach, &mut history) {
         Ok(begun) => begun,
         Err(ended) => return ended,
     };
@@ -127,6 +128,8 @@ pub fn operate(
     let mut operation = Operation {
         plans,
         log_format: flags.log_format,
+        trials: Trials::begin(flags.probation, &gateway),
+        retries_at: Instant::now(),
         gateway,
         live: plan,
         history,

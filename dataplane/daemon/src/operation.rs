@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 use crate::LogFormat;
 use crate::history::{By, History, SetAside};
 use crate::operate::{Plans, Rejected};
+use crate::trials::Trials;
 
 /// What could not be written is tried again after this long.
 const RETRY: Duration = Duration::from_secs(5);
@@ -30,6 +31,9 @@ pub(crate) struct Operation<'a> {
     pub(crate) gateway: Gateway,
     pub(crate) live: Plan,
     pub(crate) history: History,
+    pub(crate) trials: Trials,
+    /// When what could not be written is tried again.
+    pub(crate) retries_at: Instant,
 }
 
 /// Who wants a plan to be loaded.
@@ -69,6 +73,8 @@ impl Operation<'_> {
         {
             return outcome;
         }
+        let is_insisted_on = self.history.set_aside(&plan.digest).is_some();
+        let before = self.trials.before(&self.live.digest, &self.gateway);
         match self.gateway.swap(plan.clone()) {
             Ok(Swapped::Unchanged) => {
                 info!(plan = self.live.digest.short(), "the plan is live already");
@@ -88,9 +94,12 @@ impl Operation<'_> {
             }
             Ok(swapped) => {
                 self.tell_live(&plan, &swapped, "the new plan is live");
-                let before = std::mem::replace(&mut self.live, plan);
-                self.history.went_live(&self.live, Some(before));
+                let before_it = std::mem::replace(&mut self.live, plan);
+                self.history.went_live(&self.live, Some(before_it));
                 self.show_kept();
+                // Whoever asks for a plan again that was rolled back knows what it does.
+                let before = before.filter(|_| !is_insisted_on);
+                self.trials.put_on_probation(before, &self.gateway);
                 self.outcome(Verdict::Live)
             }
             Err(refusal) => {
@@ -134,6 +143,7 @@ impl Operation<'_> {
                 );
                 self.tell_live(&plan, &swapped, "the plan before it is live again");
                 self.live = plan;
+                self.trials.end(&self.gateway);
                 self.history.went_back(&self.live, aside);
                 let taken = Taken::RolledBack;
                 self.gateway
@@ -158,25 +168,43 @@ impl Operation<'_> {
     }
 
     /// Writes what could not be written before, if there is any such thing.
-    pub(crate) fn retry(&mut self) {
+    fn retry(&mut self) {
         if self.history.is_troubled() {
             self.history.retry(&self.live);
             self.show_kept();
         }
+        self.retries_at = Instant::now() + RETRY;
     }
 
     /// When something has to be looked after, if at all.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.history.is_troubled().then(|| Instant::now() + RETRY)
+        let retry = self.history.is_troubled().then_some(self.retries_at);
+        retry.into_iter().chain(self.trials.due()).min()
     }
 
     /// Looks after what is due.
     pub(crate) fn look_after(&mut self) {
-        self.retry();
+        if Instant::now() >= self.retries_at {
+            self.retry();
+        }
+        let Some((good, reason)) = self.trials.look(&self.gateway, &self.live) else {
+            return;
+        };
+        let Some(plan) = self.history.plan(&good) else {
+            error!(
+                code = "MCPC9611",
+                reason,
+                live = self.live.digest.short(),
+                good = good.short(),
+                "the live plan breaks what worked, and the plan before it is not at hand; it goes on"
+            );
+            return;
+        };
+        self.go_back(plan, By::Probation, reason);
     }
 
     /// Shows operators what is kept on disk.
-    pub(crate) fn show_kept(&self) {
+    fn show_kept(&self) {
         self.gateway.note_kept(self.history.kept());
     }
 

@@ -55,7 +55,7 @@ mod wire;
 mod wire_tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use ::http::{HeaderName, HeaderValue};
@@ -72,6 +72,7 @@ use crate::keeper::Keeper;
 use crate::policy::Permit;
 use crate::profile::Profile;
 use crate::secret::{self, Missing};
+use crate::tally::Origin;
 
 use child::Program;
 use farewell::Farewell;
@@ -87,6 +88,9 @@ pub(crate) use question::{Question, Unaskable};
 pub(crate) use stream::EventStream;
 use stream::Opening;
 pub(crate) use watches::{Inbox, Unwatchable, Watch, Watches};
+
+/// Numbers upstreams.
+static LIVES: AtomicU64 = AtomicU64::new(0);
 
 /// One upstream, alive across plans as long as its content key is in use. It must be told to
 /// [`Upstream::stop`]; being dropped is not enough, because the keeper holds it as well.
@@ -105,6 +109,9 @@ pub(crate) struct Upstream {
     health: Health,
     /// When the grace ends, once the upstream has left the plan.
     stopping: watch::Sender<Option<Instant>>,
+    life: u64,
+    /// Whether a later plan than the one that started it is live.
+    is_taken_over: AtomicBool,
     keeper: Keeper,
 }
 
@@ -265,6 +272,8 @@ impl Upstream {
             floor: Floor::new(),
             health: Health::new(),
             stopping: watch::Sender::new(None),
+            life: LIVES.fetch_add(1, Ordering::Relaxed),
+            is_taken_over: AtomicBool::new(false),
             keeper: keeper.clone(),
         });
         keeper.spawn(keep::keep(Arc::clone(&upstream), definition.clone()));
@@ -505,6 +514,25 @@ impl Upstream {
     /// The era that the upstream was found to speak; nothing while it is not reached.
     pub(crate) fn era(&self) -> Option<Era> {
         self.presence.era()
+    }
+
+    /// Tells this upstream from all others of this process.
+    pub(crate) fn life(&self) -> u64 {
+        self.life
+    }
+
+    /// Another plan than the one that started it is live now.
+    pub(crate) fn take_over(&self) {
+        self.is_taken_over.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the live plan has started it.
+    pub(crate) fn origin(&self) -> Origin {
+        if self.is_taken_over.load(Ordering::Relaxed) {
+            Origin::TakenOver
+        } else {
+            Origin::New
+        }
     }
 
     /// What operators see.

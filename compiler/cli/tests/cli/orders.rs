@@ -30,7 +30,7 @@ fn a_rollback_brings_the_server_back_and_a_reload_takes_it_away_again() {
     };
     asks("rollback", 1, "MCPC9612");
 
-    folder.write("mcpc.yaml", &config(NOTES));
+    folder.write("mcpc.yaml", config(NOTES));
     asks("reload", 0, "live     ");
     let line = served.hears("the new plan is live");
     assert!(
@@ -66,14 +66,14 @@ fn the_impact_of_a_plan_is_told_before_it_goes_live() {
     let other = "  search: { command: mcpc, args: [demo, notes, other] }\n";
     folder.write(
         "mcpc.yaml",
-        &config(&format!("{other}{CLOCK_WITH_VARIABLE}")),
+        config(&format!("{other}{CLOCK_WITH_VARIABLE}")),
     );
     folder
         .mcpc(&against)
         .exits_with(0)
         .says("  start: search\n  start anew: clock\n  stop: notes\n");
     // The same process under another name goes on.
-    folder.write("mcpc.yaml", &config(&NOTES.replace("notes:", "memos:")));
+    folder.write("mcpc.yaml", config(&NOTES.replace("notes:", "memos:")));
     let ran = folder
         .mcpc(&["plan", "--against", "old.json", "--json"])
         .exits_with(0);

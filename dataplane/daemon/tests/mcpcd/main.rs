@@ -3,7 +3,11 @@
 //! The one upstream is never reached: nothing listens there. What a gateway does with servers that
 //! answer is tested where `mcpc run` is. `history.rs` has what happens to plans that were live.
 
-#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a failed step fails the test"
+)]
 
 mod history;
 

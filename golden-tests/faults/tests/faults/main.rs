@@ -15,6 +15,7 @@ mod http;
 mod legacy;
 mod losses;
 mod malformed;
+mod probation;
 mod restarts;
 mod rotation;
 mod same_ids;

@@ -1,0 +1,103 @@
+//! A new plan that breaks what worked rolls itself back, and says why.
+
+use mcpc_process::{exchange, post};
+use serde_json::{Value, json};
+
+use crate::stage::{FAULTY, Stage};
+
+/// More calls than are needed to see how many fail.
+const CALLS: u64 = 30;
+
+/// A server that cannot be started, in place of the one that can.
+const BROKEN: &str = "servers:\n  good: { command: no-such-program-anywhere, era: modern }\n";
+
+fn working() -> String {
+    format!("servers:\n  good: {{ command: {FAULTY:?}, era: modern }}\n")
+}
+
+fn at<'v>(value: &'v Value, pointer: &str) -> &'v str {
+    let text = value.pointer(pointer).and_then(Value::as_str);
+    text.unwrap_or_default()
+}
+
+/// Has the gateway load the plan again, and gives the digest that is live then.
+fn reload(stage: &Stage) -> String {
+    let admin = stage.gateway.admin;
+    let request = post(admin, "/reload", "Connection: close\r\n", "");
+    let reply = exchange(admin, &request);
+    let (_, body) = reply.split_once("\r\n\r\n").unwrap();
+    let outcome: Value = serde_json::from_str(body).unwrap();
+    at(&outcome, "/live").to_owned()
+}
+
+#[test]
+fn a_plan_whose_server_no_longer_starts_rolls_itself_back() {
+    let mut stage = Stage::open_with(&working(), &["--probation", "3s"]);
+    stage.client().echoes("echo", 0);
+    let good = at(&stage.gateway.status(), "/live/digest").to_owned();
+    stage.replace(BROKEN);
+    stage.client().call("echo", &json!({}));
+    let line = stage.gateway.hears("the live plan is rolled back");
+    assert!(
+        line.contains("MCPC9611") && line.contains("`good`"),
+        "{line}"
+    );
+    stage.gateway.hears("the plan before it is live again");
+    stage.client().echoes("echo", 1);
+    let ready = stage.gateway.page("/readyz");
+    assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+    assert!(
+        ready.contains("rolled_back") && ready.contains("MCPC9611"),
+        "{ready}"
+    );
+    let seen = stage.gateway.status();
+    assert_eq!(at(&seen, "/live/digest"), good);
+    assert_eq!(seen["probation"], Value::Null);
+
+    // Whoever insists gets the plan, and it stays.
+    let insisted = reload(&stage);
+    assert_ne!(insisted, good);
+    let seen = stage.gateway.status();
+    assert_eq!(at(&seen, "/live/digest"), insisted);
+    assert_eq!(seen["probation"], Value::Null);
+    stage.gateway.stop();
+}
+
+#[test]
+fn a_plan_that_makes_calls_fail_rolls_itself_back() {
+    let mut stage = Stage::open_with(&working(), &["--probation", "60s"]);
+    let mut client = stage.client();
+    for mark in 0..CALLS {
+        client.echoes("echo", mark);
+    }
+    let child = stage.gateway.upstream("good")["pid"].clone();
+    let hasty = "{ connect: 50ms, first_byte: 50ms, idle: 50ms, total: 50ms }";
+    stage.replace(&format!(
+        "servers:\n  good: {{ command: {FAULTY:?}, era: modern, timeouts: {hasty} }}\n"
+    ));
+    for _ in 0..CALLS {
+        client.call("late", &json!({ "ms": 200 }));
+    }
+    let line = stage.gateway.hears("the live plan is rolled back");
+    assert!(line.contains("of 100 calls fail since"), "{line}");
+    stage.gateway.hears("the plan before it is live again");
+    client.echoes("echo", CALLS);
+    assert_eq!(
+        stage.gateway.upstream("good")["pid"],
+        child,
+        "both plans share the server"
+    );
+    stage.gateway.stop();
+}
+
+#[test]
+fn without_probation_a_bad_plan_stays() {
+    let mut stage = Stage::open_with(&working(), &["--probation", "off"]);
+    stage.client().echoes("echo", 0);
+    stage.replace(BROKEN);
+    stage.client().call("echo", &json!({}));
+    let seen = stage.gateway.status();
+    assert_eq!(at(&seen, "/live/taken"), "loaded");
+    assert_eq!(seen["probation"], Value::Null);
+    stage.gateway.stop();
+}
