@@ -215,3 +215,33 @@ impl Subscriptions {
         drop(removed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::upstream::Watches;
+
+    #[test]
+    fn a_client_has_so_many_subscriptions_and_none_after_its_end() {
+        let watches = Arc::new(Watches::new());
+        let subscriptions = Subscriptions::default();
+        let add = |uri: &str| {
+            let watch = watches.watch(uri, &subscriptions.inbox).unwrap();
+            subscriptions.add(uri.into(), watch)
+        };
+        for number in 0..SUBSCRIPTIONS_MAX {
+            assert_eq!(add(&format!("a://{number}")), Ok(()));
+        }
+        assert_eq!(add("a://0"), Ok(()), "it has this one already");
+        let full = Err(LocalReply::Watch(WatchFault::Full));
+        assert_eq!(add("b://1"), full);
+        subscriptions.remove("a://0");
+        assert_eq!(add("b://1"), Ok(()));
+        subscriptions.end();
+        assert_eq!(add("c://1"), Ok(()), "nobody is there to be refused");
+        assert_eq!(subscriptions.uris().len(), 0);
+        assert_eq!(watches.count(), 0, "every watch has ended with its client");
+    }
+}

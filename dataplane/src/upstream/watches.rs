@@ -103,7 +103,7 @@ impl Inbox {
 
 impl Watches {
     /// Nobody watches anything.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             topics: watch::Sender::new(Topics::new()),
             numbers: AtomicU64::new(0),
@@ -150,6 +150,12 @@ impl Watches {
             uri: uri.into(),
             number,
         })
+    }
+
+    /// How many URIs are watched.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        self.topics.borrow().len()
     }
 
     /// The watched URIs, and every change of them.
