@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::call::Era;
+use crate::extension;
 use crate::join;
 use crate::json;
 use crate::profile::Profile;
@@ -91,22 +92,49 @@ impl Offer {
         format!("{{{}}}", members.join(","))
     }
 
-    /// The extensions of the only upstream. With several, nobody has said whose the methods of an
-    /// extension are, and `route` refuses them; an older upstream has none that a client could use.
-    fn extensions(&self) -> Option<&str> {
-        let [(_, Some(profile))] = self.profiles.as_slice() else {
-            return None;
-        };
-        let mut found = None;
-        json::members(&profile.capabilities, u32::MAX, |member| {
-            if member.key == b"extensions" {
-                found = Some(member.value);
+    /// The extensions that exactly one upstream has: their methods can be told to be its own. Apps have
+    /// no methods, so several upstreams may have them if they say the same of it. What an older
+    /// upstream has is no extension that a client could use.
+    fn extensions(&self) -> Option<String> {
+        let mut members = Vec::new();
+        let all: Vec<_> = self.extensions_of_each().collect();
+        for (at, (_, key, value)) in all.iter().enumerate() {
+            let mut others = all.iter().enumerate().filter(|(_, it)| it.1 == *key);
+            let is_first = others.clone().next().is_some_and(|(first, _)| first == at);
+            let is_agreed = others.clone().count() == 1
+                || (key == extension::APPS && others.all(|(_, it)| it.2 == *value));
+            if is_first && is_agreed {
+                let (key, value) = (std::str::from_utf8(key), std::str::from_utf8(value));
+                members.push(format!("\"{}\":{}", key.ok()?, value.ok()?));
             }
+        }
+        (!members.is_empty()).then(|| format!("{{{}}}", members.join(",")))
+    }
+
+    /// The only upstream that has an extension for which this holds.
+    pub(crate) fn extension_owner(&self, is_it: impl Fn(&[u8]) -> bool) -> Option<usize> {
+        let mut owners = self.extensions_of_each().filter(|(_, key, _)| is_it(key));
+        let (first, _, _) = owners.next()?;
+        owners.all(|(owner, _, _)| owner == first).then_some(first)
+    }
+
+    /// Each extension of each upstream: whose, its key, its settings.
+    fn extensions_of_each(&self) -> impl Iterator<Item = (usize, Vec<u8>, Vec<u8>)> + '_ {
+        let profiles = self.profiles.iter().enumerate();
+        profiles.flat_map(|(owner, (_, profile))| {
+            let modern = profile.as_ref().filter(|it| it.era == Era::Modern);
+            let mut found = Vec::new();
+            if let Some(extensions) = modern.and_then(|profile| profile.extensions()) {
+                let walk = json::members(&extensions, u32::MAX, |member| {
+                    let value = extensions.get(member.value).unwrap_or_default();
+                    found.push((owner, member.key.to_vec(), value.to_vec()));
+                });
+                if walk.is_err() {
+                    found.clear();
+                }
+            }
+            found
         })
-        .ok()?;
-        let extensions = profile.capabilities.get(found?)?;
-        let is_object = profile.era == Era::Modern && extensions.first() == Some(&b'{');
-        is_object.then_some(std::str::from_utf8(extensions).ok()?)
     }
 
     /// The endpoint's own text, or those of its upstreams.

@@ -21,6 +21,7 @@ mod client;
 mod directory;
 mod discover;
 mod engine;
+mod extension;
 mod failure;
 mod figures;
 mod gateway;

@@ -294,6 +294,11 @@ impl Params {
         self.part(&self.at.input_responses)
     }
 
+    /// Replaces the client's capabilities in `_meta` by another JSON value.
+    pub(crate) fn replace_capabilities(&mut self, value: Bytes) {
+        self.splice(self.at.meta_capabilities.clone(), value);
+    }
+
     /// Replaces `requestState` by another JSON value.
     pub(crate) fn replace_state(&mut self, value: Bytes) {
         self.splice(self.at.request_state.clone(), value);

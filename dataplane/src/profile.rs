@@ -21,6 +21,18 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
+    /// The value of `capabilities.extensions`, if there is one.
+    pub(crate) fn extensions(&self) -> Option<Bytes> {
+        let mut found = None;
+        json::members(&self.capabilities, u32::MAX, |member| {
+            if member.key == b"extensions" {
+                found = Some(self.capabilities.slice(member.value));
+            }
+        })
+        .ok()?;
+        found
+    }
+
     /// Whether the upstream has a capability, for example `tools`.
     pub(crate) fn has(&self, capability: &str) -> bool {
         let mut found = false;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::directory;
+use crate::extension;
 use crate::json;
 use crate::params::Params;
 use crate::reply::LocalReply;
@@ -29,7 +30,14 @@ pub(crate) async fn find<'a>(
     params: &mut Params,
 ) -> Result<Route<'a>, LocalReply> {
     match method {
-        b"tools/call" | b"prompts/get" => by_name(served, method, params),
+        b"tools/call" => {
+            let route = by_name(served, method, params)?;
+            if extension::says_too_much(served, params) {
+                Box::pin(extension::narrow(served, route.member, params)).await;
+            }
+            Ok(route)
+        }
+        b"prompts/get" => by_name(served, method, params),
         b"resources/read" => {
             let uri = params.uri().ok_or(LocalReply::BadParams)?;
             let member = by_uri(served, &uri).await?;
@@ -39,12 +47,11 @@ pub(crate) async fn find<'a>(
             })
         }
         b"completion/complete" => by_reference(served, params).await,
-        // A method that this build does not know belongs to an extension. With one upstream there
-        // is no doubt whose; with several nobody has said so.
+        // A method that this build does not know belongs to an extension.
         _ => {
-            let member = served.sole().ok_or(LocalReply::UnknownMethod)?;
+            let owner = Box::pin(extension::owner(served, method)).await;
             Ok(Route {
-                member,
+                member: owner.ok_or(LocalReply::UnknownMethod)?,
                 name: params.task_id(),
             })
         }

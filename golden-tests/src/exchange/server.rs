@@ -190,6 +190,9 @@ impl Server {
                 capabilities[kind] = json!({ "listChanged": true });
             }
         }
+        if let Some(extensions) = offers.get("extensions") {
+            capabilities["extensions"] = extensions.clone();
+        }
         if offers.contains_key("subscriptions") {
             capabilities["resources"]["subscribe"] = json!(true);
         }

@@ -1,0 +1,125 @@
+//! Extensions of the protocol: which upstream of an endpoint one belongs to.
+//!
+//! Owns the methods that the known extensions have, and what a client's call says of extensions to an
+//! upstream that cannot be reached again with their methods. An extension is carried if exactly one
+//! upstream has it; what is in its messages is nobody's business here. Used by `discover` and `route`.
+
+use std::sync::Arc;
+
+use crate::discover;
+use crate::json;
+use crate::params::Params;
+use crate::snapshot::{Served, ServedMember};
+
+/// Calls that go on in the background (SEP-2663).
+const TASKS: &[u8] = b"io.modelcontextprotocol/tasks";
+/// Instructions for models, as resources (SEP-2640).
+const SKILLS: &[u8] = b"io.modelcontextprotocol/skills";
+/// Resources that clients show (SEP-1865). It has no methods of its own.
+pub(crate) const APPS: &[u8] = b"io.modelcontextprotocol/ui";
+
+/// The upstream that a method of an extension goes to.
+pub(crate) async fn owner<'a>(served: &'a Arc<Served>, method: &[u8]) -> Option<&'a ServedMember> {
+    if let Some(sole) = served.sole() {
+        return Some(sole);
+    }
+    let offer = Box::pin(discover::offer(served)).await;
+    let index = match of_method(method) {
+        Some(extension) => offer.extension_owner(|key| key == extension),
+        // Nobody says which of the others a method belongs to, so there must be one that has any.
+        None => offer.extension_owner(|key| ![TASKS, SKILLS, APPS].contains(&key)),
+    };
+    served.members.get(index?)
+}
+
+fn of_method(method: &[u8]) -> Option<&'static [u8]> {
+    if method.starts_with(b"tasks/") {
+        return Some(TASKS);
+    }
+    let is_skills = method.starts_with(b"skills/") || method == b"resources/directory/read";
+    is_skills.then_some(SKILLS)
+}
+
+/// Whether a call's capabilities may have to be narrowed: its client knows tasks, and there are several
+/// upstreams that could begin one.
+pub(crate) fn says_too_much(served: &Served, params: &Params) -> bool {
+    let knows_tasks = |declared: &[u8]| declared.windows(TASKS.len()).any(|part| part == TASKS);
+    let several = served.sole().is_none();
+    several
+        && params
+            .meta_capabilities()
+            .is_some_and(|it| knows_tasks(&it))
+}
+
+/// Leaves out of a call's capabilities that its client knows tasks, if this upstream is not the one
+/// whose tasks can be asked for: it would begin one that nobody could ever fetch.
+pub(crate) async fn narrow(served: &Arc<Served>, member: &ServedMember, params: &mut Params) {
+    let owner = owner(served, b"tasks/get").await;
+    if owner.is_some_and(|owner| std::ptr::eq(owner, member)) {
+        return;
+    }
+    let declared = params.meta_capabilities();
+    if let Some(narrowed) = declared.and_then(|declared| without_tasks(&declared)) {
+        params.replace_capabilities(narrowed.into());
+    }
+}
+
+/// The capabilities without the extension; nothing if they are not of the form that has one.
+fn without_tasks(capabilities: &[u8]) -> Option<Vec<u8>> {
+    let mut span = None;
+    json::members(capabilities, u32::MAX, |member| {
+        if member.key == b"extensions" {
+            span = Some(member.value);
+        }
+    })
+    .ok()?;
+    let span = span?;
+    let extensions = capabilities.get(span.clone())?;
+    let mut kept = Vec::with_capacity(extensions.len());
+    json::members(extensions, u32::MAX, |member| {
+        if member.key != TASKS {
+            kept.push(if kept.is_empty() { b'{' } else { b',' });
+            kept.push(b'"');
+            kept.extend_from_slice(member.key);
+            kept.extend_from_slice(b"\":");
+            kept.extend_from_slice(extensions.get(member.value).unwrap_or_default());
+        }
+    })
+    .ok()?;
+    if kept.is_empty() {
+        kept.push(b'{');
+    }
+    kept.push(b'}');
+    let (before, after) = (
+        capabilities.get(..span.start)?,
+        capabilities.get(span.end..)?,
+    );
+    Some([before, kept.as_slice(), after].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_tasks_are_left_out() {
+        let left = |text: &str| without_tasks(text.as_bytes()).map(String::from_utf8);
+        let both =
+            r#"{"roots":{},"extensions":{"io.modelcontextprotocol/tasks":{"a":1},"x/y":{}},"z":1}"#;
+        let one = r#"{"roots":{},"extensions":{"x/y":{}},"z":1}"#;
+        assert_eq!(left(both), Some(Ok(one.to_owned())));
+        assert_eq!(left(one), Some(Ok(one.to_owned())));
+        let only = r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
+        assert_eq!(left(only), Some(Ok(r#"{"extensions":{}}"#.to_owned())));
+        assert_eq!(left(r#"{"roots":{}}"#), None);
+        assert_eq!(left(r#"{"extensions":1}"#), None);
+    }
+
+    #[test]
+    fn methods_belong_to_their_extensions() {
+        assert_eq!(of_method(b"tasks/get"), Some(TASKS));
+        assert_eq!(of_method(b"skills/list"), Some(SKILLS));
+        assert_eq!(of_method(b"resources/directory/read"), Some(SKILLS));
+        assert_eq!(of_method(b"vendor/thing"), None);
+    }
+}
