@@ -446,7 +446,6 @@ async fn a_stream_ends_when_its_client_leaves() {
         drop(client);
     };
     tokio::join!(talk, server);
-    drop(service);
     drop(sender);
     assert!(dropped.recv().await.is_none());
 }
