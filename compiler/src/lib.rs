@@ -140,7 +140,13 @@ pub fn check(input: &Input<'_>) -> Findings {
 impl Findings {
     fn of(source: &Source, secrets: Option<Vec<Span>>, sink: Sink) -> Self {
         let diagnostics = sink.into_sorted();
-        let secrets = secrets.unwrap_or_else(|| secrets::of_lines(source, &diagnostics));
+        let mut secrets = secrets.unwrap_or_else(|| secrets::of_lines(source, &diagnostics));
+        // What was found to be a credential may stand where no secret is expected.
+        let found = diagnostics.iter();
+        let found = found.filter(|found| found.code == codes::LITERAL_CREDENTIAL);
+        secrets.extend(found.map(|found| found.primary.span));
+        secrets.sort_unstable();
+        secrets.dedup();
         Self {
             diagnostics,
             secrets,

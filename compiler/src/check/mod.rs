@@ -13,6 +13,7 @@ mod credentials;
 mod filters;
 mod headers;
 mod listeners;
+mod literals;
 mod misplaced_secrets;
 mod paths;
 mod renames;
@@ -28,7 +29,7 @@ pub(crate) use misplaced_secrets::misplaced_secrets;
 
 type Rule = fn(&Resolved<'_>, &mut Sink);
 
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 15] = [
     access::check,
     bounds::check,
     client_names::check,
@@ -37,6 +38,7 @@ const RULES: [Rule; 14] = [
     filters::check,
     headers::check,
     listeners::check,
+    literals::check,
     paths::check,
     renames::check,
     timeouts::check,
