@@ -295,11 +295,8 @@ fn begin_late(
     after: Settling,
 ) -> Response {
     let audience = Audience::of(after.session.as_ref(), after.takes, &bridge.plane.replays);
-    let (plane, served, place) = (
-        Arc::clone(bridge.plane),
-        Arc::clone(bridge.served),
-        bridge.place(),
-    );
+    let (plane, served) = (Arc::clone(bridge.plane), Arc::clone(bridge.served));
+    let member_at = bridge.place();
     let (exposed, capabilities) = (bridge.exposed.clone(), bridge.capabilities.clone());
     stream_response(audience, |frames| async move {
         let answer = tokio::select! {
@@ -307,7 +304,7 @@ fn begin_late(
             () = cancelled(writer.flight.as_ref()) => return,
             answer = sending => answer,
         };
-        let Some(member) = served.members.get(place) else {
+        let Some(member) = served.members.get(member_at) else {
             return;
         };
         match answer {

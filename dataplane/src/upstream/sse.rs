@@ -92,9 +92,9 @@ impl Decoder {
         self.retry_ms = retry_ms;
     }
 
-    /// The id of the last event that had one, for resuming.
+    /// The id of the last event that had one, for resuming. An empty one takes the last one back.
     pub(super) fn last_id(&self) -> Option<&Bytes> {
-        self.last_id.as_ref()
+        self.last_id.as_ref().filter(|id| !id.is_empty())
     }
 
     /// How long the upstream wants a client to wait before it reconnects.
@@ -241,6 +241,15 @@ mod tests {
         for size in 1..ODD.len() {
             assert_eq!(decode(ODD, size).0, whole, "chunks of {size}");
         }
+    }
+
+    #[test]
+    fn an_empty_id_takes_the_last_one_back_and_an_odd_retry_is_none() {
+        let (_, decoder) = decode(b"id: 7\nretry: 10\ndata: x\n\nretry: 1s\nretry\n\n", 5);
+        assert_eq!(decoder.last_id().map(AsRef::as_ref), Some(&b"7"[..]));
+        assert_eq!(decoder.retry_ms(), Some(10));
+        let (_, decoder) = decode(b"id: 7\ndata: x\n\nid\ndata: y\n\n", 5);
+        assert_eq!(decoder.last_id(), None);
     }
 
     #[test]

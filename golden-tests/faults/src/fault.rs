@@ -31,6 +31,8 @@ pub enum Fault {
     EndlessEvents,
     /// An event stream of comments as fast as they are read.
     Firehose,
+    /// An event stream of log messages of 1 KiB as fast as they are read.
+    Notices,
     /// The body ends before it is complete.
     CutBody,
     /// The body stops before it is complete, and the connection stays.
@@ -63,7 +65,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault and the tool that asks for it.
-    pub const ALL: [(&'static str, Self); 25] = [
+    pub const ALL: [(&'static str, Self); 26] = [
         ("garbage", Self::Garbage),
         ("wrong_id", Self::WrongId),
         ("silence", Self::Silence),
@@ -75,6 +77,7 @@ impl Fault {
         ("endless_body", Self::EndlessBody),
         ("endless_events", Self::EndlessEvents),
         ("firehose", Self::Firehose),
+        ("notices", Self::Notices),
         ("cut_body", Self::CutBody),
         ("stalled_body", Self::StalledBody),
         ("cut_head", Self::CutHead),

@@ -181,7 +181,7 @@ fn answer(
         Fault::Huge | Fault::HugeChunks | Fault::HugeEvent | Fault::EndlessBody => {
             large(out, fault, &asked.id)?;
         }
-        Fault::EndlessEvents | Fault::Firehose => endless_events(out, fault)?,
+        Fault::EndlessEvents | Fault::Firehose | Fault::Notices => endless_events(out, fault)?,
         Fault::CutBody | Fault::StalledBody => {
             write!(out, "{JSON}Content-Length: 1000\r\n\r\n{{\"jsonrpc\":")?;
             if fault == Fault::StalledBody {
@@ -297,12 +297,15 @@ fn endless_events(out: &mut TcpStream, fault: Fault) -> io::Result<()> {
     out.write_all(EVENTS.as_bytes())?;
     let log = json!({ "level": "info", "data": "still here" });
     let log = json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": log });
+    let notice = log.to_string().replace("still", &"x".repeat(1024));
     loop {
-        if fault == Fault::Firehose {
-            chunk(out, &b": nothing to see here\n\n".repeat(1000))?;
-        } else {
-            chunk(out, format!("data: {log}\n\n").as_bytes())?;
-            std::thread::sleep(PACE);
+        match fault {
+            Fault::Firehose => chunk(out, &b": nothing to see here\n\n".repeat(1000))?,
+            Fault::Notices => chunk(out, format!("data: {notice}\n\n").as_bytes())?,
+            _ => {
+                chunk(out, format!("data: {log}\n\n").as_bytes())?;
+                std::thread::sleep(PACE);
+            }
         }
     }
 }

@@ -89,6 +89,7 @@ fn answer(asked: &Arc<Asked>, ledger: &Arc<Ledger>) {
         | Fault::EndlessBody
         | Fault::EndlessEvents
         | Fault::Firehose
+        | Fault::Notices
         | Fault::StalledBody
         | Fault::CutHead
         | Fault::StalledHead

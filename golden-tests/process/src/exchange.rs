@@ -122,6 +122,13 @@ impl Client {
         self.reply().expect("there is a reply")
     }
 
+    /// The next so many bytes, whatever they mean.
+    #[track_caller]
+    pub fn take(&mut self, length: usize) -> Vec<u8> {
+        self.stream.get_mut().renew();
+        self.exactly(length)
+    }
+
     /// Whether the other side has closed the connection, or does within the deadline.
     pub fn is_closed(&mut self) -> bool {
         self.stream.get_mut().renew();

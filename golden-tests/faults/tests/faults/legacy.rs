@@ -104,6 +104,16 @@ impl LegacyCaller {
         Client::connect(self.address).ask(self.call_bytes(id, tool, arguments))
     }
 
+    /// Comes back for what followed an event.
+    #[track_caller]
+    pub(crate) fn resume(&self, event: &str) -> Reply {
+        let (address, session) = (self.address, &self.session);
+        Client::connect(address).ask(format!(
+            "GET /mcp HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n\
+             Mcp-Session-Id: {session}\r\nLast-Event-ID: {event}\r\n\r\n"
+        ))
+    }
+
     /// Tells the gateway something.
     #[track_caller]
     pub(crate) fn notify(&self, method: &str, params: &Value) -> Reply {

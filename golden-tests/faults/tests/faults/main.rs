@@ -21,4 +21,5 @@ mod rotation;
 mod same_ids;
 mod stage;
 mod stdio;
+mod streams;
 mod swaps;
