@@ -21,7 +21,7 @@ use tracing::warn;
 /// Between the first event and the look at the content: one save is many events.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The most links on the way to a file, as the kernel counts them (path_resolution(7)).
+/// The most links on the way to a file, as the kernel counts them (`path_resolution(7)`).
 const LINKS_MAX: usize = 40;
 
 /// A watched file.
