@@ -111,3 +111,80 @@ pub(crate) fn member(object: &[u8], key: &[u8]) -> Option<Vec<u8>> {
     .ok()?;
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_needs_what_its_kind_is_declared_by() {
+        let needs = |method: &str, params: &'static str| {
+            needs(
+                method.as_bytes(),
+                Some(&Bytes::from_static(params.as_bytes())),
+            )
+        };
+        let tools = Asks::SAMPLE.and(Asks::SAMPLE_TOOLS);
+        for (method, params, needed) in [
+            (
+                "elicitation/create",
+                r#"{"mode":"url"}"#,
+                Some(Asks::ELICIT_URL),
+            ),
+            (
+                "elicitation/create",
+                r#"{"mode":"form"}"#,
+                Some(Asks::ELICIT_FORM),
+            ),
+            ("elicitation/create", "{}", Some(Asks::ELICIT_FORM)),
+            ("elicitation/create", "garbage", Some(Asks::ELICIT_FORM)),
+            ("sampling/createMessage", r#"{"tools":[]}"#, Some(tools)),
+            ("sampling/createMessage", "{}", Some(Asks::SAMPLE)),
+            ("roots/list", "{}", Some(Asks::ROOTS)),
+            ("ping", "{}", None),
+            ("elicitation/Create", "{}", None),
+        ] {
+            assert_eq!(needs(method, params), needed, "{method} {params}");
+        }
+    }
+
+    #[test]
+    fn a_declaration_counts_as_its_revision_means_it() {
+        let of = |text: &str, revision| of_capabilities(text.as_bytes(), revision);
+        let all = r#"{"elicitation":{"form":{},"url":{}},"roots":{},"sampling":{"tools":{}}}"#;
+        let oldest = Asks::ROOTS.and(Asks::SAMPLE);
+        let older = oldest.and(Asks::ELICIT_FORM);
+        let whole = older.and(Asks::ELICIT_URL).and(Asks::SAMPLE_TOOLS);
+        assert_eq!(of(all, None), whole);
+        assert_eq!(of(all, Some(Revision::R2025_11)), whole);
+        assert_eq!(of(all, Some(Revision::R2025_06)), older);
+        assert_eq!(of(all, Some(Revision::R2025_03)), oldest);
+        assert_eq!(of(r#"{"elicitation":{}}"#, None), Asks::ELICIT_FORM);
+        assert_eq!(of(r#"{"elicitation":{"url":{}}}"#, None), Asks::ELICIT_URL);
+        for nothing in ["{}", "[]", "", r#"{"tools":{"sampling":{}}}"#] {
+            assert_eq!(of(nothing, None), Asks::default(), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let bits = [
+            Asks::ELICIT_FORM,
+            Asks::ELICIT_URL,
+            Asks::SAMPLE,
+            Asks::ROOTS,
+            Asks::SAMPLE.and(Asks::SAMPLE_TOOLS),
+        ];
+        for chosen in 0..1_u32 << bits.len() {
+            let mut asks = Asks::default();
+            for (index, bit) in bits.into_iter().enumerate() {
+                if chosen & (1 << index) != 0 {
+                    asks = asks.and(bit);
+                }
+            }
+            let mut text = Vec::new();
+            write_capabilities(&mut text, asks);
+            assert_eq!(of_capabilities(&text, None), asks, "{chosen}");
+        }
+    }
+}

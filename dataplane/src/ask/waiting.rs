@@ -97,3 +97,49 @@ impl Drop for Open {
         self.asking.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply() -> Reply {
+        Reply::Result(bytes::Bytes::from_static(b"{}"))
+    }
+
+    #[test]
+    fn only_the_session_that_was_asked_answers_and_only_once() {
+        let asking = Asking::new();
+        let (session, other) = (Live::numbered(1), Live::numbered(2));
+        let (sender, mut answers) = mpsc::channel(2);
+        let open = asking.open(&session, &sender);
+        let id = open.as_ref().map(|open| open.id().to_string());
+        let id = id.unwrap_or_default();
+        for foreign in ["", "x", "-1", "\"1\"", "4711"] {
+            assert!(!asking.answer(&session, foreign.as_bytes(), reply()));
+        }
+        assert!(!asking.answer(&other, id.as_bytes(), reply()));
+        assert!(asking.answer(&session, id.as_bytes(), reply()));
+        assert!(!asking.answer(&session, id.as_bytes(), reply()));
+        assert!(answers.try_recv().is_ok() && answers.try_recv().is_err());
+        let late = asking.open(&session, &sender).map(|open| open.id());
+        let late = late.unwrap_or_default().to_string();
+        assert!(!asking.answer(&session, late.as_bytes(), reply()));
+    }
+
+    #[test]
+    fn there_are_never_more_open_than_there_may_be() {
+        let asking = Asking::new();
+        let session = Live::numbered(1);
+        let (sender, _answers) = mpsc::channel(1);
+        let mut open: Vec<_> = (0..OPEN_MAX)
+            .map_while(|_| asking.open(&session, &sender))
+            .collect();
+        assert_eq!(open.len(), OPEN_MAX as usize);
+        assert!(asking.open(&session, &sender).is_none());
+        open.pop();
+        open.extend(asking.open(&session, &sender));
+        assert_eq!(open.len(), OPEN_MAX as usize);
+        drop(open);
+        assert!(asking.waiting.is_empty());
+    }
+}

@@ -507,4 +507,22 @@ pub(crate) fn random_u64() -> Result<u64, NoRandomness> {
 }
 
 #[cfg(test)]
+impl Live {
+    /// A session that is in no registry.
+    pub(crate) fn numbered(number: u128) -> Self {
+        Self {
+            number,
+            issued_s: 0,
+            used_ms: AtomicU64::new(0),
+            holds: AtomicU32::new(0),
+            level: AtomicU8::new(LEVEL_UNSET),
+            subscriptions: OnceLock::new(),
+            kept_bytes: AtomicUsize::new(0),
+            ended: AtomicBool::new(false),
+            end: Notify::new(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests;

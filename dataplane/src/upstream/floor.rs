@@ -286,3 +286,111 @@ impl Drop for Place {
 fn has_passed(since: u64, span: Duration, now: u64) -> bool {
     u128::from(now.saturating_sub(since)) >= span.as_millis()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::question::Asker;
+    use super::super::stdio::{Link, Outgoing};
+    use super::*;
+    use crate::keeper::Keeper;
+    use tokio::time::advance;
+
+    const HERS: Party = Party::Session(1);
+    const HIS: Party = Party::Session(2);
+
+    struct Server {
+        floor: Arc<Floor>,
+        link: Arc<Link>,
+        told: mpsc::Receiver<Outgoing>,
+    }
+
+    impl Server {
+        fn new() -> Self {
+            let (link, told) = Link::new();
+            let floor = Floor::new();
+            Self { floor, link, told }
+        }
+
+        fn ask(&self) {
+            let (id, method) = (b"\"q\"".as_slice().into(), b"roots/list".as_slice().into());
+            let asker = Asker::Process(Arc::clone(&self.link));
+            let question = Question::new(id, method, None, asker, &Keeper::here());
+            self.floor.ask(question);
+        }
+
+        async fn is_refused(&mut self) -> bool {
+            self.ask();
+            let told = self.told.recv().await;
+            told.is_some_and(|told| {
+                told.message()
+                    .starts_with(b"{\"jsonrpc\":\"2.0\",\"id\":\"q\",\"error\"")
+            })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_goes_to_the_only_party_and_to_nobody_else() {
+        let mut server = Server::new();
+        assert!(server.is_refused().await);
+        let mut first = server.floor.enter(1, HERS).await;
+        server.ask();
+        assert_eq!(first.asked().await.method.as_ref(), b"roots/list");
+        let mut second = server.floor.enter(2, HERS).await;
+        server.ask();
+        assert_eq!(second.asked().await.method.as_ref(), b"roots/list");
+        drop(server.told.recv().await);
+        let _his = server.floor.enter(3, HIS).await;
+        while server.told.try_recv().is_ok() {}
+        assert!(server.is_refused().await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_that_cannot_be_told_apart_are_not_taken_for_one() {
+        let mut server = Server::new();
+        let _one = server.floor.enter(1, Party::Unknown).await;
+        let _other = server.floor.enter(2, Party::Unknown).await;
+        assert!(server.is_refused().await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_waits_for_its_client_stands_in_nobodys_way() {
+        let server = Server::new();
+        let hers = server.floor.enter(1, HERS).await;
+        server.floor.has_asked.store(true, Ordering::Relaxed);
+        hers.wait();
+        let began = Instant::now();
+        let mut his = server.floor.enter(2, HIS).await;
+        assert_eq!(began.elapsed(), HEARING);
+        server.ask();
+        let question = his.asked().await;
+        assert!(question.has_id(b"\"q\""));
+        // An answer for her waits until he is done, and no longer.
+        let (floor, seat) = hers.way_back();
+        let regaining = tokio::spawn(async move { floor.regain(&seat).await });
+        advance(PATIENCE / 4).await;
+        assert!(!regaining.is_finished());
+        his.end();
+        assert!(regaining.await.is_ok());
+        assert!(began.elapsed() < PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_was_left_counts_until_its_server_must_know() {
+        let mut server = Server::new();
+        let left = server.floor.enter(1, HERS).await;
+        let mut stays = server.floor.enter(2, HIS).await;
+        drop(left);
+        assert!(server.is_refused().await);
+        advance(AFTERMATH).await;
+        server.ask();
+        assert!(stays.asked().await.has_id(b"\"q\""));
+        drop(stays);
+        advance(AFTERMATH).await;
+        drop(server.floor.enter(3, HIS).await);
+        assert_eq!(
+            server.floor.seats.len(),
+            1,
+            "what was left long ago is not kept"
+        );
+    }
+}
