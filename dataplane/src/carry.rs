@@ -112,9 +112,8 @@ pub(crate) fn carry_error(error: &Bytes, client: Era, uri: Option<&Bytes>) -> By
         // In both revisions an invalid request has this code as well; only a missing resource is
         // named by its URI.
         (Era::Legacy, b"-32602") if uri.is_some() && data.is_some_and(names_uri) => b"-32002",
-        // Asked of a client that cannot be asked, or not saying what for.
-        (Era::Modern, b"-32042") => b"-32603",
-        (Era::Legacy, b"-32020" | b"-32021" | b"-32022") => b"-32603",
+        // In this order: a visit that cannot be asked for, and what is said of the gateway's request.
+        (Era::Modern, b"-32042") | (Era::Legacy, b"-32020" | b"-32021" | b"-32022") => b"-32603",
         _ => return error.clone(),
     };
     let mut out = Vec::with_capacity(error.len() + 64);

@@ -24,7 +24,7 @@ use crate::session::{Asks, Grant, Revision, Session};
 use crate::snapshot::Served;
 
 /// The principal of a caller that did not say who it is.
-const ANONYMOUS: [u8; 16] = [0; 16];
+pub(crate) const ANONYMOUS: [u8; 16] = [0; 16];
 
 /// A client and, if it has one, its session.
 pub(crate) struct Caller {

@@ -15,6 +15,7 @@ use super::state::Binding;
 use super::{Way, can_ask};
 use crate::call::{Call, Era};
 use crate::client::Client;
+use crate::legacy::ANONYMOUS;
 use crate::params::Params;
 use crate::pipeline::Plane;
 use crate::reply::LocalReply;
@@ -103,7 +104,10 @@ impl Bridge<'_> {
     }
 
     fn binding(&self, method: &[u8]) -> Binding {
-        retry::bind(self.served, self.member, method, self.exposed.as_ref())
+        // Until requests of 2026-07-28 have identities, all of them are nobody's.
+        let principal = &ANONYMOUS;
+        let name = self.exposed.as_ref();
+        retry::bind(self.served, self.member, method, name, principal)
     }
 }
 

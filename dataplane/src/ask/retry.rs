@@ -48,8 +48,10 @@ pub(crate) fn bind(
     member: &ServedMember,
     method: &[u8],
     name: Option<&Bytes>,
+    principal: &[u8],
 ) -> Binding {
     binding([
+        principal,
         served.endpoint.path.as_bytes(),
         member.upstream.key().as_bytes(),
         method,

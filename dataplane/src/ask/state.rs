@@ -26,7 +26,7 @@ const BINDING_LEN: usize = 32;
 /// Kind, expiry, binding.
 const HEAD_LEN: usize = 1 + 8 + BINDING_LEN;
 
-/// What a state belongs to: endpoint, upstream, method and name, as one digest.
+/// What a state belongs to: principal, endpoint, upstream, method and name, as one digest.
 pub(crate) type Binding = [u8; BINDING_LEN];
 
 /// What a state holds.
@@ -46,7 +46,7 @@ pub(crate) struct StateSeal {
 }
 
 /// Binds a state to the request that it is given out for. The parts are told apart by their lengths.
-pub(crate) fn binding(parts: [&[u8]; 4]) -> Binding {
+pub(crate) fn binding(parts: [&[u8]; 5]) -> Binding {
     let mut context = Context::new(&SHA256);
     for part in parts {
         context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     fn bound(name: &[u8]) -> Binding {
-        binding([b"/mcp", b"key", b"tools/call", name])
+        binding([b"nobody", b"/mcp", b"key", b"tools/call", name])
     }
 
     fn seal_of(key: [u8; 32]) -> StateSeal {
@@ -211,7 +211,10 @@ mod tests {
             ));
             assert_eq!(open(bound(b"y"), now), foreign);
             assert_eq!(
-                open(binding([b"/mcp", b"key", b"tools/cal", b"lx"]), now),
+                open(
+                    binding([b"nobody", b"/mcp", b"key", b"tools/cal", b"lx"]),
+                    now
+                ),
                 foreign
             );
             let expired = Err((LocalReply::Ask(AskFault::StateExpired), Some(content)));
