@@ -224,13 +224,13 @@ async fn call_upstream(
     let may_repeat = call.asks != Asks::default() && can_ask(&call.method);
     let again = (may_repeat && member.upstream.era() != Some(Era::Legacy))
         .then(|| (call.clone(), tool.clone()));
-    let (plane, served, place) = (
+    let (plane, served, member_at) = (
         Arc::clone(bridge.plane),
         Arc::clone(bridge.served),
         bridge.place(),
     );
     let mut sending = Box::pin(async move {
-        let member = served.members.get(place).ok_or(Failure::Stopped)?;
+        let member = served.members.get(member_at).ok_or(Failure::Stopped)?;
         let answer = send(&served, member, call, tool).await;
         match &answer {
             Ok(_) => plane.tally.answered(),
