@@ -6,15 +6,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::call::Era;
 use crate::extension;
+use crate::failure::Failure;
 use crate::join;
 use crate::json;
 use crate::profile::Profile;
 use crate::respond::Cache;
-use crate::snapshot::Served;
+use crate::snapshot::{Served, ServedMember};
+use crate::upstream::Wish;
 
 /// How long the first answer to a client waits for upstreams that are still starting.
 const WAIT_MAX: Duration = Duration::from_secs(5);
@@ -31,18 +33,31 @@ pub(crate) struct Offer {
 /// Asks every upstream of an endpoint what it offers; known ones answer at once.
 pub(crate) async fn offer(served: &Arc<Served>) -> Offer {
     let asks = served.members.iter().map(|member| -> join::Boxed<'_, _> {
-        Box::pin(async move {
-            let deadline = Instant::now() + member.patience(WAIT_MAX, WAIT_AFTER_FAILURE);
-            let profile =
-                tokio::time::timeout_at(deadline, member.upstream.profile(deadline)).await;
-            (member.name.clone(), profile.ok().and_then(Result::ok))
-        })
+        Box::pin(async move { (member.name.clone(), profile(member).await) })
     });
     let profiles = join::all(asks.collect()).await;
     Offer {
         profiles,
         instructions: served.endpoint.instructions.clone(),
     }
+}
+
+/// What one upstream says about itself. One that did not come to it in time is not waited for again
+/// until it has.
+async fn profile(member: &ServedMember) -> Option<Arc<Profile>> {
+    if member.upstream.owes(Wish::Greeting) {
+        return None;
+    }
+    let began = Instant::now();
+    let deadline = began + member.patience(WAIT_MAX, WAIT_AFTER_FAILURE);
+    let profile = timeout_at(deadline, member.upstream.profile(deadline)).await;
+    let profile = profile.unwrap_or(Err(Failure::ConnectTimeout));
+    let has_cost =
+        |failure: &Failure| failure.is_timeout() || began.elapsed() >= WAIT_AFTER_FAILURE;
+    if profile.as_ref().is_err_and(has_cost) {
+        member.upstream.note_late(Wish::Greeting, WAIT_MAX);
+    }
+    profile.ok()
 }
 
 impl Offer {

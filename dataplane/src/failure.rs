@@ -45,6 +45,14 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// Whether time ran out, rather than anything having gone wrong.
+    pub(crate) fn is_timeout(self) -> bool {
+        matches!(
+            self,
+            Self::ConnectTimeout | Self::FirstByteTimeout | Self::IdleTimeout | Self::TotalTimeout
+        )
+    }
+
     /// Whether the same call may be sent again without risk: nothing reached the upstream.
     pub(crate) fn is_before_send(self) -> bool {
         matches!(

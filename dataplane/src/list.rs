@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mcpc_plan::{Limits, MemberId, Names};
+use mcpc_plan::{Limits, MemberId, Names, Timeouts};
 use tokio::time::{Instant, timeout_at};
 
 use crate::call::{Answer, Call, Era, Event, Leave, Party, Reply};
@@ -22,6 +22,7 @@ use crate::mirror::{self, BadAnnotation, Mirrored};
 use crate::params::Params;
 use crate::policy;
 use crate::snapshot::{Served, ServedMember};
+use crate::upstream::Wish;
 
 /// How long a list waits for one upstream at most; its own first-byte time may be shorter.
 const WAIT_MAX: Duration = Duration::from_secs(10);
@@ -29,8 +30,11 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 /// And for one that has just failed.
 const WAIT_AFTER_FAILURE: Duration = Duration::from_secs(2);
 
+/// And for one that owes another list.
+const WAIT_BESIDE_LATE: Duration = Duration::from_millis(250);
+
 /// What is listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Tools,
     Prompts,
@@ -52,6 +56,15 @@ impl Kind {
             Self::Prompts => "prompts/list",
             Self::Resources => "resources/list",
             Self::Templates => "resources/templates/list",
+        }
+    }
+
+    /// The notification that tells that it has changed.
+    pub(crate) fn changed(self) -> &'static str {
+        match self {
+            Self::Tools => "notifications/tools/list_changed",
+            Self::Prompts => "notifications/prompts/list_changed",
+            Self::Resources | Self::Templates => "notifications/resources/list_changed",
         }
     }
 
@@ -241,15 +254,34 @@ fn mirrored(
     }
 }
 
-/// All pages of one member's list, within its deadline.
+/// All pages of one member's list, within its deadline. What was late once is not waited for again
+/// until it is given in the background.
 async fn fetch(served: &Served, member: &ServedMember, kind: Kind) -> Result<Part, Failure> {
-    let usual = WAIT_MAX.min(Duration::from_millis(member.timeouts.first_byte_ms));
-    let wait = member.patience(usual, WAIT_AFTER_FAILURE);
-    let deadline = Instant::now() + wait;
-    match timeout_at(deadline, pages(served, member, kind, deadline)).await {
-        Ok(part) => part,
-        Err(_) => Err(Failure::FirstByteTimeout),
+    let wish = Wish::List(kind);
+    if member.upstream.owes(wish) {
+        return Err(Failure::FirstByteTimeout);
     }
+    let usual = WAIT_MAX.min(Duration::from_millis(member.timeouts.first_byte_ms));
+    let mut wait = member.patience(usual, WAIT_AFTER_FAILURE);
+    if member.upstream.owes_anything() && member.upstream.era().is_some() {
+        wait = wait.min(WAIT_BESIDE_LATE);
+    }
+    let began = Instant::now();
+    let deadline = began + wait;
+    let part = tokio::select! {
+        biased;
+        part = timeout_at(deadline, pages(served, member, kind, deadline)) => {
+            part.unwrap_or(Err(Failure::FirstByteTimeout))
+        }
+        // Whoever asked later has waited long enough as well.
+        () = member.upstream.owes_list(kind) => return Err(Failure::FirstByteTimeout),
+    };
+    let has_cost =
+        |failure: &Failure| failure.is_timeout() || began.elapsed() >= WAIT_AFTER_FAILURE;
+    if part.as_ref().is_err_and(has_cost) {
+        member.upstream.note_late(wish, usual);
+    }
+    part
 }
 
 async fn pages(
@@ -269,7 +301,8 @@ async fn pages(
     }
     let mut cursor: Option<String> = None;
     for _ in 0..served.limits.list_pages {
-        let call = call(member, kind, cursor.as_deref(), deadline);
+        let timeouts = member.timeouts.clone();
+        let call = call(kind, cursor.as_deref(), timeouts, deadline);
         let answer = member
             .upstream
             .send(call, policy::permit(served.access))
@@ -288,7 +321,13 @@ async fn pages(
     Ok(part)
 }
 
-fn call(member: &ServedMember, kind: Kind, cursor: Option<&str>, deadline: Instant) -> Call {
+/// The gateway's own question for one page.
+pub(crate) fn call(
+    kind: Kind,
+    cursor: Option<&str>,
+    timeouts: Timeouts,
+    deadline: Instant,
+) -> Call {
     let params = cursor.and_then(|cursor| {
         let mut text = b"{\"cursor\":".to_vec();
         json::write_text(&mut text, cursor);
@@ -299,7 +338,7 @@ fn call(member: &ServedMember, kind: Kind, cursor: Option<&str>, deadline: Insta
         method: Bytes::from_static(kind.method().as_bytes()),
         name: None,
         params: params.unwrap_or_else(Params::empty),
-        // The gateway's own question: what a modern upstream needs in `_meta` is written on the way.
+        // What a modern upstream needs in `_meta` is written on the way.
         era: Era::Legacy,
         asks: crate::session::Asks::default(),
         party: Party::Unknown,
@@ -307,7 +346,7 @@ fn call(member: &ServedMember, kind: Kind, cursor: Option<&str>, deadline: Insta
         mirrored: Vec::new(),
         leave: Leave::Cancels,
         deadline,
-        timeouts: member.timeouts.clone(),
+        timeouts,
     }
 }
 

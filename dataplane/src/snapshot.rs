@@ -68,8 +68,8 @@ impl Snapshot {
 
 impl ServedMember {
     /// How long a list or a greeting waits for this member: as long as it may take, or a shorter
-    /// time if the last thing it did was to fail. A server that hangs costs its endpoint the long
-    /// wait once, not at every request; nor does it while it is being started again.
+    /// time if the last thing it did was to fail. What was waited for in vain is not waited for again:
+    /// see `Upstream::owes`.
     pub(crate) fn patience(&self, usual: Duration, after_failure: Duration) -> Duration {
         let state = self.upstream.state();
         let has_failed = match state.condition {

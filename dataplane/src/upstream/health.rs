@@ -77,6 +77,7 @@ impl Health {
         if self.last_failure.load().is_some() {
             self.last_failure.store(None);
         }
+        flight.upstream.late.note_answer();
     }
 
     /// The upstream took a connection of the keeper's, which ends only the failures to connect.

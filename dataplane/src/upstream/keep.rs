@@ -16,6 +16,7 @@ use super::hang;
 use super::http::HttpSession;
 use super::http_sse::{SseSession, may_be_spoken};
 use super::intake;
+use super::late;
 use super::presence::Stage;
 use super::restarts::Restarts;
 use super::subscribe;
@@ -62,8 +63,12 @@ impl Upstream {
             }
             Stage::Waiting | Stage::Starting | Stage::Stopping | Stage::Stopped => {}
         }
+        let has_session = matches!(stage, Stage::Ready(_));
         self.presence.publish(stage);
         self.health.note_stage();
+        if has_session && self.late.note_session() {
+            self.note_all_changed();
+        }
     }
 
     /// Waits until the upstream has left the plan.
@@ -201,6 +206,7 @@ async fn hold(upstream: &Arc<Upstream>, session: &Arc<Session>) -> Held {
         () = upstream.presence.withdrawn(session) => Held::Lost,
         () = listening => Held::Lost,
         () = subscribe::keep(upstream, session) => Held::Lost,
+        () = late::ask(upstream, session) => Held::Lost,
         () = upstream.drained() => {
             upstream.publish(Stage::Stopping);
             http.end(Instant::now() + FAREWELL).await;
@@ -227,6 +233,7 @@ async fn hold_sse(
     tokio::select! {
         () = sse.gone() => Held::Lost,
         () = subscribe::keep(upstream, &session) => Held::Lost,
+        () = late::ask(upstream, &session) => Held::Lost,
         () = upstream.drained() => {
             upstream.publish(Stage::Stopping);
             Held::Drained
@@ -313,6 +320,7 @@ async fn hold_child(
     let held = tokio::select! {
         () = child.gone() => Held::Lost,
         () = subscribe::keep(upstream, &session) => Held::Lost,
+        () = late::ask(upstream, &session) => Held::Lost,
         () = hang::hangs(&link, session.profile.era) => {
             tracing::warn!(server = %upstream.name, pid, "the process hangs and is replaced");
             Held::Lost

@@ -28,6 +28,7 @@ mod http_sse;
 mod http_sse_tests;
 mod intake;
 mod keep;
+mod late;
 mod lease;
 pub(crate) mod lines;
 mod listening;
@@ -79,11 +80,13 @@ use farewell::Farewell;
 use floor::{Floor, Place};
 use health::{Health, InFlight};
 use http::{HttpSession, Outcome};
+use late::Late;
 use presence::Presence;
 use stdio::Link;
 use wire::Site;
 
 pub(crate) use health::State;
+pub(crate) use late::Wish;
 pub(crate) use question::{Question, Unaskable};
 pub(crate) use stream::EventStream;
 use stream::Opening;
@@ -107,6 +110,7 @@ pub(crate) struct Upstream {
     watches: Arc<Watches>,
     floor: Arc<Floor>,
     health: Health,
+    late: Late,
     /// When the grace ends, once the upstream has left the plan.
     stopping: watch::Sender<Option<Instant>>,
     life: u64,
@@ -271,6 +275,7 @@ impl Upstream {
             watches: Arc::new(Watches::new()),
             floor: Floor::new(),
             health: Health::new(),
+            late: Late::new(),
             stopping: watch::Sender::new(None),
             life: LIVES.fetch_add(1, Ordering::Relaxed),
             is_taken_over: AtomicBool::new(false),

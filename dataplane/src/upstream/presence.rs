@@ -79,7 +79,7 @@ impl Presence {
     async fn wait(&self, deadline: Instant) -> Result<Arc<Session>, Failure> {
         let mut phase = self.phase.subscribe();
         let seen = phase.borrow().attempts;
-        self.demand.notify_one();
+        self.hurry();
         loop {
             {
                 let now = phase.borrow_and_update();
@@ -175,6 +175,11 @@ impl Presence {
     /// What happens now.
     pub(super) fn phase(&self) -> Phase {
         self.phase.borrow().clone()
+    }
+
+    /// Asks the keeper to hurry. However often it is asked, it is told once.
+    pub(super) fn hurry(&self) {
+        self.demand.notify_one();
     }
 
     /// Waits until a call needs the upstream.

@@ -84,6 +84,8 @@ pub(crate) enum Action {
     Write { server: String, text: String },
     /// `server a hangs up`: lets go of the connection of the oldest call, to be asked again.
     HangUp { server: String },
+    /// `server a stalls`, `server a recovers`: what it is asked meanwhile is never answered.
+    Stall { server: String, is_stalled: bool },
     /// `server a closes`
     Close { server: String },
     /// `time passes 5s`
@@ -289,6 +291,10 @@ impl Action {
                 text: rest.to_owned(),
             }),
             "hangs" if rest == "up" => Some(Self::HangUp { server }),
+            "stalls" | "recovers" => Some(Self::Stall {
+                server,
+                is_stalled: verb == "stalls",
+            }),
             "closes" => Some(Self::Close { server }),
             _ => None,
         }

@@ -32,6 +32,9 @@ pub(crate) struct Server {
     started: Cell<usize>,
     /// How often it has asked the client.
     asked: Cell<usize>,
+    is_stalled: Cell<bool>,
+    /// What it was asked while it was stalled, which is never answered.
+    unanswered: RefCell<BTreeMap<String, mpsc::UnboundedSender<Frame>>>,
     /// What it was asked to tell updates of, in the way of a legacy server.
     subscribed: RefCell<BTreeSet<String>>,
 }
@@ -91,6 +94,8 @@ impl Server {
             processes: RefCell::default(),
             started: Cell::new(0),
             asked: Cell::new(0),
+            is_stalled: Cell::new(false),
+            unanswered: RefCell::default(),
             subscribed: RefCell::default(),
         })
     }
@@ -125,6 +130,11 @@ impl Server {
         }
         if self.name.starts_with("mute") {
             return self.later(id, None);
+        }
+        if self.is_stalled.get() {
+            let (frames, never) = mpsc::unbounded_channel();
+            self.unanswered.borrow_mut().insert(id.to_string(), frames);
+            return Taken::Later(never, id);
         }
         if let Some(result) = self.by_itself(method) {
             return Taken::Now(json!({ "jsonrpc": "2.0", "id": id, "result": result }));
@@ -167,6 +177,8 @@ impl Server {
     fn take_notification(&self, method: &str, params: &Value) {
         match method {
             "notifications/initialized" => {}
+            // When it gives up is the gateway's own affair.
+            "notifications/cancelled" if self.was_stalled(&params["requestId"]) => {}
             "notifications/cancelled" if self.forget(&params["requestId"]) => {
                 self.note("sees its call cancelled");
             }
@@ -316,6 +328,16 @@ impl Server {
     /// Writes a text in place of the oldest call's answer; `ID` in it stands for the call's id.
     pub(crate) fn write(&self, text: &str) -> bool {
         self.finish(|id| Frame::Raw(text.replace("ID", &id.to_string())))
+    }
+
+    /// Takes requests without answering them, or answers those that come from now on.
+    pub(crate) fn stall(&self, is_stalled: bool) {
+        self.is_stalled.set(is_stalled);
+    }
+
+    fn was_stalled(&self, id: &Value) -> bool {
+        let mut unanswered = self.unanswered.borrow_mut();
+        unanswered.remove(&id.to_string()).is_some()
     }
 
     /// Lets go of the connection of the oldest call; it is answered to whoever asks again.

@@ -182,6 +182,7 @@ impl<'a> Stage<'a> {
             Action::Change { server, kind } => self.server(server)?.change(kind),
             Action::Update { server, uri } => self.server(server)?.update(uri),
             Action::HangUp { server } => pending(self.server(server)?.hang_up())?,
+            Action::Stall { server, is_stalled } => self.server(server)?.stall(*is_stalled),
             Action::Close { server } => self.server(server)?.close(),
             Action::Pass { ms } => tokio::time::sleep(Duration::from_millis(*ms)).await,
             Action::Swap { file } => self.swap(file)?,
