@@ -75,21 +75,7 @@ fn without_tasks(capabilities: &[u8]) -> Option<Vec<u8>> {
     .ok()?;
     let span = span?;
     let extensions = capabilities.get(span.clone())?;
-    let mut kept = Vec::with_capacity(extensions.len());
-    json::members(extensions, u32::MAX, |member| {
-        if member.key != TASKS {
-            kept.push(if kept.is_empty() { b'{' } else { b',' });
-            kept.push(b'"');
-            kept.extend_from_slice(member.key);
-            kept.extend_from_slice(b"\":");
-            kept.extend_from_slice(extensions.get(member.value).unwrap_or_default());
-        }
-    })
-    .ok()?;
-    if kept.is_empty() {
-        kept.push(b'{');
-    }
-    kept.push(b'}');
+    let kept = json::retain(extensions, |key| key != TASKS).ok()?;
     let (before, after) = (
         capabilities.get(..span.start)?,
         capabilities.get(span.end..)?,

@@ -31,9 +31,34 @@ pub(crate) fn members<'a>(
     members_along(text, nesting, &[], &mut |_, member| visit(member))
 }
 
-/// The same, and in the same pass the members of objects within: those of the member that the first
-/// key of `path` names, within it those of the second, and so on. `visit` is told how deep it is;
-/// inner members come before the one that they are in.
+/// The object with those of its members that are wanted.
+///
+/// # Errors
+/// [`NotJson`] if the text is not exactly one JSON object.
+pub(crate) fn retain(
+    object: &[u8],
+    mut is_wanted: impl FnMut(&[u8]) -> bool,
+) -> Result<Vec<u8>, NotJson> {
+    let mut out = Vec::with_capacity(object.len());
+    out.push(b'{');
+    members(object, u32::MAX, |member| {
+        if is_wanted(member.key) {
+            if out.len() > 1 {
+                out.push(b',');
+            }
+            out.push(b'"');
+            out.extend_from_slice(member.key);
+            out.extend_from_slice(b"\":");
+            out.extend_from_slice(object.get(member.value).unwrap_or_default());
+        }
+    })?;
+    out.push(b'}');
+    Ok(out)
+}
+
+/// Walks the members, and in the same pass the members of objects within: those of the member that
+/// the first key of `path` names, within it those of the second, and so on. `visit` is told how
+/// deep it is; inner members come before the one that they are in.
 ///
 /// # Errors
 /// As [`members`].

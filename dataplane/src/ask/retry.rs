@@ -201,21 +201,7 @@ impl ByRetry {
     }
 }
 
-/// An object without one of its members.
+/// An object without one of its members. What is no object has none.
 pub(super) fn without(object: &[u8], key: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(object.len());
-    let walk = json::members(object, u32::MAX, |member| {
-        if member.key != key {
-            out.push(if out.is_empty() { b'{' } else { b',' });
-            out.push(b'"');
-            out.extend_from_slice(member.key);
-            out.extend_from_slice(b"\":");
-            out.extend_from_slice(object.get(member.value).unwrap_or_default());
-        }
-    });
-    if walk.is_err() || out.is_empty() {
-        return b"{}".to_vec();
-    }
-    out.push(b'}');
-    out
+    json::retain(object, |other| other != key).unwrap_or_else(|_| b"{}".to_vec())
 }

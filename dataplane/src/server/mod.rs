@@ -29,6 +29,8 @@ pub(crate) trait Answers {
 }
 
 #[cfg(test)]
+mod framing_cases;
+#[cfg(test)]
 mod framing_tests;
 #[cfg(test)]
 mod oracle_tests;

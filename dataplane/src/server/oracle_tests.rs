@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::time::timeout;
 
-use super::framing_tests::{BAD, BOUNDS, GOOD, mutants};
+use super::framing_cases::{BAD, BOUNDS, GOOD, mutants};
 use super::tests::{By, fine};
 use super::{Connections, Head, Intake, serve_connection};
 use crate::call::Era;

@@ -304,7 +304,11 @@ impl Sessions {
             issued_s: self.clock.unix_s(now),
         };
         let token = self.seal.seal(&sealed, endpoint)?;
-        let live = Arc::new(Live::new(&sealed, self.clock.ms(now)));
+        let live = Arc::new(Live::new(
+            sealed.number,
+            sealed.issued_s,
+            self.clock.ms(now),
+        ));
         let number_is_new = self
             .live
             .pin()
@@ -322,7 +326,11 @@ impl Sessions {
         if self.is_own(sealed.number) || !self.is_young(sealed.issued_s, now) || !self.reserve() {
             return None;
         }
-        let fresh = Arc::new(Live::new(sealed, self.clock.ms(now)));
+        let fresh = Arc::new(Live::new(
+            sealed.number,
+            sealed.issued_s,
+            self.clock.ms(now),
+        ));
         let map = self.live.pin();
         match map.try_insert(sealed.number, Arc::clone(&fresh)) {
             Ok(_) => Some(fresh),
@@ -371,10 +379,10 @@ impl Sessions {
 }
 
 impl Live {
-    fn new(sealed: &Sealed, now_ms: u64) -> Self {
+    fn new(number: u128, issued_s: u64, now_ms: u64) -> Self {
         Self {
-            number: sealed.number,
-            issued_s: sealed.issued_s,
+            number,
+            issued_s,
             used_ms: AtomicU64::new(now_ms),
             holds: AtomicU32::new(0),
             level: AtomicU8::new(LEVEL_UNSET),
@@ -510,17 +518,7 @@ pub(crate) fn random_u64() -> Result<u64, NoRandomness> {
 impl Live {
     /// A session that is in no registry.
     pub(crate) fn numbered(number: u128) -> Self {
-        Self {
-            number,
-            issued_s: 0,
-            used_ms: AtomicU64::new(0),
-            holds: AtomicU32::new(0),
-            level: AtomicU8::new(LEVEL_UNSET),
-            subscriptions: OnceLock::new(),
-            kept_bytes: AtomicUsize::new(0),
-            ended: AtomicBool::new(false),
-            end: Notify::new(),
-        }
+        Self::new(number, 0, 0)
     }
 }
 

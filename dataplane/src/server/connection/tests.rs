@@ -25,9 +25,21 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// Runs a client against a server that answers at once.
 async fn against<C: Future<Output = ()>>(client: impl FnOnce(DuplexStream, Rc<Connections>) -> C) {
+    serving(1024, async |_, _| fine(), client).await;
+}
+
+/// Runs a client against a server, over a pipe that holds so many bytes.
+async fn serving<F, C>(
+    pipe_bytes: usize,
+    service: F,
+    client: impl FnOnce(DuplexStream, Rc<Connections>) -> C,
+) where
+    F: AsyncFn(&Head, Intake<'_>) -> Response,
+    C: Future<Output = ()>,
+{
     let connections = Rc::new(Connections::new());
-    let (near, far) = duplex(1024);
-    let service = By(async |_: &Head, _: Intake<'_>| fine());
+    let (near, far) = duplex(pipe_bytes);
+    let service = By(service);
     let server = serve_connection(far, &service, BOUNDS, &connections);
     tokio::join!(client(near, Rc::clone(&connections)), server);
 }
@@ -112,14 +124,11 @@ async fn a_head_that_drips_is_cut_after_its_time() {
 
 #[tokio::test]
 async fn a_body_may_be_slow_but_not_stop() {
-    let connections = Rc::new(Connections::new());
-    let (mut client, far) = duplex(1024);
-    let service = By(async |_: &Head, intake: Intake<'_>| {
+    let service = async |_: &Head, intake: Intake<'_>| {
         let _body = intake.collect(10).await;
         fine()
-    });
-    let server = serve_connection(far, &service, BOUNDS, &connections);
-    let talk = async {
+    };
+    serving(1024, service, |mut client, connections| async move {
         let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
         client.write_all(head).await.unwrap();
         settle().await;
@@ -131,21 +140,18 @@ async fn a_body_may_be_slow_but_not_stop() {
         assert!(!read_now(&mut client).await.1);
         seconds(&connections, BODY_SECONDS + 1).await;
         assert!(read_now(&mut client).await.1);
-    };
-    tokio::join!(talk, server);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_client_that_takes_nothing_is_cut_and_one_that_waits_is_not() {
-    let connections = Rc::new(Connections::new());
-    let (mut client, far) = duplex(64);
-    let go = Notify::new();
-    let service = By(async |_: &Head, _: Intake<'_>| {
+    let go = &Notify::new();
+    let service = async |_: &Head, _: Intake<'_>| {
         go.notified().await;
         Response::json(http::StatusCode::OK, Body::whole("x".repeat(10_000)))
-    });
-    let server = serve_connection(far, &service, BOUNDS, &connections);
-    let talk = async {
+    };
+    serving(64, service, |mut client, connections| async move {
         client.write_all(REQUEST).await.unwrap();
         settle().await;
         seconds(&connections, 1000).await;
@@ -156,8 +162,8 @@ async fn a_client_that_takes_nothing_is_cut_and_one_that_waits_is_not() {
         let mut rest = Vec::new();
         client.read_to_end(&mut rest).await.unwrap();
         assert!(rest.len() < 10_000);
-    };
-    tokio::join!(talk, server);
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -177,15 +183,12 @@ async fn draining_answers_what_is_on_its_way_and_then_closes() {
 
 #[tokio::test]
 async fn draining_lets_a_call_in_flight_finish_as_the_last_one() {
-    let connections = Rc::new(Connections::new());
-    let (mut client, far) = duplex(1024);
-    let go = Notify::new();
-    let service = By(async |_: &Head, _: Intake<'_>| {
+    let go = &Notify::new();
+    let service = async |_: &Head, _: Intake<'_>| {
         go.notified().await;
         fine()
-    });
-    let server = serve_connection(far, &service, BOUNDS, &connections);
-    let talk = async {
+    };
+    serving(1024, service, |mut client, connections| async move {
         client.write_all(REQUEST).await.unwrap();
         settle().await;
         connections.drain();
@@ -197,8 +200,8 @@ async fn draining_lets_a_call_in_flight_finish_as_the_last_one() {
         assert!(reply.starts_with("HTTP/1.1 200 "), "{reply}");
         assert!(reply.contains("connection: close\r\n"), "{reply}");
         assert!(reply.ends_with("fine") && ended, "{reply}");
-    };
-    tokio::join!(talk, server);
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -138,14 +138,7 @@ fn cancels(stage: &Stage) {
     let mut other = stage.client();
     std::thread::scope(|scope| {
         let over = traffic.over();
-        let others = scope.spawn(|| {
-            let mut calls = 0;
-            while traffic.goes_on() {
-                calls += 1;
-                other.echoes("echo", calls);
-            }
-            calls
-        });
+        let others = scope.spawn(|| traffic.echoes(&mut other, &["echo"]));
         for round in 0..ROUNDS {
             one_round(stage, &legacy, round, &mut sent);
         }

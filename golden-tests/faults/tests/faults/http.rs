@@ -55,14 +55,7 @@ fn all_at_once(era: &str) {
     let traffic = Traffic::begin();
     let calls = std::thread::scope(|scope| {
         let over = traffic.over();
-        let others = scope.spawn(|| {
-            let mut calls = 0;
-            while traffic.goes_on() {
-                calls += 1;
-                other.echoes("echo", calls);
-            }
-            calls
-        });
+        let others = scope.spawn(|| traffic.echoes(&mut other, &["echo"]));
         let failing: Vec<_> = FAULTS
             .iter()
             .map(|(tool, codes)| {

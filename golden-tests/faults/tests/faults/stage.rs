@@ -77,6 +77,19 @@ impl Traffic {
         Over(self)
     }
 
+    /// Calls tools in turn until the test is over, and gives how often it did. Every call must go well.
+    #[track_caller]
+    pub(crate) fn echoes(&self, caller: &mut Caller, tools: &[&str]) -> u64 {
+        let mut turns = 0;
+        while self.goes_on() {
+            turns += 1;
+            for tool in tools {
+                caller.echoes(tool, turns);
+            }
+        }
+        turns
+    }
+
     /// Whether there is a next turn. Fails the test that takes too long.
     #[track_caller]
     pub(crate) fn goes_on(&self) -> bool {

@@ -49,15 +49,7 @@ fn all_at_once(era: &str) {
     let traffic = Traffic::begin();
     std::thread::scope(|scope| {
         let over = traffic.over();
-        let others = scope.spawn(|| {
-            let mut calls = 0;
-            while traffic.goes_on() {
-                calls += 1;
-                other.echoes("good.echo", calls);
-                other.echoes("bad.echo", calls);
-            }
-            calls
-        });
+        let others = scope.spawn(|| traffic.echoes(&mut other, &["good.echo", "bad.echo"]));
         let failing = faults.map(|(tool, codes)| {
             let mut caller = stage.client();
             scope.spawn(move || caller.fails(tool, codes))
