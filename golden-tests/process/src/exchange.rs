@@ -97,6 +97,20 @@ impl Client {
     /// The next reply; nothing if the other side has closed instead.
     #[track_caller]
     pub fn reply(&mut self) -> Option<Reply> {
+        let head = self.head()?;
+        let status = head.split(' ').nth(1).and_then(|text| text.parse().ok());
+        let body = self.body(&head.to_ascii_lowercase());
+        Some(Reply {
+            status: status.expect("a reply has a status"),
+            body: String::from_utf8_lossy(&body).into_owned(),
+            head,
+        })
+    }
+
+    /// The head of the next reply, as it came, for those who read the body themselves; nothing if the other
+    /// side has closed instead.
+    #[track_caller]
+    pub fn head(&mut self) -> Option<String> {
         self.stream.get_mut().renew();
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -106,13 +120,14 @@ impl Client {
                 end => panic!("the head ended early ({end:?}): {head}"),
             }
         }
-        let status = head.split(' ').nth(1).and_then(|text| text.parse().ok());
-        let body = self.body(&head.to_ascii_lowercase());
-        Some(Reply {
-            status: status.expect("a reply has a status"),
-            body: String::from_utf8_lossy(&body).into_owned(),
-            head,
-        })
+        Some(head)
+    }
+
+    /// The next chunk of a body; nothing at its proper end.
+    #[track_caller]
+    pub fn chunk(&mut self) -> Option<Vec<u8>> {
+        self.stream.get_mut().renew();
+        self.next_chunk()
     }
 
     /// Sends and waits for the reply.
@@ -150,18 +165,18 @@ impl Client {
     }
 
     fn chunks(&mut self) -> Vec<u8> {
-        let mut body = Vec::new();
-        loop {
-            let mut line = String::new();
-            let read = self.stream.read_line(&mut line);
-            read.expect("a chunk has a size");
-            let size = usize::from_str_radix(line.trim(), 16).expect("the size is a number");
-            body.extend(self.exactly(size));
-            self.exactly(2);
-            if size == 0 {
-                return body;
-            }
-        }
+        std::iter::from_fn(|| self.next_chunk()).flatten().collect()
+    }
+
+    #[track_caller]
+    fn next_chunk(&mut self) -> Option<Vec<u8>> {
+        let mut line = String::new();
+        let read = self.stream.read_line(&mut line);
+        read.expect("a chunk has a size");
+        let size = usize::from_str_radix(line.trim(), 16).expect("the size is a number");
+        let chunk = self.exactly(size);
+        self.exactly(2);
+        (size > 0).then_some(chunk)
     }
 
     fn exactly(&mut self, length: usize) -> Vec<u8> {

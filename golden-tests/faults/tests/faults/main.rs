@@ -19,6 +19,8 @@ mod probation;
 mod restarts;
 mod rotation;
 mod same_ids;
+mod sse;
+mod sse_clients;
 mod stage;
 mod stdio;
 mod streams;
