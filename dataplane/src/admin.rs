@@ -20,12 +20,13 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 
 use crate::body::Body;
+use crate::correlation::Numbers;
 use crate::listener::{self, Bounds, Door, First};
 use crate::order::{Orders, Verdict as Came, Wish};
 use crate::origin::{self, Verdict};
 use crate::reply::LocalReply;
 use crate::server::fault::HeadBounds;
-use crate::server::{Answers, Field, Head, Intake, Method, Response};
+use crate::server::{Answers, Fault, Field, Head, Intake, Method, Response};
 use crate::status::{Phase, Status};
 
 /// Gives the picture of the moment.
@@ -42,6 +43,7 @@ pub(crate) struct AdminThread {
 struct Desk {
     status: StatusSource,
     orders: Orders,
+    numbers: Arc<Numbers>,
     /// Bound beyond loopback: probes come under the address of the machine or pod, which no plan knows.
     takes_addresses: bool,
     open: AtomicU32,
@@ -68,12 +70,14 @@ impl AdminThread {
         address: SocketAddr,
         status: StatusSource,
         orders: Orders,
+        numbers: Arc<Numbers>,
     ) -> io::Result<Self> {
         let (stop, stopped) = watch::channel(None);
         let (bound, binding) = mpsc::sync_channel(1);
         let desk = Arc::new(Desk {
             status,
             orders,
+            numbers,
             takes_addresses: !address.ip().is_loopback(),
             open: AtomicU32::new(0),
         });
@@ -134,13 +138,17 @@ impl Door for Arc<Desk> {
 impl Answers for Arc<Desk> {
     fn answer(&self, head: &Head, _: Intake<'_>) -> impl Future<Output = Response> {
         let asked = self.asked(head);
-        let orders = self.orders.clone();
+        let desk = Arc::clone(self);
         async move {
             match asked {
                 Asked::Page(page) => page,
-                Asked::Order(wish) => carried_out(orders, wish).await,
+                Asked::Order(wish) => desk.carried_out(wish).await,
             }
         }
+    }
+
+    fn refuse(&self, fault: Fault) -> Response {
+        self.refusal(&LocalReply::Framing(fault))
     }
 }
 
@@ -169,11 +177,13 @@ impl Desk {
     fn may_order(&self, head: &Head) -> Result<(), Response> {
         self.judged(head)?;
         if head.method() != Method::Post {
-            return Err(refusal(&LocalReply::MethodNotAllowed).with("allow", "POST"));
+            return Err(self
+                .refusal(&LocalReply::MethodNotAllowed)
+                .with("allow", "POST"));
         }
         if self.takes_addresses {
             let message = "orders are taken only if the admin address is a loopback address";
-            return Err(no_order(StatusCode::FORBIDDEN, message));
+            return Err(self.no_order(StatusCode::FORBIDDEN, message));
         }
         // Browsers say with each POST which page it comes from. The tools of operators come from none.
         let says_site = |name: &[u8]| name.eq_ignore_ascii_case(b"sec-fetch-site");
@@ -181,7 +191,7 @@ impl Desk {
             head.field(Field::Origin).is_some() || head.others().any(|(name, _)| says_site(name));
         if is_page {
             let message = "orders are not taken from web pages";
-            return Err(no_order(StatusCode::FORBIDDEN, message));
+            return Err(self.no_order(StatusCode::FORBIDDEN, message));
         }
         Ok(())
     }
@@ -193,9 +203,9 @@ impl Desk {
         };
         match origin::check_with(head, knows) {
             Verdict::Ok => Ok(()),
-            Verdict::BadHost => Err(refusal(&LocalReply::BadHost)),
-            Verdict::ForeignHost => Err(refusal(&LocalReply::ForeignHost)),
-            Verdict::ForeignOrigin => Err(refusal(&LocalReply::ForeignOrigin)),
+            Verdict::BadHost => Err(self.refusal(&LocalReply::BadHost)),
+            Verdict::ForeignHost => Err(self.refusal(&LocalReply::ForeignHost)),
+            Verdict::ForeignOrigin => Err(self.refusal(&LocalReply::ForeignOrigin)),
         }
     }
 
@@ -209,10 +219,12 @@ impl Desk {
             "/startupz" => Self::startupz,
             "/health" => Self::health,
             "/status" => Self::status,
-            _ => return refusal(&LocalReply::NoSuchPath),
+            _ => return self.refusal(&LocalReply::NoSuchPath),
         };
         if !matches!(head.method(), Method::Get | Method::Head) {
-            return refusal(&LocalReply::MethodNotAllowed).with("allow", "GET, HEAD");
+            return self
+                .refusal(&LocalReply::MethodNotAllowed)
+                .with("allow", "GET, HEAD");
         }
         page(self)
     }
@@ -240,19 +252,40 @@ impl Desk {
     fn status(&self) -> Response {
         document(StatusCode::OK, &(self.status)())
     }
-}
 
-/// What came of an order. It may take as long as a configuration takes to compile.
-async fn carried_out(orders: Orders, wish: Wish) -> Response {
-    let Some(outcome) = orders.give(wish).await else {
-        let message = "the gateway takes no order now; try again";
-        return no_order(StatusCode::SERVICE_UNAVAILABLE, message);
-    };
-    let status = match outcome.verdict {
-        Came::Live | Came::Unchanged => StatusCode::OK,
-        Came::Refused => StatusCode::CONFLICT,
-    };
-    document(status, &outcome)
+    /// What came of an order. It may take as long as a configuration takes to compile.
+    async fn carried_out(&self, wish: Wish) -> Response {
+        let Some(outcome) = self.orders.clone().give(wish).await else {
+            let message = "the gateway takes no order now; try again";
+            return self.no_order(StatusCode::SERVICE_UNAVAILABLE, message);
+        };
+        let status = match outcome.verdict {
+            Came::Live | Came::Unchanged => StatusCode::OK,
+            Came::Refused => StatusCode::CONFLICT,
+        };
+        document(status, &outcome)
+    }
+
+    fn refusal(&self, reply: &LocalReply) -> Response {
+        let row = reply.row();
+        let status = StatusCode::from_u16(row.legacy).unwrap_or(StatusCode::BAD_REQUEST);
+        self.refused(status, row.code, row.text)
+    }
+
+    fn no_order(&self, status: StatusCode, message: &'static str) -> Response {
+        self.refused(status, "MCPC9614", message)
+    }
+
+    fn refused(&self, status: StatusCode, code: &'static str, message: &'static str) -> Response {
+        let correlation = format!("{:016x}", self.numbers.next());
+        tracing::debug!(%correlation, code, "an operator's request refused: {message}");
+        let refused = Refused {
+            code,
+            message,
+            correlation,
+        };
+        document(status, &refused)
+    }
 }
 
 /// The process runs and its admin thread answers. Asks nothing else, so that a gateway that
@@ -275,6 +308,7 @@ struct Started {
 struct Refused {
     code: &'static str,
     message: &'static str,
+    correlation: String,
 }
 
 fn passes(probe: bool) -> StatusCode {
@@ -283,24 +317,6 @@ fn passes(probe: bool) -> StatusCode {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     }
-}
-
-fn refusal(reply: &LocalReply) -> Response {
-    let row = reply.row();
-    let status = StatusCode::from_u16(row.legacy).unwrap_or(StatusCode::BAD_REQUEST);
-    let refused = Refused {
-        code: row.code,
-        message: row.text,
-    };
-    document(status, &refused)
-}
-
-fn no_order(status: StatusCode, message: &'static str) -> Response {
-    let refused = Refused {
-        code: "MCPC9614",
-        message,
-    };
-    document(status, &refused)
 }
 
 fn document(status: StatusCode, content: &impl Serialize) -> Response {
@@ -331,6 +347,7 @@ mod tests {
         Desk {
             status: Arc::new(move || status.clone()),
             orders: Orders::open().0,
+            numbers: Arc::new(Numbers::new()),
             takes_addresses: false,
             open: AtomicU32::new(0),
         }
@@ -468,6 +485,8 @@ mod tests {
     #[tokio::test]
     async fn an_order_is_answered_with_what_came_of_it() {
         let (orders, mut taking) = Orders::open();
+        let mut desk = desk(serving(&[]));
+        desk.orders = orders;
         let live = mcpc_plan::Digest::of(b"live");
         let operates = async {
             for verdict in [Came::Unchanged, Came::Refused] {
@@ -482,21 +501,25 @@ mod tests {
         };
         let asks = async {
             for status in [200, 409] {
-                let reply = read(carried_out(orders.clone(), Wish::Reload).await);
+                let reply = read(desk.carried_out(Wish::Reload).await);
                 assert_eq!(reply.0, status);
                 assert_eq!(reply.1["live"], live.as_str());
             }
         };
         tokio::join!(operates, asks);
         drop(taking);
-        let nobody = read(carried_out(orders, Wish::Reload).await);
+        let nobody = read(desk.carried_out(Wish::Reload).await);
         assert_eq!((nobody.0, &nobody.1["code"]), (503, &"MCPC9614".into()));
     }
 
     #[test]
     fn it_answers_over_a_socket_until_it_is_dropped() {
         let status: StatusSource = Arc::new(|| serving(&[]));
-        let start = |address| AdminThread::start(address, Arc::clone(&status), Orders::open().0);
+        let numbers = Arc::new(Numbers::new());
+        let start = |address| {
+            let (status, numbers) = (Arc::clone(&status), Arc::clone(&numbers));
+            AdminThread::start(address, status, Orders::open().0, numbers)
+        };
         let admin = start("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = admin.address();
         let taken = start(address);

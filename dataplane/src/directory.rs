@@ -110,8 +110,8 @@ async fn refresh(served: &Arc<Served>) {
         return;
     }
     // Merging teaches the directory; a list that fails teaches nothing and the URI stays unknown.
-    let _ = list::merge(served, Kind::Resources).await;
-    let _ = list::merge(served, Kind::Templates).await;
+    let _ = list::merge(served, Kind::Resources, None).await;
+    let _ = list::merge(served, Kind::Templates, None).await;
     *refreshed = Some(Instant::now());
 }
 

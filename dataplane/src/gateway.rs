@@ -272,8 +272,9 @@ fn open_admin(
     orders: Orders,
 ) -> Result<AdminThread, Refusal> {
     let (plane, scene) = (Arc::clone(&engine.plane), Arc::clone(&engine.scene));
+    let numbers = Arc::clone(&plane.numbers);
     let status = Arc::new(move || scene.status(&plane));
-    AdminThread::start(address, status, orders).map_err(|error| {
+    AdminThread::start(address, status, orders, numbers).map_err(|error| {
         let reason = format!(
             "cannot listen on {address} for operators: {}; give another address with `--admin` or `admin.address`",
             error.kind()

@@ -18,6 +18,7 @@ mod call;
 mod carry;
 mod channel;
 mod client;
+mod correlation;
 mod directory;
 mod discover;
 mod engine;

@@ -21,6 +21,7 @@ use crate::json;
 use crate::mirror::{self, BadAnnotation, Mirrored};
 use crate::params::Params;
 use crate::policy;
+use crate::reply::LocalReply;
 use crate::snapshot::{Served, ServedMember};
 use crate::upstream::Wish;
 
@@ -117,11 +118,16 @@ struct Part {
     is_public: bool,
 }
 
-/// Asks every member and merges what comes.
+/// Asks every member and merges what comes. `correlation` is the number of the request that the list
+/// answers; there is none if the gateway wants to know for itself.
 ///
 /// # Errors
 /// The first member's failure if not one member answered: a failure is never shown as an empty list.
-pub(crate) async fn merge(served: &Arc<Served>, kind: Kind) -> Result<Merged, Failure> {
+pub(crate) async fn merge(
+    served: &Arc<Served>,
+    kind: Kind,
+    correlation: Option<u64>,
+) -> Result<Merged, Failure> {
     let asks = served
         .members
         .iter()
@@ -161,7 +167,7 @@ pub(crate) async fn merge(served: &Arc<Served>, kind: Kind) -> Result<Merged, Fa
                 }
             }
             Err(why) => {
-                tracing::warn!(server = %member.name, list = kind.method(), failure = ?why, "list is missing a part");
+                log_missing(member, kind, why, correlation);
                 failure = failure.or(Some(why));
                 merged.missing.push(member.name.clone());
             }
@@ -183,6 +189,16 @@ pub(crate) async fn merge(served: &Arc<Served>, kind: Kind) -> Result<Merged, Fa
         Kind::Prompts => {}
     }
     Ok(merged)
+}
+
+fn log_missing(member: &ServedMember, kind: Kind, why: Failure, correlation: Option<u64>) {
+    let correlation = correlation.map(|it| tracing::field::display(format!("{it:016x}")));
+    let (server, list, code) = (
+        &member.name,
+        kind.method(),
+        LocalReply::from(why).row().code,
+    );
+    tracing::warn!(correlation, %server, list, code, failure = ?why, "list is missing a part");
 }
 
 impl Merged {

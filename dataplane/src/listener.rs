@@ -21,7 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use crate::pipeline::{self, Plane};
 use crate::server::fault::HeadBounds;
-use crate::server::{Answers, Connections, Head, Intake, Response, serve_connection};
+use crate::server::{Answers, Connections, Fault, Head, Intake, Response, serve_connection};
 
 /// How many connections may wait to be accepted on each listener.
 const BACKLOG: u32 = 1024;
@@ -260,6 +260,10 @@ impl Door for Rc<Arc<Plane>> {
 impl Answers for Rc<Arc<Plane>> {
     fn answer(&self, head: &Head, intake: Intake<'_>) -> impl Future<Output = Response> {
         pipeline::handle(head, intake, self)
+    }
+
+    fn refuse(&self, fault: Fault) -> Response {
+        pipeline::refuse(fault, self)
     }
 }
 

@@ -4,10 +4,8 @@
 //! Owns the order and nothing else. The plan is loaded once and handed down, so one request never
 //! sees two. Comes from `listener`, goes to `respond`.
 
-use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::AtomicU32;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -20,6 +18,7 @@ use crate::ask::waiting::Asking;
 use crate::batch;
 use crate::call::{Era, Reply};
 use crate::client::Asked;
+use crate::correlation::Numbers;
 use crate::inbound::{self, Accepts};
 use crate::legacy::{self, Caller};
 use crate::listen::{self, Streams};
@@ -30,7 +29,7 @@ use crate::params::{Met, Params};
 use crate::replay::Replays;
 use crate::reply::{Fault, LocalReply};
 use crate::serve;
-use crate::server::{Head, Intake, Method, Response};
+use crate::server::{Fault as Misframed, Head, Intake, Method, Response};
 use crate::session::Sessions;
 use crate::snapshot::{Served, Snapshot};
 use crate::sse::{self, Channels};
@@ -58,8 +57,8 @@ pub(crate) struct Plane {
     pub(crate) connections: AtomicU32,
     /// Calls and those that failed.
     pub(crate) tally: Tally,
-    /// Numbers requests for logs; the upper half differs from start to start.
-    pub(crate) correlation: AtomicU64,
+    /// Numbers requests for logs.
+    pub(crate) numbers: Arc<Numbers>,
 }
 
 impl Plane {
@@ -70,9 +69,6 @@ impl Plane {
         states: StateSeal,
         replays: Arc<Replays>,
     ) -> Self {
-        let started = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
         Self {
             live: ArcSwap::new(snapshot),
             parked: ParkedCalls::new(sessions.instance()),
@@ -84,30 +80,14 @@ impl Plane {
             channels: Channels::new(),
             connections: AtomicU32::new(0),
             tally: Tally::new(),
-            correlation: AtomicU64::new(started.as_secs() << 32),
+            numbers: Arc::new(Numbers::new()),
         }
     }
 
     /// A number for one more request.
     pub(crate) fn number(&self) -> u64 {
-        let (next, left) = match NUMBER.get() {
-            (_, 0) => (
-                self.correlation.fetch_add(NUMBERS, Ordering::Relaxed),
-                NUMBERS,
-            ),
-            numbers => numbers,
-        };
-        NUMBER.set((next + 1, left - 1));
-        next
+        self.numbers.next()
     }
-}
-
-/// How many numbers a thread takes at once, so that threads seldom meet at the counter.
-const NUMBERS: u64 = 256;
-
-thread_local! {
-    /// The next number of this thread, and how many are left.
-    static NUMBER: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
 }
 
 /// What is known of a request when it fails.
@@ -245,6 +225,18 @@ pub(crate) async fn take(
     // Boxed, as the sending is in there: a future is moved into each caller's on its way up, so
     // nested ones cost their size at every level.
     Box::pin(serve::answer(asked, caller.session, plane)).await
+}
+
+/// Answers what came in place of a request: bytes whose framing is not sound.
+pub(crate) fn refuse(fault: Misframed, plane: &Plane) -> Response {
+    let reply = LocalReply::Framing(fault);
+    let trace = Trace {
+        era: Era::Modern,
+        id: None,
+        correlation: plane.number(),
+    };
+    log_refused(&plane.live.load().digest, &trace, &reply);
+    reply.into_response(trace.era, None, trace.correlation)
 }
 
 /// Nothing to say: 202 (Transports §Sending Messages).

@@ -96,7 +96,7 @@ async fn answer_list(asked: &Asked<'_>, kind: Kind) -> Result<Response, LocalRep
     if asked.params.cursor().is_some() {
         return Err(LocalReply::BadCursor);
     }
-    let merged = list::merge(asked.served, kind).await?;
+    let merged = list::merge(asked.served, kind, Some(asked.correlation)).await?;
     let mut members = Vec::with_capacity(merged.entries.len() + 64);
     members.extend_from_slice(format!("\"{}\":[", kind.entries()).as_bytes());
     let crosses = || {
@@ -339,7 +339,7 @@ pub(crate) async fn send(
     let Some((tool, mut call)) = again.filter(|_| mirror::is_mismatch(&answer)) else {
         return Ok(answer);
     };
-    list::merge(served, Kind::Tools).await?;
+    list::merge(served, Kind::Tools, None).await?;
     let mirrored = served.mirrors.derived(&tool, &call.params);
     if mirrored == call.mirrored {
         return Ok(answer);

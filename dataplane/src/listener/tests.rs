@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 
 use super::*;
-use crate::server::tests::fine;
+use crate::server::tests::{fine, refused};
 
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -52,6 +52,10 @@ impl Answers for Arc<TestDoor> {
         }
         self.gone.store(true, Ordering::Relaxed);
         fine()
+    }
+
+    fn refuse(&self, fault: Fault) -> Response {
+        refused(fault)
     }
 }
 

@@ -12,15 +12,13 @@ use std::task::Poll;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::Answers;
 use super::fault::{Fault, HeadBounds};
 use super::head::Head;
 use super::intake::Intake;
 use super::link::{Connections, Order};
 use super::reply::{After, send};
 use super::wire::{self, Wire};
-use crate::call::Era;
-use crate::reply::LocalReply;
+use super::{Answers, Response};
 
 /// Serves one connection until it ends. The stream may be a socket, a TLS stream or a pipe.
 pub(crate) async fn serve_connection<I, A>(
@@ -59,7 +57,10 @@ async fn serve<A: Answers>(wire: &RefCell<Wire>, answers: &A) {
         head.clear();
         match poll_fn(|context| poll_head(wire, &mut head, context)).await {
             Next::Request => wire.borrow().link.begin(),
-            Next::Refused(fault) => return Box::pin(refuse(wire, fault, &mut out)).await,
+            Next::Refused(fault) => {
+                let reply = answers.refuse(fault);
+                return Box::pin(refuse(wire, reply, &mut out)).await;
+            }
             Next::End => return,
         }
         let answered = {
@@ -116,10 +117,8 @@ fn after(wire: &RefCell<Wire>, head: &Head) -> After {
     if goes_on { After::GoOn } else { After::Close }
 }
 
-/// Answers a request whose framing is not sound, as the last one.
-async fn refuse(wire: &RefCell<Wire>, fault: Fault, out: &mut Vec<u8>) {
-    tracing::debug!(?fault, "request refused: its framing is not sound");
-    let reply = LocalReply::Framing(fault).into_response(Era::Modern, None, 0);
+/// Writes the answer to a request whose framing is not sound, as the last one.
+async fn refuse(wire: &RefCell<Wire>, reply: Response, out: &mut Vec<u8>) {
     let head = Head::default();
     wire.borrow().link.begin();
     send(wire, &head, reply, After::Close, out).await;

@@ -17,6 +17,7 @@ mod wire;
 use std::future::Future;
 
 pub(crate) use connection::serve_connection;
+pub(crate) use fault::Fault;
 pub(crate) use head::{Field, Head, Method};
 pub(crate) use intake::Intake;
 pub(crate) use link::Connections;
@@ -26,6 +27,9 @@ pub(crate) use response::Response;
 pub(crate) trait Answers {
     /// Answers one request. Dropped when the client leaves.
     fn answer(&self, head: &Head, intake: Intake<'_>) -> impl Future<Output = Response>;
+
+    /// Answers a request whose framing is not sound, as the last one of its connection.
+    fn refuse(&self, fault: Fault) -> Response;
 }
 
 #[cfg(test)]
@@ -40,6 +44,8 @@ pub(crate) mod tests {
     //! A closure that answers, for the tests of connections and listeners.
 
     use super::*;
+    use crate::call::Era;
+    use crate::reply::LocalReply;
 
     /// Answers by a closure.
     pub(crate) struct By<F>(pub(crate) F);
@@ -48,6 +54,15 @@ pub(crate) mod tests {
         fn answer(&self, head: &Head, intake: Intake<'_>) -> impl Future<Output = Response> {
             (self.0)(head, intake)
         }
+
+        fn refuse(&self, fault: Fault) -> Response {
+            refused(fault)
+        }
+    }
+
+    /// What a client gets for a fault.
+    pub(crate) fn refused(fault: Fault) -> Response {
+        LocalReply::Framing(fault).into_response(Era::Modern, None, 1)
     }
 
     /// A short answer.

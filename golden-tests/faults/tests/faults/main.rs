@@ -10,6 +10,7 @@
 #![cfg(target_os = "linux")]
 
 mod cancels;
+mod correlations;
 mod descriptors;
 mod http;
 mod legacy;

@@ -1,0 +1,95 @@
+//! A reply and the lines of the log about it carry one number, so that an operator who is shown the
+//! one finds the other.
+
+use std::net::SocketAddr;
+
+use mcpc_process::{Client, post};
+use serde_json::{Value, json};
+
+use crate::stage::{FAULTY, Stage};
+
+const DEBUG: [&str; 4] = ["--log-level", "debug", "--log-format", "json"];
+
+/// Requests whose framing is not sound.
+const UNSOUND: [&str; 3] = [
+    "hello\r\n\r\n",
+    "GET / HTTP/1.1\r\n\r\n",
+    "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+];
+
+/// The first of the values under a key, however deep.
+fn value_of<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+    let members = value.as_object()?;
+    let own = members.get(key).and_then(Value::as_str);
+    own.or_else(|| members.values().find_map(|member| value_of(member, key)))
+}
+
+/// A line of the log.
+#[track_caller]
+fn hears(stage: &mut Stage, text: &str) -> Value {
+    serde_json::from_str(&stage.gateway.hears(text)).unwrap()
+}
+
+#[track_caller]
+fn refuses(stage: &mut Stage, address: SocketAddr, text: &str) -> (String, String) {
+    let reply = Client::connect(address).ask(text);
+    assert_eq!(reply.status, 400, "{reply:#?}");
+    let said: Value = serde_json::from_str(&reply.body).unwrap();
+    let correlation = value_of(&said, "correlation").unwrap().to_owned();
+    let line = hears(stage, &correlation);
+    let code = said.pointer("/error/data/code").or(said.get("code"));
+    let code = code.and_then(Value::as_str).unwrap();
+    assert_eq!(value_of(&line, "code"), Some(code), "{line:#}");
+    assert_eq!(value_of(&line, "correlation"), Some(correlation.as_str()));
+    (correlation, code.to_owned())
+}
+
+#[test]
+fn a_refusal_of_either_listener_is_in_the_log_under_its_number_and_code() {
+    let config = format!("servers:\n  good: {{ command: {FAULTY:?}, era: modern }}\n");
+    let mut stage = Stage::open_with(&config, &DEBUG);
+    let mut seen = std::collections::BTreeSet::new();
+    for text in UNSOUND {
+        for address in [stage.gateway.address, stage.gateway.admin] {
+            let (correlation, found) = refuses(&mut stage, address, text);
+            assert_eq!(found, "MCPC9010", "{text:?}");
+            assert_ne!(correlation, "0000000000000000");
+            assert!(seen.insert(correlation), "each has a number of its own");
+        }
+    }
+    let admin = stage.gateway.admin;
+    let foreign = "GET /status HTTP/1.1\r\nHost: a/b\r\n\r\n";
+    refuses(&mut stage, admin, foreign);
+    stage.gateway.stop();
+}
+
+#[test]
+fn a_list_that_misses_a_part_says_so_under_the_number_of_its_request() {
+    let config = format!(
+        "endpoints: {{ main: {{ path: /mcp, prefix: \"{{server}}.\" }} }}\n\
+         servers:\n\
+         \x20 good: {{ command: {FAULTY:?}, era: modern }}\n\
+         \x20 gone: {{ url: \"http://127.0.0.1:1/mcp\", era: modern }}\n"
+    );
+    let mut stage = Stage::open_with(&config, &DEBUG);
+    let address = stage.gateway.address;
+    let message = json!({
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/list",
+        "params": { "_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        } },
+    });
+    let headers = "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/list\r\n";
+    let request = post(address, "/mcp", headers, &message.to_string());
+    let reply = Client::connect(address).ask(request);
+    assert!(reply.message().get("result").is_some(), "{reply:#?}");
+    let answering = hears(&mut stage, "tools/list");
+    let correlation = value_of(&answering, "correlation").unwrap().to_owned();
+    let missing = hears(&mut stage, "list is missing a part");
+    assert_eq!(value_of(&missing, "correlation"), Some(&*correlation));
+    assert_eq!(value_of(&missing, "code"), Some("MCPC9301"), "{missing:#}");
+    stage.gateway.stop();
+}
