@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use mcpc_plan::{Digest, Plan};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::Reach;
 use crate::ask::state::StateSeal;
@@ -23,10 +23,7 @@ use crate::snapshot::Snapshot;
 use crate::status::Refused;
 use crate::survey::Scene;
 use crate::timestamp::Timestamp;
-use crate::upstream::Upstream;
-
-/// After the grace, children get this long for the ladder of signals.
-const LADDER: Duration = Duration::from_secs(6);
+use crate::upstream::{End, LADDER};
 
 /// The live plan and what is alive behind it.
 pub(crate) struct Engine {
@@ -173,20 +170,37 @@ impl Engine {
         self.plane.streams.close();
     }
 
-    /// Stops all upstreams and waits, within the ladder of signals. Not for the keeper's own thread.
+    /// Lets each upstream end as soon as it has no calls. `quiet` is for those that are on their way.
+    pub(crate) fn release(&self, quiet: Duration, end: End) {
+        for upstream in self.standing.upstreams() {
+            let upstream = Arc::clone(upstream);
+            self.keeper.spawn(async move {
+                sleep(quiet).await;
+                upstream.end(end).await;
+            });
+        }
+    }
+
+    /// Stops all upstreams at once.
     pub(crate) fn stop(self) {
+        self.stop_by(Instant::now() + LADDER);
+    }
+
+    /// Stops all upstreams and waits, but no longer than until then. Not for the keeper's own thread.
+    pub(crate) fn stop_by(self, all: Instant) {
         let (done, waiting) = mpsc::sync_channel::<()>(1);
-        let upstreams: Vec<Arc<Upstream>> = self.standing.upstreams().cloned().collect();
-        for upstream in upstreams {
+        let calls = Instant::now();
+        for upstream in self.standing.upstreams() {
+            let upstream = Arc::clone(upstream);
             let done = done.clone();
             self.keeper.spawn(async move {
-                upstream.stop(Duration::ZERO).await;
+                upstream.end(End { calls, all }).await;
                 drop(done);
             });
         }
         drop(done);
         // Nothing is ever sent: the channel closes when the last one is done.
-        let _all_done = waiting.recv_timeout(LADDER);
+        let _all_done = waiting.recv_timeout(all.saturating_duration_since(calls));
     }
 }
 

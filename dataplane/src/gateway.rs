@@ -10,17 +10,20 @@ use std::time::Duration;
 
 use mcpc_plan::{Digest, Plan};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::Reach;
 use crate::admin::AdminThread;
 use crate::engine::Engine;
 use crate::figures::{self, Figures};
 use crate::keeper::KeeperThread;
+use crate::listener::QUIET;
 use crate::order::{Order, Orders};
 use crate::session::{NoRandomness, SessionKeys};
 use crate::status::{Kept, Status, Taken};
 use crate::stdio::{Stdio, StdioThread};
 use crate::timestamp::Timestamp;
+use crate::upstream::End;
 use crate::workers::Workers;
 
 /// How the gateway runs, beyond what the plan says.
@@ -49,6 +52,10 @@ pub enum Door {
     /// It is not: nothing on this machine or another can connect.
     Shut,
 }
+
+/// The most of a grace that is for what has to end after the calls: the ladder of the children, and
+/// one second more.
+const LAST_PART: Duration = Duration::from_secs(7);
 
 /// A running gateway. Dropping it without [`Gateway::shutdown`] stops at once.
 pub struct Gateway {
@@ -216,16 +223,30 @@ impl Gateway {
         self.engine.scene.status(&self.engine.plane)
     }
 
-    /// Stops accepting, lets in-flight calls finish within the grace, stops children.
+    /// Stops accepting, lets in-flight calls finish, stops children. All of it fits into the grace:
+    /// upstreams without calls end first, and the others get the last part of it.
     pub fn shutdown(mut self, grace: Duration) {
+        let began = Instant::now();
+        let last = LAST_PART.min(grace / 4);
+        let calls = grace.saturating_sub(last);
+        // What is left after the children is for the threads to end.
+        let all = began + grace.saturating_sub(last / 7);
         self.engine.drain();
+        let end = End {
+            calls: began + calls,
+            all,
+        };
+        self.engine.release(QUIET.min(calls), end);
+        if let Some(workers) = &self.workers {
+            workers.begin_stop(calls);
+        }
         if let Some(stdio) = &mut self.stdio {
-            stdio.stop(grace);
+            stdio.stop(calls);
         }
         if let Some(workers) = &mut self.workers {
-            workers.stop(grace);
+            workers.join();
         }
-        self.engine.stop();
+        self.engine.stop_by(all);
         self.keeper.shutdown();
     }
 }

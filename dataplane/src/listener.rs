@@ -31,7 +31,7 @@ pub(crate) const SWEEP: Duration = Duration::from_secs(1);
 
 /// While draining, an idle connection stays open this long: a request that was sent before its
 /// client could know gets its answer.
-const QUIET: Duration = Duration::from_millis(200);
+pub(crate) const QUIET: Duration = Duration::from_millis(200);
 
 /// The pause after an accept that failed for want of something, doubled each time up to the most.
 const PAUSE_LEAST: Duration = Duration::from_millis(10);

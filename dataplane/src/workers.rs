@@ -101,7 +101,17 @@ impl Workers {
 
     /// Stops accepting, lets connections finish within the grace, and ends the threads.
     pub(crate) fn stop(&mut self, grace: Duration) {
+        self.begin_stop(grace);
+        self.join();
+    }
+
+    /// The same without waiting for the threads.
+    pub(crate) fn begin_stop(&self, grace: Duration) {
         self.stop.send_replace(Some(grace));
+    }
+
+    /// Waits for the threads, which were told to stop.
+    pub(crate) fn join(&mut self) {
         for thread in self.threads.drain(..) {
             // A worker that panicked has ended, which is what is asked of it here.
             let _ended = thread.join();

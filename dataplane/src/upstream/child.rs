@@ -23,14 +23,9 @@ use crate::failure::Failure;
 use crate::profile::Profile;
 use crate::reach::{CANNOT_EXECUTE, Ended, Launch, Reach, ReachFuture, Signals};
 
-/// How long a process may take to end by itself once its input has ended.
-const AFTER_END_OF_INPUT: Duration = Duration::from_secs(2);
-
-/// How long it may take after SIGTERM.
-const AFTER_TERMINATE: Duration = Duration::from_secs(3);
-
-/// How long the system may take to end it after SIGKILL.
-const AFTER_KILL: Duration = Duration::from_secs(2);
+/// The longest ladder. A third of it is for a process to end by itself once its input has ended, half
+/// of it for what SIGTERM asks, and the rest for the system to end it after SIGKILL.
+pub(crate) const LADDER: Duration = Duration::from_secs(6);
 
 /// How long the last words of a process that has ended are waited for, and the end of one that has
 /// closed a pipe. The group of the former is dead by then, so only a descendant that left the group
@@ -133,15 +128,16 @@ impl Child {
         self.link.close();
     }
 
-    /// Ends the process and everything in its group. Bounded, whatever the process does.
-    pub(super) async fn stop(mut self) {
+    /// Ends the process and everything in its group by then, whatever the process does.
+    pub(super) async fn stop(mut self, by: Instant) {
+        let ladder = by.saturating_duration_since(Instant::now()).min(LADDER);
         self.writer.abort();
         self.link.close();
-        if !self.has_ended && !self.ends_within(AFTER_END_OF_INPUT).await {
+        if !self.has_ended && !self.ends_within(ladder / 3).await {
             self.signals.terminate();
-            if !self.ends_within(AFTER_TERMINATE).await {
+            if !self.ends_within(ladder / 2).await {
                 self.signals.kill();
-                self.ends_within(AFTER_KILL).await;
+                self.ends_within(ladder / 6).await;
             }
         }
         self.reader.abort();
@@ -155,7 +151,7 @@ impl Child {
 
     /// Ends the process without waiting for it.
     pub(super) fn retire(self, upstream: &Upstream) {
-        upstream.keeper.spawn(self.stop());
+        upstream.keeper.spawn(self.stop(Instant::now() + LADDER));
     }
 
     /// Sends one of the gateway's own requests and waits for its reply. The end of the process is

@@ -33,6 +33,15 @@ const HTTP_PAUSE_TO: Duration = Duration::from_secs(30);
 /// How long the farewell to a session may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// When an upstream ends. Without calls in flight the end begins at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    /// How long calls in flight may go on.
+    pub(crate) calls: Instant,
+    /// When nothing of it may be left.
+    pub(crate) all: Instant,
+}
+
 /// Keeps an upstream until it is stopped.
 pub(super) async fn keep(upstream: Arc<Upstream>, definition: mcpc_plan::Upstream) {
     upstream.health.note_stage();
@@ -47,6 +56,27 @@ pub(super) async fn keep(upstream: Arc<Upstream>, definition: mcpc_plan::Upstrea
 }
 
 impl Upstream {
+    /// Lets in-flight calls finish within the grace, then ends sessions and processes. Returns when
+    /// nothing of the upstream is left.
+    pub(crate) async fn stop(&self, grace: Duration) {
+        let calls = Instant::now() + grace;
+        let all = calls + child::LADDER;
+        self.end(End { calls, all }).await;
+    }
+
+    /// The same by these moments.
+    pub(crate) async fn end(&self, end: End) {
+        self.stopping.send_if_modified(|stopping| {
+            let is_sooner = stopping.is_none_or(|before| end.calls < before.calls);
+            if is_sooner {
+                let all = stopping.map_or(end.all, |before| before.all.min(end.all));
+                *stopping = Some(End { all, ..end });
+            }
+            is_sooner
+        });
+        self.presence.stopped().await;
+    }
+
     pub(super) fn publish(&self, stage: Stage) {
         let name = &self.name;
         match &stage {
@@ -78,12 +108,19 @@ impl Upstream {
         let _left = stopping.wait_for(Option::is_some).await;
     }
 
+    /// When nothing of the upstream may be left.
+    fn gone_by(&self) -> Instant {
+        let end = *self.stopping.borrow();
+        end.map_or_else(|| Instant::now() + child::LADDER, |end| end.all)
+    }
+
     /// Waits until the upstream has left the plan and its calls are done or out of grace.
     pub(super) async fn drained(&self) {
         self.leaving().await;
         let mut stopping = self.stopping.subscribe();
         loop {
-            let until = (*stopping.borrow_and_update()).unwrap_or_else(Instant::now);
+            let end = *stopping.borrow_and_update();
+            let until = end.map_or_else(Instant::now, |end| end.calls);
             tokio::select! {
                 () = self.health.idle() => return,
                 () = sleep_until(until) => return,
@@ -264,7 +301,7 @@ async fn keep_stdio(upstream: &Arc<Upstream>, program: &Program, era: mcpc_plan:
             Ok((mut child, profile)) => {
                 if hold_child(upstream, &mut child, profile, &mut restarts).await == Held::Drained {
                     upstream.publish(Stage::Stopping);
-                    child.stop().await;
+                    child.stop(upstream.gone_by()).await;
                     return;
                 }
                 child.retire(upstream);

@@ -85,7 +85,9 @@ use presence::Presence;
 use stdio::Link;
 use wire::Site;
 
+pub(crate) use child::LADDER;
 pub(crate) use health::State;
+pub(crate) use keep::End;
 pub(crate) use late::Wish;
 pub(crate) use question::{Question, Unaskable};
 pub(crate) use stream::EventStream;
@@ -111,8 +113,8 @@ pub(crate) struct Upstream {
     floor: Arc<Floor>,
     health: Health,
     late: Late,
-    /// When the grace ends, once the upstream has left the plan.
-    stopping: watch::Sender<Option<Instant>>,
+    /// When the end comes, once the upstream has left the plan.
+    stopping: watch::Sender<Option<End>>,
     life: u64,
     /// Whether a later plan than the one that started it is live.
     is_taken_over: AtomicBool,
@@ -543,20 +545,6 @@ impl Upstream {
     /// What operators see.
     pub(crate) fn state(&self) -> State {
         State::of(self)
-    }
-
-    /// Lets in-flight calls finish within the grace, then ends sessions and processes. Returns when
-    /// nothing of the upstream is left.
-    pub(crate) async fn stop(&self, grace: Duration) {
-        let until = Instant::now() + grace;
-        self.stopping.send_if_modified(|stopping| {
-            let is_sooner = stopping.is_none_or(|before| until < before);
-            if is_sooner {
-                *stopping = Some(until);
-            }
-            is_sooner
-        });
-        self.presence.stopped().await;
     }
 
     fn note_change(&self, method: &[u8]) {

@@ -24,5 +24,6 @@ mod sse;
 mod sse_clients;
 mod stage;
 mod stdio;
+mod stopping;
 mod streams;
 mod swaps;
