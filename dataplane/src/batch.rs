@@ -11,7 +11,7 @@ use http::StatusCode;
 
 use crate::body::Body;
 use crate::call::Era;
-use crate::inbound::{self, Accepts};
+use crate::inbound::{self, Accepts, Form};
 use crate::join;
 use crate::json;
 use crate::legacy;
@@ -30,6 +30,7 @@ const WHOLE: Accepts = Accepts {
     json: true,
     stream: false,
     resumes: false,
+    rather: Form::Document,
 };
 
 /// Answers a batch of a client whose session is of the revision that has batches.

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 use crate::body::Body;
 use crate::call::{Era, Flight, Reply};
 use crate::client::{Asked, Client};
-use crate::inbound::{self, Accepts, SESSION_HEADER};
+use crate::inbound::{self, Accepts, Form, SESSION_HEADER};
 use crate::legacy::{self, Caller};
 use crate::listen;
 use crate::message::Message;
@@ -49,6 +49,7 @@ const ACCEPTS: Accepts = Accepts {
     json: true,
     stream: true,
     resumes: false,
+    rather: Form::Document,
 };
 
 /// One client's channel.

@@ -152,6 +152,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::inbound::Form;
 
     const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
 
@@ -176,6 +177,7 @@ mod tests {
                 json: true,
                 stream: true,
                 resumes: true,
+                rather: Form::Document,
             },
         )
         .map(drop)

@@ -21,7 +21,7 @@ use crate::call::{Answer, Era, Event, NextEvent, Notification, Reply};
 use crate::carry::{carry_error, code_of, complete, strip_modern};
 use crate::client::Client;
 use crate::failure::Failure;
-use crate::inbound::Accepts;
+use crate::inbound::{Accepts, Form};
 use crate::json;
 use crate::level::Level;
 use crate::message::{write_notification, write_response_head};
@@ -89,12 +89,12 @@ impl Writer {
     /// The response for an upstream's answer.
     pub(crate) async fn answer(self, answer: Answer) -> Result<Response, LocalReply> {
         match answer {
-            Answer::Done(reply) if self.rounds.is_none() => self.document(reply),
+            Answer::Done(reply) if self.rounds.is_none() => self.one_message(reply),
             Answer::Stream(events) if matches!(self.way, Way::Retry(_)) => {
                 Box::pin(self.answer_or_ask(events)).await
             }
             answer if self.takes.stream => Ok(self.begin_stream(answer)),
-            Answer::Done(reply) => self.document(reply),
+            Answer::Done(reply) => self.one_message(reply),
             // Notifications cannot be carried in one JSON document; the reply can.
             Answer::Stream(events) => Box::pin(self.gather(events)).await,
         }
@@ -142,8 +142,7 @@ impl Writer {
                 }
                 // One JSON document has no room for it.
                 Turn::Notify(_) => {}
-                Turn::Done(reply) if self.takes.json => return self.document(reply),
-                Turn::Done(reply) => return Ok(self.only_stream(reply)),
+                Turn::Done(reply) => return self.one_message(reply),
                 Turn::Ask => {
                     let result = retry.park(events)?;
                     return Ok(self.asking_document(result));
@@ -168,23 +167,32 @@ impl Writer {
     /// A result that asks, in the form that the client takes.
     fn asking_document(&self, result: Bytes) -> Response {
         let message = self.wrap("result", result);
-        if self.takes.json {
-            Response::json(StatusCode::OK, message)
-        } else {
-            Response::events(Body::whole(self.frame(Ok(message))))
+        in_form(Response::json(StatusCode::OK, message), self.takes)
+    }
+
+    /// The reply and nothing before it, in the form that the client rather has.
+    fn one_message(self, reply: Reply) -> Result<Response, LocalReply> {
+        if self.takes.form() == Form::Document {
+            return self.document(reply);
         }
+        if self.takes.json && status_of(&reply, self.client) != StatusCode::OK {
+            // A stream has no status but 200, and no wish for one outweighs what a status says.
+            return self.document(reply);
+        }
+        if self.audience.is_some() {
+            return Ok(self.begin_stream(Answer::Done(reply)));
+        }
+        if self.takes.json {
+            let message = self.envelope(reply)?;
+            return Ok(Response::events(Body::whole(event(&message.into_whole()))));
+        }
+        Ok(Response::events(Body::whole(self.last_frame(reply))))
     }
 
     /// The reply as one JSON document.
     fn document(&self, reply: Reply) -> Result<Response, LocalReply> {
         let status = status_of(&reply, self.client);
         Ok(Response::json(status, self.envelope(reply)?))
-    }
-
-    /// The reply as a stream of one event, for a client that takes no JSON document.
-    pub(crate) fn only_stream(self, reply: Reply) -> Response {
-        let frame = self.last_frame(reply);
-        Response::events(Body::whole(frame))
     }
 
     /// Writes a whole answer, and those of the calls that it makes necessary.
@@ -401,6 +409,15 @@ impl Writer {
             other => write_notification(&mut out, std::str::from_utf8(other).ok()?, Some(params)),
         }
         Some(event(&out))
+    }
+}
+
+/// What the gateway answers itself, in the form that its client rather has. A stream of it is complete
+/// at once, so there is nothing to come back for and no event that says so.
+pub(crate) fn in_form(response: Response, takes: Accepts) -> Response {
+    match takes.form() {
+        Form::Document => response,
+        Form::Stream => response.into_events(|body| Body::whole(event(&body.into_whole()))),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::carry::strip_tools;
 use crate::client::Asked;
 use crate::discover;
 use crate::failure::Failure;
-use crate::inbound::{Accepts, SESSION_HEADER};
+use crate::inbound::{Accepts, Form, SESSION_HEADER};
 use crate::json;
 use crate::legacy;
 use crate::list::{self, Kind};
@@ -28,7 +28,7 @@ use crate::policy;
 use crate::pulse;
 use crate::replay::{self, Audience};
 use crate::reply::LocalReply;
-use crate::respond::{Cache, Writer, cancelled, local_result, stream_response};
+use crate::respond::{Cache, Writer, cancelled, in_form, local_result, stream_response};
 use crate::route;
 use crate::server::Response;
 use crate::session::{Asks, NotBegun, Session};
@@ -46,10 +46,12 @@ pub(crate) async fn answer(
     if kind.is_some() || is_answered_here(asked.client.era, &asked.method) {
         log_answering(asked.served, &asked.method, asked.correlation);
     }
+    let takes = asked.client.accepts;
     if let Some(kind) = kind {
-        return Box::pin(answer_list(&asked, kind)).await;
+        let response = Box::pin(answer_list(&asked, kind)).await?;
+        return Ok(in_form(response, takes));
     }
-    match (asked.client.era, asked.method.as_ref()) {
+    let response = match (asked.client.era, asked.method.as_ref()) {
         (Era::Modern, b"server/discover") => {
             let offer = Box::pin(discover::offer(asked.served)).await;
             Ok(local_result(
@@ -72,8 +74,9 @@ pub(crate) async fn answer(
             subscriptions::unsubscribe(&asked, session.as_ref())
         }
         // Calls, and methods that this build does not know.
-        _ => answer_routed(asked, session, plane).await,
-    }
+        _ => return answer_routed(asked, session, plane).await,
+    }?;
+    Ok(in_form(response, takes))
 }
 
 /// Whether the gateway answers a method that is no list for the endpoint as a whole.
@@ -255,12 +258,7 @@ async fn call_upstream(
     let answer = answer
         .inspect_err(|failure| log_failure(bridge.served, member, writer.correlation, *failure))?;
     after.settle(bridge, &mut writer, &answer);
-    match answer {
-        Answer::Done(reply) if !takes.json && writer.rounds.is_none() => {
-            Ok(writer.only_stream(reply))
-        }
-        answer => writer.answer(answer).await,
-    }
+    writer.answer(answer).await
 }
 
 /// What is looked at once there is an answer.
@@ -275,11 +273,15 @@ impl Settling {
     /// Makes a writer ready for an answer.
     fn settle(self, bridge: &Bridge<'_>, writer: &mut Writer, answer: &Answer) {
         writer.upstream = bridge.member.upstream.era().unwrap_or(writer.client);
-        if !may_ask(answer, &writer.method, writer.upstream) {
+        let may_ask = may_ask(answer, &writer.method, writer.upstream);
+        if !may_ask && self.takes.form() == Form::Document {
             return;
         }
         let (session, takes) = (self.session, self.takes);
         writer.audience = Audience::of(session.as_ref(), takes, &bridge.plane.replays);
+        if !may_ask {
+            return;
+        }
         writer.way = bridge.way(writer.client, session, takes.stream, &writer.method);
         let again = self.again.filter(|_| writer.upstream == Era::Modern);
         writer.rounds = bridge.rounds(&writer.way, again);

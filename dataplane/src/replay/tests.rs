@@ -8,6 +8,7 @@ use mcpc_plan::Limits;
 use tokio::time::{Instant, sleep};
 
 use super::*;
+use crate::inbound::Form;
 use crate::session::{Asks, Grant, Seal, SessionKeys, Sessions};
 
 const EVENT: &[u8] = b"data: 1\n\n";
@@ -49,6 +50,7 @@ fn audience(session: &Session, replays: &Arc<Replays>) -> Audience {
         json: true,
         stream: true,
         resumes: true,
+        rather: Form::Document,
     };
     Audience::of(Some(session), accepts, replays).unwrap()
 }
@@ -225,6 +227,7 @@ async fn a_client_without_a_session_cannot_come_back() {
         json: true,
         stream,
         resumes,
+        rather: Form::Document,
     };
     assert!(Audience::of(None, accepts(true, true), &replays).is_none());
     assert!(Audience::of(Some(&session), accepts(false, true), &replays).is_none());

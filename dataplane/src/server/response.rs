@@ -59,6 +59,18 @@ impl Response {
         }
     }
 
+    /// The same reply as an event stream, if it is a document, of which `body` makes events.
+    pub(crate) fn into_events(self, body: impl FnOnce(Body) -> Body) -> Self {
+        if self.content != Content::Json {
+            return self;
+        }
+        Self {
+            content: Content::Events,
+            body: body(self.body),
+            ..self
+        }
+    }
+
     /// With one more field. The name is in lower case; the value was not given by a peer.
     #[must_use]
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<Bytes>) -> Self {

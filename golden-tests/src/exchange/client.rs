@@ -147,7 +147,8 @@ impl Client {
     }
 
     /// Sends a request as it is written: `POST /mcp Header=value … | body`. `<endpoint>` stands for the
-    /// address that a stream of the older transport has given.
+    /// address that a stream of the older transport has given, `<session>` for the session that began
+    /// with the first call.
     pub(crate) fn send(
         self: &Rc<Self>,
         pipe: DuplexStream,
@@ -172,7 +173,9 @@ impl Client {
         }
         for header in headers {
             let (name, value) = header.split_once('=')?;
-            request = request.header(name, value);
+            let session = self.session.borrow();
+            let session = session.as_deref().unwrap_or_default();
+            request = request.header(name, value.replace("<session>", session));
         }
         let request = request.body(Full::new(Bytes::from(body.to_owned()))).ok()?;
         self.begin(pipe, key, request);
