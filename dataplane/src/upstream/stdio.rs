@@ -84,7 +84,9 @@ pub(super) struct StdioEvents {
     link: Arc<Link>,
     id: u64,
     events: mpsc::Receiver<NextEvent>,
-    first_by: Option<Instant>,
+    /// Until when something must come and what it means if nothing does; nothing until that is waited
+    /// for. Kept here, not in the future that waits: whoever drops that one waits on for the same.
+    until: Option<(Instant, Failure)>,
     idle: Duration,
     deadline: Instant,
 }
@@ -171,7 +173,7 @@ impl Link {
             link: Arc::clone(self),
             id,
             events,
-            first_by: Some(first_by),
+            until: Some((first_by, Failure::FirstByteTimeout)),
             idle,
             deadline,
         };
@@ -366,22 +368,29 @@ impl Link {
 }
 
 impl StdioEvents {
-    /// The next event, within the deadlines.
+    /// The next event, within the deadlines. Nothing is lost if this is dropped before it is done.
     pub(super) async fn next(&mut self) -> NextEvent {
         self.next_within(None).await
     }
 
-    /// The next event; `idle` is another bound on how long the process may be silent.
+    /// The next event; `idle` is another bound on how long the process may be silent, because it has
+    /// asked something: that was a sign of life, and the usual bound begins anew afterwards.
     pub(super) async fn next_within(&mut self, idle: Option<Duration>) -> NextEvent {
-        let (until, too_late) = match self.first_by.take() {
-            Some(first_by) => (first_by, Failure::FirstByteTimeout),
-            None => (
-                Instant::now() + idle.unwrap_or(self.idle),
-                Failure::IdleTimeout,
-            ),
+        let now = Instant::now();
+        let (until, too_late) = match idle {
+            Some(idle) => {
+                self.until = None;
+                (now + idle, Failure::IdleTimeout)
+            }
+            None => *self
+                .until
+                .get_or_insert((now + self.idle, Failure::IdleTimeout)),
         };
         match timeout_at(until.min(self.deadline), self.events.recv()).await {
-            Ok(Some(event)) => event,
+            Ok(Some(event)) => {
+                self.until = None;
+                event
+            }
             Ok(None) => Err(Failure::Closed),
             Err(_) => {
                 self.link.silence.notify_one();
@@ -430,5 +439,66 @@ pub(super) async fn read_all(
     }
     if let Some(line) = framer.rest() {
         link.take(line, &upstream);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{advance, timeout};
+
+    use super::*;
+
+    const STEP: Duration = Duration::from_millis(100);
+
+    fn progress() -> NextEvent {
+        Ok(Event::Notify(Notification {
+            method: Bytes::from_static(b"notifications/progress"),
+            params: None,
+        }))
+    }
+
+    /// Drops the wait at its await point again and again; how long it took to end, and its end.
+    async fn pieces(events: &mut StdioEvents) -> (Duration, Option<Failure>) {
+        let begun = Instant::now();
+        loop {
+            if let Ok(event) = timeout(STEP, events.next()).await {
+                return (begun.elapsed(), event.err());
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_is_dropped_loses_neither_its_deadline_nor_an_event() {
+        let seconds = Duration::from_secs;
+        let (link, _inbox) = Link::new();
+        let expect = |id| {
+            let (now, idle) = (Instant::now(), seconds(2));
+            link.expect(id, now + seconds(5), idle, now + seconds(60), Takes::Logs)
+        };
+
+        let (mut events, _waiting) = expect(1);
+        let timed_out = (seconds(5), Some(Failure::FirstByteTimeout));
+        assert_eq!(pieces(&mut events).await, timed_out);
+
+        let (mut events, waiting) = expect(2);
+        // What comes between two waits is there in the next one.
+        assert!(timeout(STEP, events.next()).await.is_err());
+        assert!(waiting.events.try_send(progress()).is_ok());
+        assert_eq!(pieces(&mut events).await, (Duration::ZERO, None));
+        // From then on the silence counts, from the first wait on.
+        assert!(timeout(STEP, events.next()).await.is_err());
+        advance(seconds(1)).await;
+        let rest = seconds(1) - STEP;
+        assert_eq!(
+            pieces(&mut events).await,
+            (rest, Some(Failure::IdleTimeout))
+        );
+
+        let (mut events, _waiting) = expect(3);
+        // While somebody else is waited for, silence means nothing.
+        let asked = events.next_within(Some(seconds(50)));
+        assert!(timeout(seconds(10), asked).await.is_err());
+        let timed_out = (seconds(2), Some(Failure::IdleTimeout));
+        assert_eq!(pieces(&mut events).await, timed_out);
     }
 }
