@@ -25,6 +25,8 @@ use crate::inbound::{Accepts, Form};
 use crate::json;
 use crate::level::Level;
 use crate::message::{write_notification, write_response_head};
+use crate::pipeline::accepted;
+use crate::pulse;
 use crate::replay::Audience;
 use crate::reply::LocalReply;
 use crate::server::Response;
@@ -106,7 +108,8 @@ impl Writer {
         stream_response(audience, |frames| self.stream(answer, frames))
     }
 
-    /// Goes on with a call that was parked, now that its client has answered.
+    /// Goes on with a call that was parked, now that its client has answered. If nothing comes for long,
+    /// the response begins without it.
     pub(crate) async fn resume(
         mut self,
         mut call: ParkedCall,
@@ -118,7 +121,25 @@ impl Writer {
             let result = retry.park(call.events)?;
             return Ok(self.asking_document(result));
         }
-        let answer = call.events.into_answer().await?;
+        let mut opening = Box::pin(call.events.into_answer());
+        let answer = tokio::select! {
+            biased;
+            () = cancelled(self.flight.as_ref()) => return Ok(accepted()),
+            answer = &mut opening => answer?,
+            () = pulse::quiet(), if self.takes.stream => {
+                return Ok(stream_response(None, |frames| async move {
+                    let answer = tokio::select! {
+                        biased;
+                        () = cancelled(self.flight.as_ref()) => return,
+                        answer = opening => answer,
+                    };
+                    match answer {
+                        Ok(answer) => self.stream(answer, frames).await,
+                        Err(failure) => self.fail(failure, frames).await,
+                    }
+                }));
+            }
+        };
         self.answer(answer).await
     }
 
