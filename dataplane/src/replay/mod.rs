@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::body::{Body, Frames, Written};
 use crate::call::Leave;
@@ -66,6 +66,8 @@ struct Reader {
     /// The number of the last event that it has.
     after: u64,
     place: mpsc::Sender<Written>,
+    /// Told when the stream goes on for this reader; dropped if it does not.
+    taken: oneshot::Sender<()>,
 }
 
 /// A client whose streams are kept, and how they begin.
@@ -174,8 +176,16 @@ impl Replays {
         };
         let readers = readers.ok_or(LocalReply::EventUnknown)?;
         let (place, reading) = mpsc::channel(1);
-        let arrived = readers.send(Reader { after, place }).await;
+        let (taken, is_taken) = oneshot::channel();
+        let reader = Reader {
+            after,
+            place,
+            taken,
+        };
+        let arrived = readers.send(reader).await;
         arrived.map_err(|_| LocalReply::EventUnknown)?;
+        // Only the stream knows how far it has come.
+        is_taken.await.map_err(|_| LocalReply::EventUnknown)?;
         Ok(Body::reading(reading))
     }
 

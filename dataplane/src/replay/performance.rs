@@ -40,8 +40,9 @@ impl Performance {
         loop {
             match self.step(&mut work, kept_until).await {
                 Step::Arrived(reader) => {
-                    // Whoever names an event that was not sent is told nothing: its stream ends.
-                    if self.log.go_behind(reader.after) {
+                    // Whoever names an event that was not sent hears so by the drop of `taken`; whoever
+                    // has left before it was heard takes nobody's place.
+                    if self.log.go_behind(reader.after) && reader.taken.send(()).is_ok() {
                         self.reader = Some(reader.place);
                     }
                 }
