@@ -6,7 +6,13 @@ use crate::terminal::print;
 use crate::{Exit, VERSION};
 
 /// The revisions of MCP that the data plane speaks, newest first.
-const REVISIONS: [&str; 4] = ["2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26"];
+const REVISIONS: [&str; 5] = [
+    "2026-07-28",
+    "2025-11-25",
+    "2025-06-18",
+    "2025-03-26",
+    "2024-11-05",
+];
 
 pub(crate) fn run(as_json: bool) -> Exit {
     let target = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);

@@ -72,6 +72,10 @@ fn version_tells_the_plan_format_and_the_revisions() {
         document.pointer("/protocol_revisions/0"),
         Some(&json!("2026-07-28"))
     );
+    assert_eq!(
+        document.pointer("/protocol_revisions/4"),
+        Some(&"2024-11-05".into())
+    );
     let ran = folder.mcpc(&["version"]).exits_with(0);
     assert!(
         ran.text()
