@@ -450,11 +450,11 @@ mod tests {
 
     const STEP: Duration = Duration::from_millis(100);
 
-    fn progress() -> NextEvent {
-        Ok(Event::Notify(Notification {
+    fn progress() -> Event {
+        Event::Notify(Notification {
             method: Bytes::from_static(b"notifications/progress"),
             params: None,
-        }))
+        })
     }
 
     /// Drops the wait at its await point again and again; how long it took to end, and its end.
@@ -483,12 +483,12 @@ mod tests {
         let (mut events, waiting) = expect(2);
         // What comes between two waits is there in the next one.
         assert!(timeout(STEP, events.next()).await.is_err());
-        assert!(waiting.events.try_send(progress()).is_ok());
+        assert!(waiting.events.try_send(Ok(progress())).is_ok());
         assert_eq!(pieces(&mut events).await, (Duration::ZERO, None));
         // From then on the silence counts, from the first wait on.
         assert!(timeout(STEP, events.next()).await.is_err());
         advance(seconds(1)).await;
-        let rest = seconds(1) - STEP;
+        let rest = seconds(1).saturating_sub(STEP);
         assert_eq!(
             pieces(&mut events).await,
             (rest, Some(Failure::IdleTimeout))
