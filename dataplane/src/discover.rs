@@ -13,8 +13,8 @@ use crate::extension;
 use crate::failure::Failure;
 use crate::join;
 use crate::json;
+use crate::local::Cache;
 use crate::profile::Profile;
-use crate::respond::Cache;
 use crate::snapshot::{Served, ServedMember};
 use crate::upstream::Wish;
 

@@ -36,6 +36,7 @@ mod level;
 mod list;
 mod listen;
 mod listener;
+mod local;
 mod message;
 mod mirror;
 mod modern;

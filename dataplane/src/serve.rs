@@ -22,13 +22,14 @@ use crate::json;
 use crate::legacy;
 use crate::list::{self, Kind};
 use crate::listen;
+use crate::local::{self, Cache};
 use crate::mirror;
 use crate::pipeline::{Plane, accepted};
 use crate::policy;
 use crate::pulse;
 use crate::replay::{self, Audience};
 use crate::reply::LocalReply;
-use crate::respond::{Cache, Writer, cancelled, in_form, local_result, stream_response};
+use crate::respond::{Writer, cancelled, in_form, stream_response};
 use crate::route;
 use crate::server::Response;
 use crate::session::{Asks, NotBegun, Session};
@@ -54,7 +55,7 @@ pub(crate) async fn answer(
     let response = match (asked.client.era, asked.method.as_ref()) {
         (Era::Modern, b"server/discover") => {
             let offer = Box::pin(discover::offer(asked.served)).await;
-            Ok(local_result(
+            Ok(local::result(
                 Era::Modern,
                 &asked.id,
                 &offer.discover(),
@@ -63,7 +64,7 @@ pub(crate) async fn answer(
         }
         (Era::Modern, b"subscriptions/listen") => Box::pin(listen::modern(&asked, plane)).await,
         (Era::Legacy, b"initialize") => Box::pin(answer_initialize(&asked, plane)).await,
-        (Era::Legacy, b"ping") => Ok(local_result(Era::Legacy, &asked.id, b"", None)),
+        (Era::Legacy, b"ping") => Ok(local::result(Era::Legacy, &asked.id, b"", None)),
         (Era::Legacy, b"logging/setLevel") => {
             Box::pin(legacy::set_level(&asked, session.as_ref())).await
         }
@@ -120,7 +121,7 @@ async fn answer_list(asked: &Asked<'_>, kind: Kind) -> Result<Response, LocalRep
         ttl_ms: merged.ttl_ms,
         is_public: merged.is_public,
     };
-    Ok(local_result(
+    Ok(local::result(
         asked.client.era,
         &asked.id,
         &members,
@@ -137,7 +138,7 @@ async fn answer_initialize(asked: &Asked<'_>, plane: &Plane) -> Result<Response,
     let (token, _) =
         begun.map_err(|(NotBegun::Full | NotBegun::NoRandomness)| LocalReply::SessionsFull)?;
     let initialize = offer.initialize(grant.revision.as_str());
-    let response = local_result(Era::Legacy, &asked.id, &initialize, None);
+    let response = local::result(Era::Legacy, &asked.id, &initialize, None);
     Ok(response.with(SESSION_HEADER, token))
 }
 
@@ -387,5 +388,5 @@ fn log_failure(served: &Served, member: &ServedMember, correlation: u64, failure
 
 /// An empty result, for requests that only change something.
 pub(crate) fn done(asked: &Asked<'_>) -> Response {
-    local_result(asked.client.era, &asked.id, b"", None)
+    local::result(asked.client.era, &asked.id, b"", None)
 }

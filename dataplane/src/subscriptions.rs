@@ -14,8 +14,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::client::Asked;
 use crate::directory;
+use crate::local;
 use crate::reply::{LocalReply, WatchFault};
-use crate::respond::local_error;
 use crate::serve::done;
 use crate::server::Response;
 use crate::session::Session;
@@ -57,7 +57,7 @@ pub(crate) async fn subscribe(
     let (watch, deadline) = attach(asked.served, &uri, &subscriptions.inbox).await?;
     match watch.settled(deadline).await {
         Ok(()) => subscriptions.add(uri, watch)?,
-        Err(Unwatchable::Refused(Some(error))) => return Ok(local_error(&asked.id, &error)),
+        Err(Unwatchable::Refused(Some(error))) => return Ok(local::error(&asked.id, &error)),
         Err(Unwatchable::Refused(None)) => return Err(LocalReply::Watch(WatchFault::Unable)),
         Err(Unwatchable::Failed(failure)) => return Err(failure.into()),
     }
