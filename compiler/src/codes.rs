@@ -50,6 +50,7 @@ codes! {
     FILE_UNREADABLE 0003 "the file cannot be read"
     OUTPUT_UNWRITABLE 0004 "the output cannot be written"
     CREDENTIALS_UNUSABLE 0005 "the credentials file cannot be used"
+    URL_UNREADABLE 0006 "the URL cannot be read"
     SYNTAX 1001 "the text is not valid YAML"
     NOT_UTF8 1002 "the text is not valid UTF-8"
     CONTROL_CHARACTER 1003 "the text contains a control character"

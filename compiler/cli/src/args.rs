@@ -154,7 +154,8 @@ pub(crate) struct Plan {
 
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// The configuration; `-` is standard input. A file is compiled again when it changes.
+    /// The configuration: a file, a URL, or `-` for standard input. It is compiled again when it
+    /// changes.
     #[arg(value_name = "FILE", default_value = "mcpc.yaml")]
     pub(crate) file: PathBuf,
 
@@ -230,6 +231,7 @@ Examples:
   mcpc run examples/quickstart/mcpc.yaml
   mcpc run prod.yaml --listen 127.0.0.1:9000 --log-format json
   mcpc run --stdio ~/mcpc.yaml         what a desktop client starts
+  mcpc run https://conf.example.com/mcpc.yaml --poll 1m
   kill -HUP PID                        compile the file again
 
 Exit codes: 0 stopped when asked, or the client on standard input left,

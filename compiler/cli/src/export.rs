@@ -4,10 +4,9 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use mcpc_daemon::write_in_one_step;
+use mcpc_daemon::{is_standard, write_in_one_step};
 
 use crate::Exit;
-use crate::input::is_standard;
 use crate::terminal::{print, say};
 
 /// Prints the JSON Schema, or writes it to a file.

@@ -6,10 +6,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::{Request, Response, StatusCode, client::conn::http1};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, StatusCode};
 use tokio::net::TcpStream;
 
 /// The largest reply that is read.
@@ -68,27 +67,9 @@ fn exchange(
 
 async fn send(address: SocketAddr, request: Request<Full<Bytes>>) -> io::Result<Reply> {
     let stream = TcpStream::connect(address).await?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(io::Error::other)?;
-    let answer = async {
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(io::Error::other)?;
-        read(response).await
-    };
-    tokio::pin!(answer);
-    tokio::select! {
-        answer = &mut answer => answer,
-        // The connection may be over while the last bytes of the answer still wait to be read.
-        _ = connection => answer.await,
-    }
-}
-
-async fn read(response: Response<hyper::body::Incoming>) -> io::Result<Reply> {
-    let status = response.status();
-    let body = Limited::new(response.into_body(), BYTES_MAX);
-    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-    Ok(Reply { status, body })
+    let response = mcpc_daemon::http::exchange(stream, request, BYTES_MAX).await?;
+    Ok(Reply {
+        status: response.status(),
+        body: response.into_body(),
+    })
 }

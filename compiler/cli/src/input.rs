@@ -3,15 +3,19 @@
 //! Owns what can go wrong before there is a text (`MCPC0001` to `MCPC0003`), told through the same
 //! renderers as everything else. Never reads more than the compiler would take.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use mcpc_compiler::{Code, Diagnostic, Rejected, Source, Span};
+use mcpc_daemon::{Content, is_standard, name_of, read_at_most, read_file};
 
 const MISSING: Code = Code(1);
 const DIRECTORY: Code = Code(2);
 const UNREADABLE: Code = Code(3);
+const URL_UNREADABLE: Code = Code(6);
+
+/// The most bytes that the compiler takes.
+pub(crate) const BYTES_MAX: u64 = Source::BYTES_MAX as u64;
 
 /// Why there is no text to compile.
 #[derive(Debug)]
@@ -31,61 +35,36 @@ impl Unread {
     }
 }
 
-/// Whether a file name stands for standard input, or for standard output.
-pub(crate) fn is_standard(file: &Path) -> bool {
-    file == Path::new("-")
-}
-
-/// The name of a text in diagnostics and status: the path as it was given, but for characters that a
-/// terminal would obey.
-pub(crate) fn name_of(file: &Path) -> String {
-    if is_standard(file) {
-        return "<stdin>".to_owned();
-    }
-    let path = file.display().to_string();
-    let mut name = String::with_capacity(path.len());
-    for character in path.chars() {
-        if character.is_control() {
-            name.extend(character.escape_default());
-        } else {
-            name.push(character);
-        }
-    }
-    name
-}
-
 /// Reads a file; `-` is standard input.
 pub(crate) fn read(file: &Path) -> Result<Source, Unread> {
-    source(file, read_bytes(file))
+    match read_bytes(file) {
+        Ok(bytes) => Source::from_bytes(name_of(file), bytes).map_err(Unread::BadText),
+        Err(error) => Err(no_text(name_of(file), unreadable(&error))),
+    }
 }
 
-/// Makes a text of what was read.
-pub(crate) fn source(file: &Path, read: io::Result<Vec<u8>>) -> Result<Source, Unread> {
-    let name = name_of(file);
-    match read {
+/// Reads what a running gateway is made of.
+pub(crate) fn read_content(content: &mut Content) -> Result<Source, Unread> {
+    let name = content.name();
+    match content.read() {
         Ok(bytes) => Source::from_bytes(name, bytes).map_err(Unread::BadText),
-        Err(error) => {
-            let diagnostic = unreadable(&error);
-            let source = Source::new(name, "");
-            Err(Unread::NoText(Box::new(Rejected { source, diagnostic })))
-        }
+        Err(mcpc_daemon::Unread::File(error)) => Err(no_text(name, unreadable(&error))),
+        Err(mcpc_daemon::Unread::Url(reason)) => Err(no_text(name, unfetched(&reason))),
     }
+}
+
+fn no_text(name: String, diagnostic: Diagnostic) -> Unread {
+    let source = Source::new(name, "");
+    Unread::NoText(Box::new(Rejected { source, diagnostic }))
 }
 
 /// One byte more than the limit is enough for the compiler to see that the text is too large.
-pub(crate) fn read_bytes(file: &Path) -> io::Result<Vec<u8>> {
-    let limit = Source::BYTES_MAX as u64 + 1;
-    let mut bytes = Vec::new();
+fn read_bytes(file: &Path) -> io::Result<Vec<u8>> {
     if is_standard(file) {
-        io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
+        read_at_most(io::stdin().lock(), BYTES_MAX)
     } else {
-        let opened = File::open(file)?;
-        if opened.metadata()?.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
-        opened.take(limit).read_to_end(&mut bytes)?;
+        read_file(file, BYTES_MAX)
     }
-    Ok(bytes)
 }
 
 fn unreadable(error: &io::Error) -> Diagnostic {
@@ -108,4 +87,10 @@ fn unreadable(error: &io::Error) -> Diagnostic {
         ),
     };
     Diagnostic::error(code, message, Span::default(), "").help(help)
+}
+
+fn unfetched(reason: &str) -> Diagnostic {
+    let message = format!("the URL cannot be read: {reason}");
+    let diagnostic = Diagnostic::error(URL_UNREADABLE, message, Span::default(), "");
+    diagnostic.help("ask for it with `curl`, as the user that runs `mcpc`")
 }

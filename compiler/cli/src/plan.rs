@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use mcpc_compiler::{Input, Outcome, Overrides, Source, Tier, compile};
+use mcpc_daemon::is_standard;
 use mcpc_plan::{Impact, Plan, Source as SecretSource, Transport};
 use serde_json::{Value, json};
 
@@ -45,7 +46,7 @@ pub(crate) fn run(arguments: &args::Plan, terminal: Terminal) -> Exit {
         say(&impact_for_people(impact));
     }
     let out = arguments.out.as_deref();
-    let out = out.filter(|out| !input::is_standard(out));
+    let out = out.filter(|out| !is_standard(out));
     if let Some(out) = out {
         let written = export::write_or_say(out, &bytes);
         if written != Exit::Clean {
@@ -88,7 +89,7 @@ pub(crate) fn compile_read(
 }
 
 /// Compiles one text. What was found comes with the plan as well: it may hold warnings.
-pub(crate) fn compile_text(
+fn compile_text(
     source: Source,
     environment: &Environment,
     overrides: Overrides,

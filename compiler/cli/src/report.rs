@@ -33,11 +33,6 @@ impl Checked {
         self.source.name()
     }
 
-    /// The text.
-    pub(crate) fn source(&self) -> &Source {
-        &self.source
-    }
-
     /// How many findings there are.
     pub(crate) fn tally(&self) -> Tally {
         tally(&[self.report()])

@@ -3,14 +3,12 @@
 //! Owns making plans out of a configuration file again and again. What happens around that (logs,
 //! signals, watching, swapping, stopping) is `mcpc-daemon`'s.
 
-use std::path::{Path, PathBuf};
-
-use mcpc_compiler::{Overrides, Source};
+use mcpc_compiler::Overrides;
 use mcpc_daemon::{
-    Ended, LogFormat, Plans, Rejected, Stage, is_rereadable, open_reach, operate, start_log,
+    Content, Ended, LogFormat, Plans, Rejected, Stage, is_standard, open_reach, operate, start_log,
 };
 use mcpc_dataplane::Refusal;
-use mcpc_plan::{Digest, Plan};
+use mcpc_plan::Plan;
 use tracing::warn;
 
 use crate::report::Checked;
@@ -18,20 +16,17 @@ use crate::terminal::{Terminal, say};
 use crate::variables::Environment;
 use crate::{Exit, args, greeting, input, plan};
 
-/// A configuration file that becomes a plan each time it is loaded.
+/// A configuration that becomes a plan each time it is loaded.
 struct ConfigFile {
-    path: PathBuf,
+    content: Content,
     overrides: Overrides,
     terminal: Terminal,
     log_format: LogFormat,
-    loaded: Option<Digest>,
-    /// Standard input or a pipe, once it was read: it cannot be read again.
-    kept: Option<Source>,
 }
 
 pub(crate) fn run(arguments: &args::Run, terminal: Terminal) -> Exit {
     let flags = &arguments.gateway;
-    if flags.stdio && input::is_standard(&arguments.file) {
+    if flags.stdio && is_standard(&arguments.file) {
         say("mcpc: with --stdio the client is on standard input, so the configuration cannot be\n");
         return Exit::Failed;
     }
@@ -40,16 +35,21 @@ pub(crate) fn run(arguments: &args::Run, terminal: Terminal) -> Exit {
         Ok(environment) => open_reach(environment.into_reach()),
         Err(unusable) => return unusable.tell(),
     };
+    let content = match Content::of(&arguments.file, input::BYTES_MAX, &reach) {
+        Ok(content) => content,
+        Err(Refusal { code, reason }) => {
+            say(&format!("error[{code}]: {reason}\n"));
+            return Exit::Failed;
+        }
+    };
     let mut config = ConfigFile {
-        path: arguments.file.clone(),
+        content,
         overrides: Overrides {
             listen: flags.listen,
             admin: flags.admin,
         },
         terminal,
         log_format: flags.log_format,
-        loaded: None,
-        kept: None,
     };
     let ended = operate(&mut config, flags, &reach, |gateway, plan| {
         // Whoever reads JSON has the same from the log, one event a line.
@@ -67,24 +67,6 @@ pub(crate) fn run(arguments: &args::Run, terminal: Terminal) -> Exit {
 }
 
 impl ConfigFile {
-    fn compile(&mut self, environment: &Environment) -> (Checked, Result<Plan, Exit>) {
-        if let Some(source) = &self.kept {
-            return plan::compile_text(source.clone(), environment, self.overrides);
-        }
-        let read = input::read_bytes(&self.path);
-        self.loaded = read.as_ref().ok().map(|bytes| Digest::of(bytes));
-        let source = input::source(&self.path, read);
-        let compiled = plan::compile_read(source, environment, self.overrides);
-        if !self.is_rereadable() {
-            self.kept = Some(compiled.0.source().clone());
-        }
-        compiled
-    }
-
-    fn is_rereadable(&self) -> bool {
-        !input::is_standard(&self.path) && is_rereadable(&self.path)
-    }
-
     fn warn(&self, checked: &Checked) {
         let findings = checked.for_people(self.terminal);
         match self.log_format {
@@ -100,7 +82,8 @@ impl Plans for ConfigFile {
         // Each time anew: the credentials file may have changed.
         let environment = Environment::read()
             .map_err(|unusable| Rejected::new(Stage::Unread, unusable.refusal()))?;
-        let (checked, compiled) = self.compile(&environment);
+        let read = input::read_content(&mut self.content);
+        let (checked, compiled) = plan::compile_read(read, &environment, self.overrides);
         match compiled {
             Ok(plan) => {
                 self.warn(&checked);
@@ -120,20 +103,7 @@ impl Plans for ConfigFile {
         }
     }
 
-    fn name(&self) -> String {
-        input::name_of(&self.path)
-    }
-
-    fn file(&self) -> Option<&Path> {
-        self.is_rereadable().then_some(self.path.as_path())
-    }
-
-    fn loaded(&self) -> Option<Digest> {
-        self.loaded.clone()
-    }
-
-    fn present(&self) -> Option<Digest> {
-        let read = input::read_bytes(&self.path);
-        read.ok().map(|bytes| Digest::of(&bytes))
+    fn content(&self) -> &Content {
+        &self.content
     }
 }

@@ -6,15 +6,17 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::plan_file::is_standard;
+use crate::content::is_standard;
 use crate::{Ended, GatewayFlags, PlanFile, open_reach, operate, start_log, wrong_usage};
 use clap::Parser;
+use mcpc_dataplane::Refusal;
 
 /// Serves MCP traffic as a plan says. `mcpc plan --out plan.json` makes one.
 #[derive(Debug, Parser)]
 #[command(name = "mcpcd", version, max_term_width = 100, after_help = EXAMPLES)]
 struct Arguments {
-    /// The plan; `-` is standard input. A file is loaded again when it changes and on SIGHUP.
+    /// The plan: a file, a URL, or `-` for standard input. It is loaded again when it changes, and on
+    /// SIGHUP.
     #[arg(long, env = "MCPCD_PLAN", value_name = "FILE")]
     plan: PathBuf,
 
@@ -27,6 +29,7 @@ Examples:
   mcpcd --plan plan.json
   mcpcd --plan plan.json --listen 127.0.0.1:9000 --log-format json
   mcpc plan | mcpcd --plan -           without a file in between
+  mcpcd --plan https://plans.example.com/prod.json --poll 1m
   kill -HUP PID                        load the plan again
 
 Exit codes: 0 stopped when asked, 1 the plan is refused, 2 it could not be read or put to work here.";
@@ -43,12 +46,19 @@ pub fn run() -> ExitCode {
     let is_coloured = std::io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     start_log(&arguments.gateway, is_coloured);
-    let mut plans = PlanFile::new(arguments.plan, &arguments.gateway);
     let reach = match mcpc_dataplane::Real::new() {
         Ok(real) => open_reach(real),
         Err(error) => {
             // Never the error's own text: it could quote what is in the file.
             tracing::error!(code = "MCPC0005", reason = %error.kind(), "the credentials file cannot be used");
+            return ExitCode::from(2);
+        }
+    };
+    let plans = PlanFile::new(&arguments.plan, &arguments.gateway, &reach);
+    let mut plans = match plans {
+        Ok(plans) => plans,
+        Err(Refusal { code, reason }) => {
+            tracing::error!(code, reason, "there is no plan to start with");
             return ExitCode::from(2);
         }
     };

@@ -102,7 +102,17 @@ pub struct GatewayFlags {
     )]
     pub probation: Window,
 
-    /// Do not watch the file. SIGHUP still loads it again.
+    /// How often a URL is asked whether it holds something else, from 1s to 60m.
+    #[arg(
+        long,
+        env = "MCPC_POLL",
+        default_value = "30s",
+        value_parser = Window::duration,
+        value_name = "TIME"
+    )]
+    pub poll: Duration,
+
+    /// Do not watch the file or ask the URL. SIGHUP still loads it again.
     #[arg(long)]
     pub no_watch: bool,
 }
@@ -124,19 +134,25 @@ impl Window {
         if text == "off" {
             return Ok(Self::Off);
         }
+        let on = Self::duration(text).map(Self::On);
+        on.map_err(|expected| format!("{expected}, or `off`"))
+    }
+
+    /// Reads a time within the bounds.
+    fn duration(text: &str) -> Result<Duration, &'static str> {
         let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         let unit = text.get(digits.len()..).unwrap_or_default();
         let scale = match unit {
             "s" => 1,
             "m" => 60,
-            _ => return Err("a number with its unit, such as 30s or 2m, or `off`".to_owned()),
+            _ => return Err("a number with its unit, such as 30s or 2m"),
         };
-        let number: u64 = digits.parse().map_err(|_| "no whole number".to_owned())?;
+        let number: u64 = digits.parse().map_err(|_| "no whole number")?;
         let time = Duration::from_secs(number.saturating_mul(scale));
         if Self::BOUNDS.contains(&time) {
-            Ok(Self::On(time))
+            Ok(time)
         } else {
-            Err("from 1s to 60m, or `off`".to_owned())
+            Err("from 1s to 60m")
         }
     }
 }

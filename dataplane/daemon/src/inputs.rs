@@ -1,24 +1,26 @@
-//! What a gateway waits for: signals, its watched file, operators, its one client, and the clock.
+//! What a gateway waits for: signals, another content, operators, its one client, and the clock.
 //!
 //! Owns the order of precedence among them. What is done about each is `operation`'s.
 
 use std::io;
-use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mcpc_dataplane::{Gateway, Order};
+use mcpc_plan::Digest;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Interval, MissedTickBehavior, interval_at};
 use tracing::warn;
 
 use crate::GatewayFlags;
+use crate::content::{self, Content};
 use crate::operate::Plans;
 use crate::signals::{Signals, Wish};
 use crate::watch::Watch;
 
 /// What has happened.
 pub(crate) enum Event {
-    /// The watched file holds something else.
+    /// The file or the URL holds something else.
     Changed,
     /// The system asks for a reload.
     HungUp,
@@ -33,25 +35,28 @@ pub(crate) enum Event {
 /// See the file's header.
 pub(crate) struct Inputs {
     signals: Signals,
-    watch: Option<Watch>,
+    lookout: Option<Lookout>,
     orders: Option<mpsc::Receiver<Order>>,
     left: Option<oneshot::Receiver<()>>,
 }
 
 impl Inputs {
     /// Opened before the first plan is loaded, so that no signal and no change is lost in between.
-    pub(crate) fn open(file: Option<&Path>, flags: &GatewayFlags) -> io::Result<(Runtime, Self)> {
+    pub(crate) fn open(content: &Content, flags: &GatewayFlags) -> io::Result<(Runtime, Self)> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let guard = runtime.enter();
         let signals = Signals::open()?;
-        let watched = file.filter(|_| !flags.no_watch);
-        let watch = watched.and_then(watch_or_warn);
+        let lookout = if flags.no_watch {
+            None
+        } else {
+            Lookout::open(content, flags.poll)
+        };
         drop(guard);
         let inputs = Self {
             signals,
-            watch,
+            lookout,
             orders: None,
             left: None,
         };
@@ -67,8 +72,8 @@ impl Inputs {
     /// Waits for the next event; for nothing longer than until something is due.
     pub(crate) async fn next(&mut self, plans: &dyn Plans, due: Option<Instant>) -> Event {
         let changed = async {
-            match &mut self.watch {
-                Some(watch) => changed(watch, plans).await,
+            match &mut self.lookout {
+                Some(lookout) => lookout.changed(plans.content()).await,
                 None => std::future::pending().await,
             }
         };
@@ -113,31 +118,59 @@ impl Inputs {
     }
 }
 
-/// Ends when there is something else than what was loaded. Not something else than the last time: a
-/// load in between, after SIGHUP or of a file that changed and changed back, may have read a content
-/// that no event was looked at for.
-async fn changed(watch: &mut Watch, plans: &dyn Plans) {
-    loop {
-        watch.stirred().await;
-        let mut present = plans.present();
-        if present.is_none() {
-            // Deleted to be written anew, as some editors do. Once more, then it is gone.
-            watch.settled().await;
-            present = plans.present();
+/// Who notices that there is something else.
+enum Lookout {
+    File(Watch),
+    Url(Interval),
+}
+
+impl Lookout {
+    fn open(content: &Content, poll: Duration) -> Option<Self> {
+        match content.lookout() {
+            content::Lookout::Nothing => None,
+            content::Lookout::File(file) => match Watch::start(file) {
+                Ok(watch) => Some(Self::File(watch)),
+                Err(error) => {
+                    warn!(reason = %error, "the file cannot be watched; SIGHUP loads it again");
+                    None
+                }
+            },
+            content::Lookout::Url => {
+                let mut next = interval_at(tokio::time::Instant::now() + poll, poll);
+                next.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                Some(Self::Url(next))
+            }
         }
-        watch.seen();
-        if present != plans.loaded() {
-            return;
+    }
+
+    /// Ends when there is something else than what was loaded. Not something else than the last time: a
+    /// load in between, after SIGHUP or of a file that changed and changed back, may have read a content
+    /// that no event was looked at for.
+    async fn changed(&mut self, content: &Content) {
+        loop {
+            let present = match self {
+                Self::File(watch) => settled(watch, content).await,
+                Self::Url(next) => {
+                    next.tick().await;
+                    content.present().await
+                }
+            };
+            if present.as_ref() != content.loaded() {
+                return;
+            }
         }
     }
 }
 
-fn watch_or_warn(file: &Path) -> Option<Watch> {
-    match Watch::start(file) {
-        Ok(watch) => Some(watch),
-        Err(error) => {
-            warn!(reason = %error, "the file cannot be watched; SIGHUP loads it again");
-            None
-        }
+/// What a file holds after something has happened to it.
+async fn settled(watch: &mut Watch, content: &Content) -> Option<Digest> {
+    watch.stirred().await;
+    let mut present = content.present().await;
+    if present.is_none() {
+        // Deleted to be written anew, as some editors do. Once more, then it is gone.
+        watch.settled().await;
+        present = content.present().await;
     }
+    watch.seen();
+    present
 }

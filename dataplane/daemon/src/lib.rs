@@ -5,20 +5,23 @@
 //!                                            SIGTERM | SIGINT     ─► Gateway::shutdown
 //! ```
 //!
-//! Shared by `mcpcd`, which loads plans from a file ([`PlanFile`]), and by `mcpc run`, which
+//! Shared by `mcpcd`, which loads plans ([`PlanFile`]), and by `mcpc run`, which
 //! compiles a configuration each time: both are [`Plans`]. Does not serve traffic:
 //! `mcpc-dataplane` does. Knows neither YAML nor the compiler.
 
 mod command;
+mod content;
 mod durable;
 mod flags;
 mod history;
+pub mod http;
 mod inputs;
 mod log;
 mod operate;
 mod operation;
 mod plan_file;
 mod probation;
+mod remote;
 mod sibling;
 mod signals;
 mod state_dir;
@@ -26,9 +29,10 @@ mod trials;
 mod watch;
 
 pub use command::run;
+pub use content::{Content, Unread, is_standard, name_of, read_at_most, read_file};
 pub use durable::write_in_one_step;
 pub use flags::{Fallback, GatewayFlags, LogFormat, LogLevel, Window, address, wrong_usage};
 pub use log::start_log;
 pub use operate::{Ended, Plans, Rejected, Stage, operate};
-pub use plan_file::{PlanFile, is_rereadable};
+pub use plan_file::PlanFile;
 pub use sibling::open_reach;

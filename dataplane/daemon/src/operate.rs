@@ -4,7 +4,6 @@
 //! what is waited for `inputs`'s. The gateway is called outside of the asynchronous part, since it may
 //! block.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
+use crate::content::Content;
 use crate::history::History;
 use crate::inputs::{Event, Inputs};
 use crate::operation::{Asked, Operation, tell};
@@ -30,17 +30,8 @@ pub trait Plans {
     /// Why there is none; shown by the caller.
     fn load(&mut self) -> Result<Plan, Rejected>;
 
-    /// What the source is called, for status and logs: `mcpc.yaml`.
-    fn name(&self) -> String;
-
-    /// The file whose changes are worth a new load, if there is one.
-    fn file(&self) -> Option<&Path>;
-
-    /// The content that the last load has read; nothing if it could not be read.
-    fn loaded(&self) -> Option<Digest>;
-
-    /// The content that a load would read now; nothing if it could not be read.
-    fn present(&self) -> Option<Digest>;
+    /// What they are made of. Another content is worth a new load.
+    fn content(&self) -> &Content;
 }
 
 /// What there was instead of a plan.
@@ -97,7 +88,7 @@ pub fn operate(
     reach: &Arc<dyn Reach>,
     started: impl FnOnce(&Gateway, &Plan),
 ) -> Ended {
-    let (runtime, mut inputs) = match Inputs::open(plans.file(), flags) {
+    let (runtime, mut inputs) = match Inputs::open(plans.content(), flags) {
         Ok(opened) => opened,
         Err(error) => {
             error!(reason = %error, "the gateway cannot listen for signals");
@@ -176,7 +167,7 @@ fn begin(
         );
         return Err(unusable.ended);
     };
-    let gateway = start(&plan, plans.name(), flags, reach).map_err(|_| unusable.ended)?;
+    let gateway = start(&plan, plans.content().name(), flags, reach).map_err(|_| unusable.ended)?;
     let Refusal { code, reason } = &unusable.refusal;
     let plan_name = plan.digest.short();
     warn!(
@@ -224,7 +215,7 @@ fn begin_with_source(
     {
         return Err(unusable(aside.refusal()));
     }
-    let gateway = start(&plan, plans.name(), flags, reach).map_err(unusable)?;
+    let gateway = start(&plan, plans.content().name(), flags, reach).map_err(unusable)?;
     Ok((gateway, plan))
 }
 

@@ -1,24 +1,22 @@
-//! Plans from a file or standard input, as `mcpc plan --out` writes them.
+//! Plans as they are read, as `mcpc plan --out` writes them.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
-use mcpc_dataplane::Refusal;
+use mcpc_dataplane::{Reach, Refusal};
 use mcpc_plan::{Digest, Plan, PlanError};
 
-use crate::{GatewayFlags, Plans, Rejected, Stage};
+use crate::content::{Content, Unread, read_file};
+use crate::{GatewayFlags, Plans, Rejected, Stage, remote};
 
 /// The largest plan that is read.
 const BYTES_MAX: u64 = 256 << 20;
 
-/// A plan in a file, and the addresses that win over those in it.
+/// A plan somewhere, and the addresses that win over those in it.
 pub struct PlanFile {
-    path: PathBuf,
-    loaded: Option<Digest>,
-    /// The content of standard input or a pipe: it cannot be read again.
-    kept: Option<Vec<u8>>,
+    content: Content,
     addresses: Addresses,
 }
 
@@ -30,39 +28,28 @@ pub(crate) struct Addresses {
 }
 
 impl PlanFile {
-    /// The plan in a file, with the addresses of the flags.
-    pub fn new(path: PathBuf, flags: &GatewayFlags) -> Self {
-        Self {
-            path,
-            loaded: None,
-            kept: None,
+    /// The plan at a path or URL, with the addresses of the flags.
+    ///
+    /// # Errors
+    /// A URL that cannot be used.
+    pub fn new(
+        place: &Path,
+        flags: &GatewayFlags,
+        reach: &Arc<dyn Reach>,
+    ) -> Result<Self, Refusal> {
+        Ok(Self {
+            content: Content::of(place, BYTES_MAX, reach)?,
             addresses: Addresses::of(flags),
-        }
-    }
-
-    fn read(&self) -> io::Result<Vec<u8>> {
-        if let Some(kept) = &self.kept {
-            return Ok(kept.clone());
-        }
-        if is_standard(&self.path) {
-            return read_all(io::stdin().lock());
-        }
-        read(&self.path)
+        })
     }
 }
 
 /// Reads a file that may be a plan.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let opened = File::open(path)?;
-    if opened.metadata()?.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    read_all(opened)
+    held(read_file(path, BYTES_MAX)?)
 }
 
-fn read_all(from: impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    from.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
+fn held(bytes: Vec<u8>) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > BYTES_MAX {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
@@ -98,12 +85,9 @@ impl Addresses {
 
 impl Plans for PlanFile {
     fn load(&mut self) -> Result<Plan, Rejected> {
-        let read = self.read();
-        self.loaded = read.as_ref().ok().map(|bytes| Digest::of(bytes));
-        let bytes = read.map_err(|error| Rejected::new(Stage::Unread, unreadable(&error)))?;
-        if self.file().is_none() {
-            self.kept = Some(bytes.clone());
-        }
+        let read = self.content.read();
+        let read = read.and_then(|bytes| held(bytes).map_err(Unread::File));
+        let bytes = read.map_err(|unread| Rejected::new(Stage::Unread, unreadable(&unread)))?;
         let plan = Plan::from_bytes(&bytes).map_err(|error| Rejected {
             digest: claimed_digest(&bytes),
             ..Rejected::new(Stage::Read, unusable(&error))
@@ -115,37 +99,9 @@ impl Plans for PlanFile {
         })
     }
 
-    fn name(&self) -> String {
-        if is_standard(&self.path) {
-            return "<stdin>".to_owned();
-        }
-        self.path.display().to_string()
+    fn content(&self) -> &Content {
+        &self.content
     }
-
-    fn file(&self) -> Option<&Path> {
-        let can_change = !is_standard(&self.path) && is_rereadable(&self.path);
-        can_change.then_some(self.path.as_path())
-    }
-
-    fn loaded(&self) -> Option<Digest> {
-        self.loaded.clone()
-    }
-
-    fn present(&self) -> Option<Digest> {
-        self.read().ok().map(|bytes| Digest::of(&bytes))
-    }
-}
-
-/// Whether a file name stands for standard input.
-pub(crate) fn is_standard(path: &Path) -> bool {
-    path == Path::new("-")
-}
-
-/// Whether a file gives its content again each time. A pipe does not, and opening one may block for
-/// ever; what is not there may become a file.
-pub fn is_rereadable(path: &Path) -> bool {
-    path.metadata()
-        .map_or(true, |file| file.is_file() || file.is_dir())
 }
 
 fn hold(address: SocketAddr, allow_anonymous: bool, flag: &str) -> Result<(), Refusal> {
@@ -167,8 +123,11 @@ fn unusable(error: &PlanError) -> Refusal {
     }
 }
 
-fn unreadable(error: &io::Error) -> Refusal {
-    let kind = error.kind();
+fn unreadable(unread: &Unread) -> Refusal {
+    let kind = match unread {
+        Unread::File(error) => error.kind(),
+        Unread::Url(reason) => return remote::unusable(reason),
+    };
     let code = match kind {
         io::ErrorKind::NotFound => "MCPC0001",
         io::ErrorKind::IsADirectory => "MCPC0002",

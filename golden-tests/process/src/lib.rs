@@ -11,12 +11,14 @@
 )]
 
 mod exchange;
+mod pages;
 mod running;
 mod system;
 
 use std::time::{Duration, Instant};
 
 pub use exchange::{Client, Reply, call_message, exchange, post};
+pub use pages::Page;
 pub use running::Running;
 pub use system::{
     alive, children, cpu_time, descendants, descriptors, memory, peak_memory, reset_peak_memory,

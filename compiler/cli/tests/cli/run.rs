@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::invocation::{Folder, MISTAKEN};
-use mcpc_process::{Running, until};
+use mcpc_process::{Page, Running, until};
 
 /// Both servers that ship with `mcpc`, on free ports.
 const BOTH: &str = "\
@@ -61,6 +61,23 @@ fn both_demo_servers_are_served_and_sigterm_stops_everything() {
     assert!(converted(&served, "clock__convert"));
     let added = served.call("notes__add_note", &json!({ "title": "a", "text": "b" }));
     assert!(added.contains("Added note 2."), "{added}");
+    served.stop();
+}
+
+#[test]
+fn a_configuration_from_a_url_is_followed_and_its_mistakes_are_told() {
+    let folder = Folder::new();
+    let page = Page::serve(BOTH);
+    let url = page.url("/mcpc.yaml");
+    let mut served = Running::start(&mut folder.command(&["run", &url, "--poll", "1s"]));
+    served.hears("/mcp exposes 7 tools, 2 prompts, 2 resources");
+    page.replace(BOTH.replace("clock: {", "clock: { comand: x,"));
+    served.hears("MCPC3001");
+    served.hears(&format!("--> {url}:6"));
+    assert!(converted(&served, "clock__convert"));
+    page.replace(DOTTED);
+    served.hears("kept=2 started=0 stopped=0");
+    assert!(converted(&served, "clock.convert"));
     served.stop();
 }
 

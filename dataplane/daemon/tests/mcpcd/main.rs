@@ -1,7 +1,8 @@
 //! `mcpcd` as a process: plans from a file, replaced and refused, signals, exit codes.
 //!
 //! The one upstream is never reached: nothing listens there. What a gateway does with servers that
-//! answer is tested where `mcpc run` is. `history.rs` has what happens to plans that were live.
+//! answer is tested where `mcpc run` is. `history.rs` has what happens to plans that were live,
+//! `remote.rs` plans from a URL.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,6 +11,7 @@
 )]
 
 mod history;
+mod remote;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

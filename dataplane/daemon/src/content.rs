@@ -1,0 +1,193 @@
+//! The bytes that plans are made of, and whether there are others by now.
+//!
+//! Owns where they come from: a file, a URL, or standard input and pipes, which can be read once. What
+//! they mean is for [`Plans`](crate::Plans) to say; who waits for others is `inputs`.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hyper::header::HeaderValue;
+use mcpc_dataplane::{Reach, Refusal};
+use mcpc_plan::Digest;
+
+use crate::remote::{Fetched, Remote};
+
+/// See the file's header.
+pub struct Content {
+    place: Place,
+    bytes_max: u64,
+    loaded: Option<Digest>,
+    /// Which version of it the server of a URL has sent.
+    etag: Option<HeaderValue>,
+    /// What could be read only once.
+    kept: Option<Vec<u8>>,
+}
+
+enum Place {
+    Standard,
+    File(PathBuf),
+    Url(Remote),
+}
+
+/// Why there are no bytes.
+#[derive(Debug)]
+pub enum Unread {
+    /// The file or standard input cannot be read.
+    File(io::Error),
+    /// The URL cannot be read; the reason in a few words.
+    Url(String),
+}
+
+/// How to notice that there is something else.
+pub(crate) enum Lookout<'a> {
+    /// Watch this file.
+    File(&'a Path),
+    /// Ask again and again.
+    Url,
+    /// There never is.
+    Nothing,
+}
+
+impl Content {
+    /// What a path or URL on a command line stands for; `-` is standard input.
+    ///
+    /// # Errors
+    /// A URL that is none, or that may not be used.
+    pub fn of(place: &Path, bytes_max: u64, reach: &Arc<dyn Reach>) -> Result<Self, Refusal> {
+        let remote = place.to_str().and_then(|url| Remote::of(url, reach));
+        let place = match remote {
+            Some(remote) => Place::Url(remote?),
+            None if is_standard(place) => Place::Standard,
+            None => Place::File(place.to_owned()),
+        };
+        Ok(Self {
+            place,
+            bytes_max,
+            loaded: None,
+            etag: None,
+            kept: None,
+        })
+    }
+
+    /// Reads what is there now. May block, never for longer than a file of the system or the deadline
+    /// of one request. More bytes than the most that are wanted are one byte more.
+    ///
+    /// # Errors
+    /// Why there is nothing.
+    pub fn read(&mut self) -> Result<Vec<u8>, Unread> {
+        if let Some(kept) = &self.kept {
+            return Ok(kept.clone());
+        }
+        self.loaded = None;
+        let bytes = match &self.place {
+            Place::Url(remote) => {
+                let got = remote.get_now(None, self.bytes_max).map_err(Unread::Url)?;
+                let Fetched::New { bytes, etag } = got else {
+                    let reason = "the answer is 304, and nothing was asked on condition";
+                    return Err(Unread::Url(reason.to_owned()));
+                };
+                self.etag = etag;
+                bytes
+            }
+            Place::File(path) => read_file(path, self.bytes_max).map_err(Unread::File)?,
+            Place::Standard => {
+                read_at_most(io::stdin().lock(), self.bytes_max).map_err(Unread::File)?
+            }
+        };
+        self.loaded = Some(Digest::of(&bytes));
+        if matches!(self.lookout(), Lookout::Nothing) {
+            self.kept = Some(bytes.clone());
+        }
+        Ok(bytes)
+    }
+
+    /// What it is called in diagnostics, status and logs.
+    pub fn name(&self) -> String {
+        match &self.place {
+            Place::Standard => name_of(Path::new("-")),
+            Place::File(path) => name_of(path),
+            Place::Url(remote) => remote.name(),
+        }
+    }
+
+    pub(crate) fn lookout(&self) -> Lookout<'_> {
+        match &self.place {
+            Place::File(path) if is_rereadable(path) => Lookout::File(path),
+            Place::Url(_) => Lookout::Url,
+            Place::File(_) | Place::Standard => Lookout::Nothing,
+        }
+    }
+
+    /// What the last [`read`](Self::read) has read; nothing if it could not.
+    pub(crate) fn loaded(&self) -> Option<&Digest> {
+        self.loaded.as_ref()
+    }
+
+    /// What [`read`](Self::read) would read now; nothing if it could not.
+    pub(crate) async fn present(&self) -> Option<Digest> {
+        let bytes = match &self.place {
+            Place::Url(remote) => match remote.get(self.etag.as_ref(), self.bytes_max).await {
+                Ok(Fetched::Same) => return self.loaded.clone(),
+                Ok(Fetched::New { bytes, .. }) => Some(bytes),
+                Err(_) => None,
+            },
+            Place::File(path) => read_file(path, self.bytes_max).ok(),
+            Place::Standard => self.kept.clone(),
+        };
+        bytes.map(|bytes| Digest::of(&bytes))
+    }
+}
+
+/// Whether a file name stands for standard input, or for standard output.
+pub fn is_standard(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// The name of a text in diagnostics and status: the path as it was given, but for characters that a
+/// terminal would obey.
+pub fn name_of(path: &Path) -> String {
+    if is_standard(path) {
+        return "<stdin>".to_owned();
+    }
+    let path = path.display().to_string();
+    let mut name = String::with_capacity(path.len());
+    for character in path.chars() {
+        if character.is_control() {
+            name.extend(character.escape_default());
+        } else {
+            name.push(character);
+        }
+    }
+    name
+}
+
+/// Reads a file; of a larger one, one byte more than the most that are wanted.
+///
+/// # Errors
+/// Whatever the system says, or that it is a directory.
+pub fn read_file(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let opened = File::open(path)?;
+    if opened.metadata()?.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    read_at_most(opened, bytes_max)
+}
+
+/// Reads to the end, but no more than one byte more than wanted.
+///
+/// # Errors
+/// Whatever the system says.
+pub fn read_at_most(from: impl Read, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Whether a file gives its content again each time. A pipe does not, and opening one may block for
+/// ever; what is not there may become a file.
+fn is_rereadable(path: &Path) -> bool {
+    path.metadata()
+        .map_or(true, |file| file.is_file() || file.is_dir())
+}

@@ -1,0 +1,96 @@
+//! A small web server of a test: one page, which can be replaced, refused and asked for on condition.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// See the file's header. Serves until the test's process ends.
+pub struct Page {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    status: u16,
+    body: Vec<u8>,
+    /// Counts the bodies, and is the entity tag of this one.
+    version: u32,
+    seen: Vec<String>,
+}
+
+impl Page {
+    /// Serves these bytes at every path.
+    pub fn serve(body: impl Into<Vec<u8>>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a page of a test is served");
+        let page = Self {
+            address: listener.local_addr().expect("a page of a test is served"),
+            state: Arc::default(),
+        };
+        page.replace(body);
+        let state = Arc::clone(&page.state);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                // Whoever asks may leave before the answer.
+                let _left = answer(&stream.expect("a page of a test is served"), &state);
+            }
+        });
+        page
+    }
+
+    /// Where it is.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Serves other bytes from now on.
+    pub fn replace(&self, body: impl Into<Vec<u8>>) {
+        let mut state = self.state.lock().expect("a page of a test is served");
+        state.status = 200;
+        state.version += 1;
+        state.body = body.into();
+    }
+
+    /// Answers with this status, until the bytes are replaced.
+    pub fn refuse(&self, status: u16) {
+        self.state
+            .lock()
+            .expect("a page of a test is served")
+            .status = status;
+    }
+
+    /// The heads of all requests until now.
+    pub fn seen(&self) -> Vec<String> {
+        self.state
+            .lock()
+            .expect("a page of a test is served")
+            .seen
+            .clone()
+    }
+}
+
+fn answer(mut stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
+    let mut head = String::new();
+    let mut reader = BufReader::new(stream);
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head)? == 0 {
+            return Ok(());
+        }
+    }
+    let mut state = state.lock().expect("a page of a test is served");
+    let tag = format!("\"{}\"", state.version);
+    let is_known = head.contains(&format!("if-none-match: {tag}\r\n"));
+    let (status, body) = match state.status {
+        200 if is_known => (304, Vec::new()),
+        200 => (200, state.body.clone()),
+        other => (other, b"not what was asked for".to_vec()),
+    };
+    state.seen.push(head);
+    drop(state);
+    write!(
+        stream,
+        "HTTP/1.1 {status} X\r\nETag: {tag}\r\nLocation: /\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    )?;
+    stream.write_all(&body)
+}
