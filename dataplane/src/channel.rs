@@ -1,7 +1,7 @@
 //! A client that has one channel for everything: messages come in on it, messages go out on it.
 //!
 //! Owns what HTTP does for other clients: which message belongs to which request, several requests
-//! in flight, the session that comes with the channel, the notifications that nobody asked for by a
+//! in flight or in one batch, the session that comes with the channel, the notifications that nobody asked for by a
 //! stream of their own, and the bounds on all of that. Does not know how messages are cut out of
 //! bytes: `stdio` and `sse` do. A request takes the same path as over HTTP, from the client adapters
 //! (`modern`, `legacy`) on.
@@ -10,19 +10,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+use crate::batch;
 use crate::body::Body;
 use crate::call::{Era, Flight, Reply};
 use crate::client::{Asked, Client};
 use crate::inbound::{self, Accepts, Form, SESSION_HEADER};
+use crate::join;
 use crate::legacy::{self, Caller};
 use crate::listen;
 use crate::message::Message;
 use crate::modern::{self, Mirrors};
-use crate::params::Params;
+use crate::outbox::{Outbox, Outgoing};
+use crate::params::{Met, Params};
 use crate::pipeline::Plane;
 use crate::reply::LocalReply;
 use crate::respond::message_of;
@@ -36,10 +39,6 @@ const REQUESTS_MAX: usize = 256;
 
 /// How many of the largest messages the requests in flight may take up together.
 const BODIES_MAX: u64 = 4;
-
-/// How many messages may wait to go out, and how many bytes of them. Whoever has another one waits with it.
-const OUTGOING_MAX: usize = 16;
-const OUTGOING_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// After its client left, a channel's calls are cancelled; upstreams are told within this time.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -62,9 +61,9 @@ pub(crate) struct Channel {
     /// Keeps the session from expiring, as a channel that is open is not idle.
     hold: Hold,
     outgoing: Outbox,
-    /// Requests in flight; each gives back how many bytes it took up.
-    calls: JoinSet<u64>,
-    bytes: u64,
+    /// Requests in flight; each task gives back what it took up.
+    calls: JoinSet<Load>,
+    load: Load,
     /// What the client is told until it leaves.
     streams: JoinSet<()>,
 }
@@ -77,45 +76,11 @@ impl Drop for Channel {
     }
 }
 
-/// A message on its way out, and the room that it takes up until it is written.
-pub(crate) struct Outgoing {
-    pub(crate) message: Bytes,
-    _room: OwnedSemaphorePermit,
-}
-
-/// Where messages go out. A clone is a handle to the same place.
-#[derive(Clone)]
-struct Outbox {
-    messages: mpsc::Sender<Outgoing>,
-    room: Arc<Semaphore>,
-}
-
-/// Nobody takes messages any more.
-struct Left;
-
-impl Outbox {
-    fn new() -> (Self, mpsc::Receiver<Outgoing>) {
-        let (messages, outgoing) = mpsc::channel(OUTGOING_MAX);
-        let room = Arc::new(Semaphore::new(OUTGOING_BYTES_MAX));
-        (Self { messages, room }, outgoing)
-    }
-
-    /// Hands over a message, when there is room. One that is larger than all room has it for itself.
-    async fn send(&self, message: Bytes) -> Result<(), Left> {
-        let size = message.len().min(OUTGOING_BYTES_MAX);
-        let size = u32::try_from(size).map_err(|_| Left)?;
-        let room = Arc::clone(&self.room).acquire_many_owned(size).await;
-        let outgoing = Outgoing {
-            message,
-            _room: room.map_err(|_| Left)?,
-        };
-        self.messages.send(outgoing).await.map_err(|_| Left)
-    }
-
-    /// Resolves when nobody takes messages any more.
-    async fn closed(&self) {
-        self.messages.closed().await;
-    }
+/// What requests in flight take up.
+#[derive(Clone, Copy, Default)]
+struct Load {
+    requests: usize,
+    bytes: u64,
 }
 
 /// One request, with what it needs to be answered beside others.
@@ -125,6 +90,7 @@ struct Request {
     method: Bytes,
     params: Params,
     client: Client,
+    session: Option<Session>,
     correlation: u64,
 }
 
@@ -157,7 +123,7 @@ impl Channel {
             path: path.into(),
             outgoing,
             calls: JoinSet::new(),
-            bytes: 0,
+            load: Load::default(),
             streams: JoinSet::new(),
         };
         Ok((channel, messages))
@@ -218,34 +184,118 @@ impl Channel {
         let _left = self.outgoing.send(message).await;
     }
 
-    async fn try_take(&mut self, message: Bytes, trace: &mut Trace) -> Result<(), LocalReply> {
+    async fn try_take(&mut self, body: Bytes, trace: &mut Trace) -> Result<(), LocalReply> {
         while let Some(ended) = self.calls.try_join_next() {
             // A call that panicked keeps its share of the bound: that is a bug, and stays bounded.
-            self.bytes -= ended.unwrap_or(0);
+            self.release(ended.unwrap_or_default());
         }
         let snapshot = self.plane.live.load_full();
         let served = snapshot
             .endpoint(&self.path)
             .ok_or(LocalReply::NoSuchPath)?;
-        let bytes = message.len() as u64;
-        let (message, met) =
-            inbound::read(&message, served.limits.nesting).map_err(|(reply, id)| {
+        let read = match inbound::read(&body, served.limits.nesting) {
+            Ok(read) => read,
+            Err((LocalReply::Batch, _)) => return self.take_batch(&body, served).await,
+            Err((reply, id)) => {
                 trace.id = id;
-                reply
-            })?;
+                return Err(reply);
+            }
+        };
+        let Some(request) = self.receive(served, read, ACCEPTS, trace)? else {
+            return Ok(());
+        };
+        let load = self.admit(served, body.len())?;
+        if request.client.era == Era::Legacy && request.method.as_ref() == b"initialize" {
+            // Nothing is read until it is answered.
+            self.release(load);
+            return self.initialize(request).await;
+        }
+        self.spawn(request, load);
+        Ok(())
+    }
+
+    /// Takes a batch: each message as if it had come alone, and one message with all replies.
+    async fn take_batch(&mut self, body: &Bytes, served: &Arc<Served>) -> Result<(), LocalReply> {
+        let messages = batch::split(Some(&self.session), body, served)?;
+        let mut load = Load::default();
+        let mut replies: Vec<join::Boxed<'static, _>> = Vec::with_capacity(messages.len());
+        for message in messages {
+            let mut trace = self.trace();
+            let bytes = message.len();
+            match self.take_part(&message, served, &mut trace) {
+                Ok(Some(request)) => {
+                    load.requests += 1;
+                    load.bytes += bytes as u64;
+                    let plane = Arc::clone(&self.plane);
+                    replies.push(Box::pin(async move { request.reply(&plane).await }));
+                }
+                Ok(None) => {}
+                Err(reply) => {
+                    log_refused(&reply, trace.correlation);
+                    let message = reply.message(trace.era, trace.id.as_deref(), trace.correlation);
+                    replies.push(Box::pin(async move { Some(message) }));
+                }
+            }
+        }
+        let outgoing = self.outgoing.clone();
+        let answering = async move {
+            if let Some(document) = batch::gather(join::all(replies).await) {
+                let _left = outgoing.send(one_line(&document)).await;
+            }
+            load
+        };
+        // What was only refused counts for no bound, so there must not be more of it than the client reads.
+        if load.requests == 0 {
+            answering.await;
+        } else {
+            self.calls.spawn(answering);
+        }
+        Ok(())
+    }
+
+    /// Takes one message of a batch.
+    fn take_part(
+        &mut self,
+        message: &Bytes,
+        served: &Arc<Served>,
+        trace: &mut Trace,
+    ) -> Result<Option<Request>, LocalReply> {
+        let read = inbound::read(message, served.limits.nesting).map_err(|(reply, id)| {
+            trace.id = id;
+            reply
+        })?;
+        if let Some(id) = batch::greets(&read.0) {
+            trace.id = Some(id.clone());
+            return Err(LocalReply::NotMessage);
+        }
+        let request = self.receive(served, read, batch::WHOLE, trace)?;
+        if request.is_some() {
+            self.admit(served, message.len())?;
+        }
+        Ok(request)
+    }
+
+    /// Acts on a message that is no request; a request is given back with all that it needs.
+    fn receive(
+        &mut self,
+        served: &Arc<Served>,
+        (message, met): (Message, Met),
+        accepts: Accepts,
+        trace: &mut Trace,
+    ) -> Result<Option<Request>, LocalReply> {
         let (id, method, params) = match message {
             Message::Request { id, method, params } => (id, method, params),
             Message::Notification { method, params } => {
                 let _nobody_to_tell = self.notified(served, &method, params);
-                return Ok(());
+                return Ok(None);
             }
             Message::Result { id, result } => {
                 self.answered(Some(&id), Reply::Result(result));
-                return Ok(());
+                return Ok(None);
             }
             Message::Error { id, error } => {
                 self.answered(id.as_ref(), Reply::Error(error));
-                return Ok(());
+                return Ok(None);
             }
         };
         trace.id = Some(id.clone());
@@ -253,25 +303,36 @@ impl Channel {
         if params.has_meta_version() {
             trace.era = Era::Modern;
         }
-        let most = BODIES_MAX * served.limits.body_bytes;
-        if self.calls.len() >= REQUESTS_MAX || self.bytes + bytes > most {
-            return Err(LocalReply::ChannelFull);
-        }
-        let Caller { client, session } = self.caller(&method, &params, &id, trace.era)?;
-        let request = Request {
+        let Caller { client, session } = self.caller(&method, &params, &id, trace.era, accepts)?;
+        Ok(Some(Request {
             served: Arc::clone(served),
             id,
             method,
             params,
             client,
+            session,
             correlation: trace.correlation,
+        }))
+    }
+
+    /// Finds room for one more request.
+    fn admit(&mut self, served: &Served, bytes: usize) -> Result<Load, LocalReply> {
+        let one = Load {
+            requests: 1,
+            bytes: bytes as u64,
         };
-        if request.client.era == Era::Legacy && request.method.as_ref() == b"initialize" {
-            return self.initialize(request).await;
+        let most = BODIES_MAX * served.limits.body_bytes;
+        if self.load.requests >= REQUESTS_MAX || self.load.bytes + one.bytes > most {
+            return Err(LocalReply::ChannelFull);
         }
-        self.bytes += bytes;
-        self.spawn(request, session, bytes);
-        Ok(())
+        self.load.requests += one.requests;
+        self.load.bytes += one.bytes;
+        Ok(one)
+    }
+
+    fn release(&mut self, load: Load) {
+        self.load.requests -= load.requests;
+        self.load.bytes -= load.bytes;
     }
 
     /// The client of a request, by the rules of its era; in both the request can be cancelled.
@@ -281,12 +342,13 @@ impl Channel {
         params: &Params,
         id: &Bytes,
         era: Era,
+        accepts: Accepts,
     ) -> Result<Caller, LocalReply> {
         let mut client = match era {
-            Era::Modern => Some(modern::read(Mirrors::None, method, params, ACCEPTS)?),
+            Era::Modern => Some(modern::read(Mirrors::None, method, params, accepts)?),
             Era::Legacy => None,
         };
-        let mut caller = legacy::caller(Some(self.session()), &self.plane, id, ACCEPTS)?;
+        let mut caller = legacy::caller(Some(self.session()), &self.plane, id, accepts)?;
         if let Some(client) = &mut client {
             client.flight = caller.client.flight.take();
         }
@@ -304,7 +366,7 @@ impl Channel {
     /// that begins here.
     async fn initialize(&mut self, request: Request) -> Result<(), LocalReply> {
         let served = Arc::clone(&request.served);
-        let response = request.serve(None, &self.plane).await?;
+        let response = request.serve(&self.plane).await?;
         let token = response.extra(SESSION_HEADER);
         let begun = token.and_then(|token| legacy::session_of(token, &served, &self.plane));
         if let Some(session) = begun {
@@ -348,7 +410,7 @@ impl Channel {
     }
 
     /// Answers a request while others are read.
-    fn spawn(&mut self, mut request: Request, session: Option<Session>, bytes: u64) {
+    fn spawn(&mut self, mut request: Request, load: Load) {
         let plane = Arc::clone(&self.plane);
         let outgoing = self.outgoing.clone();
         // A stream of changes does not look for a cancellation itself: over HTTP it just closes.
@@ -359,27 +421,23 @@ impl Channel {
             tokio::select! {
                 biased;
                 () = cancelled(flight) => {}
-                () = answer(request, session, &plane, &outgoing) => {}
+                () = answer(request, &plane, &outgoing) => {}
             }
         };
         if listens {
-            self.bytes -= bytes;
+            self.release(load);
             self.streams.spawn(answering);
         } else {
             self.calls.spawn(async move {
                 answering.await;
-                bytes
+                load
             });
         }
     }
 }
 
 impl Request {
-    async fn serve(
-        self,
-        session: Option<Session>,
-        plane: &Arc<Plane>,
-    ) -> Result<Response, LocalReply> {
+    async fn serve(self, plane: &Arc<Plane>) -> Result<Response, LocalReply> {
         let asked = Asked {
             served: &self.served,
             id: self.id,
@@ -388,7 +446,22 @@ impl Request {
             client: self.client,
             correlation: self.correlation,
         };
-        serve::answer(asked, session, plane).await
+        serve::answer(asked, self.session, plane).await
+    }
+
+    /// The reply as a part of a batch; nothing if the request was cancelled.
+    async fn reply(self, plane: &Arc<Plane>) -> Option<Bytes> {
+        let (era, id, correlation) = (self.client.era, self.id.clone(), self.correlation);
+        match self.serve(plane).await {
+            Ok(response) => {
+                let reply = response.into_body().into_whole();
+                (!reply.is_empty()).then(|| reply.into())
+            }
+            Err(reply) => {
+                log_refused(&reply, correlation);
+                Some(reply.message(era, Some(&id), correlation))
+            }
+        }
     }
 }
 
@@ -411,9 +484,9 @@ async fn drained<T: 'static>(tasks: &mut JoinSet<T>) {
 }
 
 /// Answers one request on the channel.
-async fn answer(request: Request, session: Option<Session>, plane: &Arc<Plane>, outgoing: &Outbox) {
+async fn answer(request: Request, plane: &Arc<Plane>, outgoing: &Outbox) {
     let (era, id, correlation) = (request.client.era, request.id.clone(), request.correlation);
-    match request.serve(session, plane).await {
+    match request.serve(plane).await {
         Ok(response) => deliver(response.into_body(), outgoing).await,
         Err(reply) => {
             let message = reply.message(era, Some(&id), correlation);

@@ -42,6 +42,7 @@ mod mirror;
 mod modern;
 mod order;
 mod origin;
+mod outbox;
 mod params;
 mod pipeline;
 mod policy;

@@ -15,8 +15,9 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::body::{Body, Frames};
-use crate::channel::{Channel, Outgoing};
+use crate::channel::Channel;
 use crate::inbound;
+use crate::outbox::Outgoing;
 use crate::pipeline::{Plane, accepted};
 use crate::reply::LocalReply;
 use crate::respond::event;

@@ -14,8 +14,9 @@ use tokio::runtime::Builder;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use crate::channel::{Channel, Outgoing};
+use crate::channel::Channel;
 use crate::gateway::Refusal;
+use crate::outbox::Outgoing;
 use crate::pipeline::Plane;
 use crate::reply::LocalReply;
 use crate::upstream::lines::{Framer, Line};

@@ -327,9 +327,19 @@ impl Client {
         } else {
             format!("[{status}] ")
         };
-        let Ok(mut message) = serde_json::from_str::<Value>(text) else {
-            return self.note(&format!("gets {status}text {text:?}"));
-        };
+        match serde_json::from_str::<Value>(text) {
+            Err(_) => self.note(&format!("gets {status}text {text:?}")),
+            Ok(Value::Array(batch)) => {
+                self.note(&format!("gets {status}{} replies at once", batch.len()));
+                for message in batch {
+                    self.got_message("", message);
+                }
+            }
+            Ok(message) => self.got_message(&status, message),
+        }
+    }
+
+    fn got_message(&self, status: &str, mut message: Value) {
         self.keep_state(&mut message);
         let show = |value: &Value| shown(value, self.is_raw);
         if let Some(method) = message["method"].as_str() {

@@ -78,12 +78,32 @@ impl Desktop {
             .unwrap();
     }
 
-    /// The next message. Everything on standard output is one.
-    fn next(&self) -> Value {
+    /// The next line. Each is one message, or the replies to one batch.
+    fn line(&self) -> Value {
         let line = self.messages.recv_timeout(PATIENCE).unwrap();
-        let message: Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(message.get("jsonrpc"), Some(&json!("2.0")), "{line}");
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// The next message.
+    fn next(&self) -> Value {
+        let message = self.line();
+        assert_eq!(message.get("jsonrpc"), Some(&json!("2.0")), "{message}");
         message
+    }
+
+    /// The replies to a batch.
+    fn batch(&self) -> Vec<Value> {
+        loop {
+            let line = self.line();
+            if let Value::Array(replies) = line {
+                return replies;
+            }
+            let method = line.get("method").and_then(Value::as_str);
+            assert!(
+                method.is_some_and(|it| it.ends_with("list_changed")),
+                "{line}"
+            );
+        }
     }
 
     /// The next reply. Notifications come whenever a list has changed.
@@ -105,14 +125,18 @@ impl Desktop {
 
     /// Opens a session as clients of 2025-11-25 do.
     fn initialize(&mut self) {
+        self.initialize_as("2025-11-25");
+    }
+
+    fn initialize_as(&mut self, revision: &str) {
         let params = json!({
-            "protocolVersion": "2025-11-25",
+            "protocolVersion": revision,
             "capabilities": {},
             "clientInfo": {"name": "test", "version": "1"},
         });
         let reply = self.request(0, "initialize", &params);
         let version = reply.pointer("/result/protocolVersion");
-        assert_eq!(version, Some(&json!("2025-11-25")), "{reply}");
+        assert_eq!(version, Some(&json!(revision)), "{reply}");
         self.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"}));
     }
 
@@ -231,6 +255,93 @@ fn requests_overtake_each_other_and_can_be_cancelled() {
         }));
     }
     // Leaving waits for what is in flight, so it would take a minute if anything still were.
+    assert_eq!(desktop.leave(), [""; 0]);
+}
+
+#[test]
+fn a_batch_is_answered_by_one_array_in_the_one_revision_that_has_batches() {
+    let folder = Folder::with_config(BOTH);
+    let mut desktop = Desktop::start(&folder, &[]);
+    desktop.initialize_as("2025-03-26");
+    let ping = |id: u64| json!({"jsonrpc": "2.0", "id": id, "method": "ping"});
+    let call = |id: u64, name: &str, arguments: &Value| {
+        let params = json!({"name": name, "arguments": arguments});
+        json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params})
+    };
+    let told = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+    let wait = call(1, "clock__wait", &json!({"seconds": 0.3}));
+    let note = call(2, "notes__add_note", &json!({"title": "a", "text": "b"}));
+    desktop.send(&json!([wait, told, note, ping(3), 7]));
+    // Others are answered meanwhile.
+    desktop.request(4, "ping", &json!({}));
+    let replies = desktop.batch();
+    let ids: Vec<_> = replies.iter().map(|reply| reply.get("id")).collect();
+    let [one, two, three] = [json!(1), json!(2), json!(3)];
+    assert_eq!(ids, [Some(&one), Some(&two), Some(&three), None]);
+    let texts: Vec<_> = replies.iter().map(Value::to_string).collect();
+    assert!(texts.concat().contains("Waited 0.3 s."), "{texts:?}");
+    assert!(texts.concat().contains("Added note 2."), "{texts:?}");
+    assert!(texts.concat().contains("MCPC9102"), "{texts:?}");
+
+    // What has no reply is answered by nothing at all, and an empty batch is none.
+    desktop.send(&json!([told, told]));
+    desktop.send(&json!([]));
+    let refused = desktop.reply();
+    let code = |reply: &Value| reply.pointer("/error/data/code").cloned();
+    assert_eq!(code(&refused), Some(json!("MCPC9102")), "{refused}");
+
+    // A call of a batch can be cancelled like any other; leaving would wait for it.
+    desktop.send(&json!([
+        call(5, "clock__wait", &json!({"seconds": 60})),
+        ping(6)
+    ]));
+    let params = json!({"requestId": 5});
+    let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params});
+    desktop.send(&json!([cancel]));
+    let replies = desktop.batch();
+    assert_eq!(replies, [json!({"jsonrpc": "2.0", "id": 6, "result": {}})]);
+
+    desktop.initialize();
+    desktop.send(&json!([ping(7)]));
+    let refused = desktop.reply();
+    assert_eq!(code(&refused), Some(json!("MCPC9103")), "{refused}");
+    assert_eq!(desktop.leave(), [""; 0]);
+}
+
+#[test]
+fn the_calls_of_batches_count_like_any_others() {
+    let folder = Folder::with_config(
+        "version: 1\nservers:\n  s: { command: /bin/sh, args: [server.sh], era: legacy }\n",
+    );
+    folder.write("server.sh", SILENT);
+    let mut desktop = Desktop::start(&folder, &[]);
+    desktop.initialize_as("2025-03-26");
+    let call = |id: u64| {
+        let params = json!({"name": "wait", "arguments": {}});
+        json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params})
+    };
+    for batch in 0..4 {
+        let calls: Value = (0..64).map(|at| call(1000 + batch * 64 + at)).collect();
+        desktop.send(&calls);
+    }
+    desktop.send(&json!([call(1), call(2)]));
+    let codes: Vec<_> = desktop
+        .batch()
+        .iter()
+        .map(|reply| reply.pointer("/error/data/code").cloned())
+        .collect();
+    assert_eq!(codes, [Some(json!("MCPC9207")), Some(json!("MCPC9207"))]);
+    let calls: Value = (0..65).map(call).collect();
+    desktop.send(&calls);
+    let refused = desktop.reply();
+    let code = refused.pointer("/error/data/code");
+    assert_eq!(code, Some(&json!("MCPC9102")), "{refused}");
+    for id in 1000..1256 {
+        let params = json!({"requestId": id});
+        desktop.send(&json!({
+            "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params,
+        }));
+    }
     assert_eq!(desktop.leave(), [""; 0]);
 }
 
