@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mcpc_plan::Timeouts;
@@ -25,6 +26,8 @@ const PAUSE_TO: Duration = Duration::from_secs(30);
 /// See the file's header. Bounded: what can be owed is a handful of kinds.
 pub(super) struct Late {
     owed: watch::Sender<Owed>,
+    /// Whether a list is among it: every answered call looks here, and none may wait for a lock.
+    owes_lists: AtomicBool,
     answered: Notify,
 }
 
@@ -76,13 +79,14 @@ impl Late {
     pub(super) fn new() -> Self {
         Self {
             owed: watch::Sender::new(Owed::default()),
+            owes_lists: AtomicBool::new(false),
             answered: Notify::new(),
         }
     }
 
     /// The upstream has answered a call: it may answer what it owes as well.
     pub(super) fn note_answer(&self) {
-        if !self.owed.borrow().lists.is_empty() {
+        if self.owes_lists.load(Ordering::Relaxed) {
             self.answered.notify_one();
         }
     }
@@ -127,6 +131,7 @@ impl Upstream {
         self.late.owed.send_if_modified(|owed| match wish {
             Wish::List(kind) if has_session => {
                 owed.patience = patience;
+                self.late.owes_lists.store(true, Ordering::Relaxed);
                 owed.lists.insert(kind)
             }
             Wish::List(_) => !std::mem::replace(&mut owed.session, true),
@@ -182,10 +187,13 @@ async fn answered(upstream: &Upstream, last: Option<Instant>) {
 
 /// A list is given again: clients that listed without it are told.
 fn settle(upstream: &Upstream, kind: Kind) {
-    let is_settled = upstream
-        .late
-        .owed
-        .send_if_modified(|owed| owed.lists.remove(&kind));
+    let late = &upstream.late;
+    let is_settled = late.owed.send_if_modified(|owed| {
+        let was_owed = owed.lists.remove(&kind);
+        late.owes_lists
+            .store(!owed.lists.is_empty(), Ordering::Relaxed);
+        was_owed
+    });
     if is_settled {
         tracing::info!(server = %upstream.name, list = kind.method(), "the server answers again");
         upstream.health.note_reached();
