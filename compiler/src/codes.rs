@@ -144,6 +144,8 @@ codes! {
     NEEDLESS_ANONYMOUS 6062 "a permission is given that is not needed"
     SAME_PORT 6063 "two listeners use the same port"
     UNREACHABLE_PATH 6064 "the path of an endpoint cannot be reached"
+    REPLICA_TWICE 6070 "a replica is listed twice"
+    ONLY_BACKUPS 6071 "every replica is a backup"
 
     PLAN_NOT_JSON 8001 "a plan is not a JSON object with a format"
     PLAN_FORMAT 8002 "a plan has a format that this build does not read"

@@ -65,7 +65,7 @@ fn two_servers_get_prefixes_and_known_names_get_routes() {
     let web = plan.as_ref().and_then(|plan| plan.upstreams.get(1));
     let authority = web.and_then(|web| match &web.transport {
         Transport::Http(http) => Some(http.authority.as_ref()),
-        Transport::Stdio(_) => None,
+        Transport::Stdio(_) | Transport::Replicated(_) => None,
     });
     assert_eq!(authority, Some("mcp.example.com:8443"));
 }

@@ -109,6 +109,8 @@ pub(crate) struct Call {
     pub(crate) log_level: Option<crate::level::Level>,
     /// `Mcp-Param-*` headers that the client sent, to be passed on to a modern upstream.
     pub(crate) mirrored: Vec<(http::HeaderName, http::HeaderValue)>,
+    /// The replica that alone can go on with it, because it asked for more.
+    pub(crate) replica: Option<usize>,
     /// What the client's departure means.
     pub(crate) leave: Leave,
     /// When the caller must have an answer, whatever happens.

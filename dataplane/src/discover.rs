@@ -45,17 +45,18 @@ pub(crate) async fn offer(served: &Arc<Served>) -> Offer {
 /// What one upstream says about itself. One that did not come to it in time is not waited for again
 /// until it has.
 async fn profile(member: &ServedMember) -> Option<Arc<Profile>> {
-    if member.upstream.owes(Wish::Greeting) {
+    let upstream = member.replicas.to_ask(Wish::Greeting);
+    if upstream.owes(Wish::Greeting) {
         return None;
     }
     let began = Instant::now();
     let deadline = began + member.patience(WAIT_MAX, WAIT_AFTER_FAILURE);
-    let profile = timeout_at(deadline, member.upstream.profile(deadline)).await;
+    let profile = timeout_at(deadline, upstream.profile(deadline)).await;
     let profile = profile.unwrap_or(Err(Failure::ConnectTimeout));
     let has_cost =
         |failure: &Failure| failure.is_timeout() || began.elapsed() >= WAIT_AFTER_FAILURE;
     if profile.as_ref().is_err_and(has_cost) {
-        member.upstream.note_late(Wish::Greeting, WAIT_MAX);
+        upstream.note_late(Wish::Greeting, WAIT_MAX);
     }
     profile.ok()
 }

@@ -209,8 +209,10 @@ fn relay_changes(keeper: &Keeper, snapshot: &Snapshot) -> watch::Sender<()> {
     let live = watch::Sender::new(());
     for served in &snapshot.endpoints {
         for member in &served.members {
-            let changes = member.upstream.changes();
-            keeper.spawn(Arc::clone(&served.hub).relay(changes, live.subscribe()));
+            for upstream in member.replicas.upstreams() {
+                let changes = upstream.changes();
+                keeper.spawn(Arc::clone(&served.hub).relay(changes, live.subscribe()));
+            }
         }
     }
     live

@@ -5,7 +5,7 @@
 use crate::pipeline::Plane;
 use crate::status::UpstreamState;
 use crate::tally::Calls;
-use crate::upstream::Upstream;
+use crate::upstream::Replicas;
 
 /// How it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,11 +41,11 @@ pub enum Condition {
 /// The figures of this moment.
 pub(crate) fn gather(plane: &Plane) -> Figures {
     let snapshot = plane.live.load();
-    let upstreams = snapshot.upstreams.iter();
-    let servers = upstreams.map(|(name, upstream)| ServerFigures {
+    let servers = snapshot.servers.iter();
+    let servers = servers.map(|(name, replicas)| ServerFigures {
         name: name.clone(),
-        life: upstream.life(),
-        condition: condition(upstream),
+        life: replicas.life(),
+        condition: condition(replicas),
     });
     Figures {
         servers: servers.collect(),
@@ -53,8 +53,8 @@ pub(crate) fn gather(plane: &Plane) -> Figures {
     }
 }
 
-fn condition(upstream: &Upstream) -> Condition {
-    let state = upstream.state();
+fn condition(replicas: &Replicas) -> Condition {
+    let state = replicas.state();
     match state.condition {
         UpstreamState::Ready => Condition::Well,
         UpstreamState::Failing | UpstreamState::Down => Condition::Failing,

@@ -7,6 +7,31 @@ use std::task::Poll;
 /// A future on the heap.
 pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// The first success; else the last failure, or nothing if there was no future.
+pub(crate) async fn first<T, E>(mut futures: Vec<Boxed<'_, Result<T, E>>>) -> Result<T, Option<E>> {
+    let mut failure = None;
+    poll_fn(|context| {
+        let mut success = None;
+        futures.retain_mut(|future| {
+            if success.is_some() {
+                return true;
+            }
+            match future.as_mut().poll(context) {
+                Poll::Ready(Ok(value)) => success = Some(value),
+                Poll::Ready(Err(why)) => failure = Some(why),
+                Poll::Pending => return true,
+            }
+            false
+        });
+        match success {
+            Some(value) => Poll::Ready(Ok(value)),
+            None if futures.is_empty() => Poll::Ready(Err(failure.take())),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}
+
 /// The results, in the order of the futures.
 pub(crate) async fn all<T>(futures: Vec<Boxed<'_, T>>) -> Vec<T> {
     enum Slot<'a, T> {

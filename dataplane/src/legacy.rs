@@ -3,6 +3,8 @@
 //! Owns the rules of these revisions for requests. A client that sends no session id is served
 //! without one (2025-11-25 Transports §Session Management makes sessions the server's choice).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::StatusCode;
 use tokio::time::Instant;
@@ -21,7 +23,8 @@ use crate::reply::LocalReply;
 use crate::serve;
 use crate::server::{Field, Head, Response};
 use crate::session::{Asks, Grant, Revision, Session};
-use crate::snapshot::Served;
+use crate::snapshot::{Served, ServedMember};
+use crate::upstream::Upstream;
 
 /// The principal of a caller that did not say who it is.
 pub(crate) const ANONYMOUS: [u8; 16] = [0; 16];
@@ -215,31 +218,37 @@ pub(crate) async fn set_level(
         .legacy_loggers()
         .filter_map(|index| served.members.get(index))
     {
-        let call = Call {
-            method: asked.method.clone(),
-            name: None,
-            params: asked.params.clone(),
-            era: Era::Legacy,
-            asks: crate::session::Asks::default(),
-            party: Party::Unknown,
-            log_level: None,
-            mirrored: Vec::new(),
-            leave: Leave::Cancels,
-            deadline: Instant::now()
-                + std::time::Duration::from_millis(member.timeouts.first_byte_ms),
-            timeouts: member.timeouts.clone(),
-        };
-        // The level is a wish: an upstream that does not take it logs as it likes, and is filtered.
-        let told = member
-            .upstream
-            .send(call, policy::permit(served.access))
-            .await;
-        if let Err(failure) = match told {
-            Ok(answer) => list::reply(answer).await.map(drop),
-            Err(failure) => Err(failure),
-        } {
-            tracing::debug!(server = %member.name, ?failure, "log level was not taken");
+        // The level is a session's, and each replica has its own.
+        for upstream in member.replicas.in_use() {
+            tell_level(asked, member, upstream).await;
         }
     }
     Ok(serve::done(asked))
+}
+
+/// The level is a wish: an upstream that does not take it logs as it likes, and is filtered.
+async fn tell_level(asked: &Asked<'_>, member: &ServedMember, upstream: &Arc<Upstream>) {
+    let call = Call {
+        method: asked.method.clone(),
+        name: None,
+        params: asked.params.clone(),
+        era: Era::Legacy,
+        asks: crate::session::Asks::default(),
+        party: Party::Unknown,
+        log_level: None,
+        mirrored: Vec::new(),
+        replica: None,
+        leave: Leave::Cancels,
+        deadline: Instant::now() + std::time::Duration::from_millis(member.timeouts.first_byte_ms),
+        timeouts: member.timeouts.clone(),
+    };
+    let told = upstream
+        .send(call, policy::permit(asked.served.access))
+        .await;
+    if let Err(failure) = match told {
+        Ok(answer) => list::reply(answer).await.map(drop),
+        Err(failure) => Err(failure),
+    } {
+        tracing::debug!(server = %member.name, ?failure, "log level was not taken");
+    }
 }

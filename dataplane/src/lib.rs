@@ -83,7 +83,8 @@ pub use secret::Secret;
 pub use session::SessionKeys;
 pub use status::{
     Components, EndpointStatus, Health, HealthStatus, Kept, ListenerHealth, Live, Phase,
-    PlanHealth, Readiness, Refused, Status, Taken, UpstreamHealth, UpstreamState, UpstreamStatus,
+    PlanHealth, Readiness, Refused, ReplicaStatus, Status, Taken, UpstreamHealth, UpstreamState,
+    UpstreamStatus,
 };
 pub use stdio::Stdio;
 pub use tally::Calls;

@@ -23,7 +23,7 @@ use crate::params::Params;
 use crate::policy;
 use crate::reply::LocalReply;
 use crate::snapshot::{Served, ServedMember};
-use crate::upstream::Wish;
+use crate::upstream::{Upstream, Wish};
 
 /// How long a list waits for one upstream at most; its own first-byte time may be shorter.
 const WAIT_MAX: Duration = Duration::from_secs(10);
@@ -116,6 +116,8 @@ struct Part {
     entries: Vec<Bytes>,
     ttl_ms: u64,
     is_public: bool,
+    /// The era of who gave it.
+    era: Era,
 }
 
 /// Asks every member and merges what comes. `correlation` is the number of the request that the list
@@ -150,7 +152,7 @@ pub(crate) async fn merge(
                 merged.ttl_ms = merged.ttl_ms.min(part.ttl_ms);
                 merged.is_public &= part.is_public;
                 for entry in &part.entries {
-                    let Ok(mirrored) = mirrored(kind, member, entry) else {
+                    let Ok(mirrored) = mirrored(kind, member, part.era, entry) else {
                         continue;
                     };
                     let Some(name) = merged.add(kind, member, entry, &mut seen) else {
@@ -255,6 +257,7 @@ impl Merged {
 fn mirrored(
     kind: Kind,
     member: &ServedMember,
+    era: Era,
     entry: &Bytes,
 ) -> Result<Arc<[Mirrored]>, BadAnnotation> {
     if kind != Kind::Tools {
@@ -262,7 +265,7 @@ fn mirrored(
     }
     match mirror::read(entry) {
         Ok(mirrored) => Ok(mirrored.into()),
-        Err(BadAnnotation) if member.upstream.era() == Some(Era::Modern) => {
+        Err(BadAnnotation) if era == Era::Modern => {
             tracing::warn!(server = %member.name, "a tool has an invalid x-mcp-header and is not listed");
             Err(BadAnnotation)
         }
@@ -270,32 +273,50 @@ fn mirrored(
     }
 }
 
-/// All pages of one member's list, within its deadline. What was late once is not waited for again
-/// until it is given in the background.
+/// One member's list, from the first of its replicas that gives it.
 async fn fetch(served: &Served, member: &ServedMember, kind: Kind) -> Result<Part, Failure> {
+    let until = Instant::now() + WAIT_MAX;
+    let mut tour = member.replicas.tour();
+    loop {
+        let upstream = tour.next_to_ask(Wish::List(kind));
+        let part = fetch_from(served, member, upstream, kind).await;
+        if part.is_ok() || !tour.has_more() || Instant::now() >= until {
+            return part;
+        }
+    }
+}
+
+/// All pages of one upstream's list, within its deadline. What was late once is not waited for again
+/// until it is given in the background.
+async fn fetch_from(
+    served: &Served,
+    member: &ServedMember,
+    upstream: &Arc<Upstream>,
+    kind: Kind,
+) -> Result<Part, Failure> {
     let wish = Wish::List(kind);
-    if member.upstream.owes(wish) {
+    if upstream.owes(wish) {
         return Err(Failure::FirstByteTimeout);
     }
     let usual = WAIT_MAX.min(Duration::from_millis(member.timeouts.first_byte_ms));
     let mut wait = member.patience(usual, WAIT_AFTER_FAILURE);
-    if member.upstream.owes_anything() && member.upstream.era().is_some() {
+    if upstream.owes_anything() && upstream.era().is_some() {
         wait = wait.min(WAIT_BESIDE_LATE);
     }
     let began = Instant::now();
     let deadline = began + wait;
     let part = tokio::select! {
         biased;
-        part = timeout_at(deadline, pages(served, member, kind, deadline)) => {
+        part = timeout_at(deadline, pages(served, member, upstream, kind, deadline)) => {
             part.unwrap_or(Err(Failure::FirstByteTimeout))
         }
         // Whoever asked later has waited long enough as well.
-        () = member.upstream.owes_list(kind) => return Err(Failure::FirstByteTimeout),
+        () = upstream.owes_list(kind) => return Err(Failure::FirstByteTimeout),
     };
     let has_cost =
         |failure: &Failure| failure.is_timeout() || began.elapsed() >= WAIT_AFTER_FAILURE;
     if part.as_ref().is_err_and(has_cost) {
-        member.upstream.note_late(wish, usual);
+        upstream.note_late(wish, usual);
     }
     part
 }
@@ -303,15 +324,17 @@ async fn fetch(served: &Served, member: &ServedMember, kind: Kind) -> Result<Par
 async fn pages(
     served: &Served,
     member: &ServedMember,
+    upstream: &Arc<Upstream>,
     kind: Kind,
     deadline: Instant,
 ) -> Result<Part, Failure> {
+    let profile = upstream.profile(deadline).await?;
     let mut part = Part {
         entries: Vec::new(),
         ttl_ms: u64::MAX,
         is_public: true,
+        era: profile.era,
     };
-    let profile = member.upstream.profile(deadline).await?;
     if !profile.has(kind.capability()) {
         return Ok(part);
     }
@@ -319,10 +342,7 @@ async fn pages(
     for _ in 0..served.limits.list_pages {
         let timeouts = member.timeouts.clone();
         let call = call(kind, cursor.as_deref(), timeouts, deadline);
-        let answer = member
-            .upstream
-            .send(call, policy::permit(served.access))
-            .await?;
+        let answer = upstream.send(call, policy::permit(served.access)).await?;
         let result = match reply(answer).await? {
             Reply::Result(result) => result,
             Reply::Error(error) if is_not_offered(&error) => return Ok(part),
@@ -360,6 +380,7 @@ pub(crate) fn call(
         party: Party::Unknown,
         log_level: None,
         mirrored: Vec::new(),
+        replica: None,
         leave: Leave::Cancels,
         deadline,
         timeouts,

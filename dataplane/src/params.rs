@@ -536,6 +536,7 @@ mod tests {
             log_level: None,
             mirrored: Vec::new(),
             party: crate::call::Party::Unknown,
+            replica: None,
             leave: Leave::Cancels,
             deadline: tokio::time::Instant::now(),
             timeouts: mcpc_plan::Timeouts {

@@ -17,7 +17,7 @@ use crate::hub::Hub;
 use crate::keeper::Keeper;
 use crate::mirror::Mirrors;
 use crate::snapshot::{Served, ServedMember, Snapshot};
-use crate::upstream::{Resolved, Unusable, Upstream};
+use crate::upstream::{Replicas, Resolved, Unusable, Upstream};
 
 /// What is alive behind the live plan and may outlive it.
 #[derive(Default)]
@@ -47,8 +47,12 @@ impl Standing {
         reach.renew().map_err(|error| unusable(&error))?;
         let mut standing = Self::default();
         let mut resolved = Vec::new();
-        for upstream in &plan.upstreams {
-            let secrets = Resolved::of(upstream, reach.as_ref());
+        for upstream in plan
+            .upstreams
+            .iter()
+            .flat_map(mcpc_plan::Upstream::instances)
+        {
+            let secrets = Resolved::of(&upstream, reach.as_ref());
             let secrets = secrets.map_err(|why| refusal(&upstream.name, &why))?;
             match self.upstreams.get(&upstream.key) {
                 Some(alive) if alive.was_started_with(&secrets) => {
@@ -64,7 +68,7 @@ impl Standing {
             if standing.upstreams.contains_key(&upstream.key) {
                 continue;
             }
-            match Upstream::start(upstream, secrets, keeper, reach, &plan.limits) {
+            match Upstream::start(&upstream, secrets, keeper, reach, &plan.limits) {
                 Ok(alive) => standing.upstreams.insert(upstream.key.clone(), alive),
                 Err(why) => {
                     self.retreat(standing, keeper, plan.limits.grace_ms);
@@ -133,12 +137,19 @@ impl Standing {
     }
 
     fn snapshot(&self, plan: Plan) -> Snapshot {
+        // Nothing is left out here or among the members: all that a verified plan names was started.
+        let servers = plan.upstreams.iter().filter_map(|upstream| {
+            let alive = |key: &ContentKey| self.upstreams.get(key).cloned();
+            let replicas = Replicas::of(upstream, alive)?;
+            Some((upstream.name.clone(), Arc::new(replicas)))
+        });
+        let servers: Box<[_]> = servers.collect();
         let endpoints = plan.endpoints.iter().map(|endpoint| {
             let place = plan.place(&format!("endpoints.{}", endpoint.name));
             let members = endpoint
                 .members
                 .iter()
-                .filter_map(|member| self.member(&plan, member));
+                .filter_map(|member| served_member(&plan, member, &servers));
             Arc::new(Served {
                 digest: plan.digest.clone(),
                 limits: plan.limits.clone(),
@@ -155,36 +166,34 @@ impl Standing {
                 endpoint: endpoint.clone(),
             })
         });
-        let upstreams = plan.upstreams.iter().filter_map(|upstream| {
-            Some((
-                upstream.name.clone(),
-                Arc::clone(self.upstreams.get(&upstream.key)?),
-            ))
-        });
         Snapshot {
             endpoints: endpoints.collect(),
-            upstreams: upstreams.collect(),
+            servers,
             digest: plan.digest,
             listener: plan.listener,
             admin: plan.admin,
             limits: plan.limits,
         }
     }
+}
 
-    /// Nothing is left out: a verified plan names existing upstreams, and all of them were started.
-    fn member(&self, plan: &Plan, member: &mcpc_plan::Member) -> Option<ServedMember> {
-        let upstream = plan.upstream(member.upstream)?;
-        let place = plan
-            .place(&format!("servers.{}", upstream.name))
-            .unwrap_or_default();
-        Some(ServedMember {
-            name: upstream.name.clone(),
-            place: place.into(),
-            plan: member.clone(),
-            timeouts: upstream.timeouts.clone(),
-            upstream: Arc::clone(self.upstreams.get(&upstream.key)?),
-        })
-    }
+fn served_member(
+    plan: &Plan,
+    member: &mcpc_plan::Member,
+    servers: &[(Box<str>, Arc<Replicas>)],
+) -> Option<ServedMember> {
+    let upstream = plan.upstream(member.upstream)?;
+    let place = plan
+        .place(&format!("servers.{}", upstream.name))
+        .unwrap_or_default();
+    let (_, replicas) = servers.get(member.upstream.index())?;
+    Some(ServedMember {
+        name: upstream.name.clone(),
+        place: place.into(),
+        plan: member.clone(),
+        timeouts: upstream.timeouts.clone(),
+        replicas: Arc::clone(replicas),
+    })
 }
 
 /// Never the error's own text: it could quote what is in the file.

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use crate::ask::bridge::{Bridge, askable};
 use crate::ask::retry::Resumed;
-use crate::ask::{can_ask, may_ask};
-use crate::call::{Answer, Call, Era, Party};
+use crate::ask::{Way, can_ask, may_ask};
+use crate::call::{Call, Era, Party};
 use crate::carry::strip_tools;
 use crate::client::Asked;
 use crate::discover;
@@ -35,6 +35,7 @@ use crate::server::Response;
 use crate::session::{Asks, NotBegun, Session};
 use crate::snapshot::{Served, ServedMember};
 use crate::subscriptions;
+use crate::upstream::Sent;
 
 /// Answers a request of either era. Everything but a routed call is boxed: a future is as large as
 /// its largest branch and is moved into each caller's, so the common path must not carry the others.
@@ -105,7 +106,7 @@ async fn answer_list(asked: &Asked<'_>, kind: Kind) -> Result<Response, LocalRep
     members.extend_from_slice(format!("\"{}\":[", kind.entries()).as_bytes());
     let crosses = || {
         let mut members = asked.served.members.iter();
-        members.any(|member| member.upstream.era() == Some(Era::Modern))
+        members.any(|member| member.replicas.era() == Some(Era::Modern))
     };
     let stripped = (kind == Kind::Tools && asked.client.era == Era::Legacy && crosses())
         .then(|| strip_tools(&merged.entries))
@@ -181,15 +182,16 @@ async fn answer_routed(
     let set_level = client.set_level;
     let mut writer = Writer::new(id, &method, client, params.progress_token(), correlation);
     writer.name.clone_from(&route.name);
-    if era == Era::Modern
-        && can_ask(&method)
-        && params.has_request_state()
-        && let Resumed::Parked(call, answers) =
-            Box::pin(bridge.reopen(&method, &mut params)).await?
-    {
-        writer.upstream = Era::Legacy;
-        writer.way = bridge.by_retry(&method);
-        return Box::pin(writer.resume(call, &answers)).await;
+    let mut replica = None;
+    if era == Era::Modern && can_ask(&method) && params.has_request_state() {
+        match Box::pin(bridge.reopen(&method, &mut params)).await? {
+            Resumed::Again(holder) => replica = holder,
+            Resumed::Parked(call, answers) => {
+                writer.upstream = Era::Legacy;
+                writer.way = bridge.by_retry(&method);
+                return Box::pin(writer.resume(call, &answers)).await;
+            }
+        }
     }
     let call = Box::new(Call {
         method,
@@ -200,6 +202,7 @@ async fn answer_routed(
         party,
         log_level: set_level,
         mirrored,
+        replica,
         leave,
         deadline: Instant::now() + std::time::Duration::from_millis(member.timeouts.total_ms),
         timeouts: member.timeouts.clone(),
@@ -226,7 +229,7 @@ async fn call_upstream(
     let member = bridge.member;
     // Only a legacy client that can be asked, at a server that may ask by its result.
     let may_repeat = call.asks != Asks::default() && can_ask(&call.method);
-    let again = (may_repeat && member.upstream.era() != Some(Era::Legacy))
+    let again = (may_repeat && member.replicas.era() != Some(Era::Legacy))
         .then(|| (call.clone(), tool.clone()));
     let (plane, served, member_at) = (
         Arc::clone(bridge.plane),
@@ -235,31 +238,31 @@ async fn call_upstream(
     );
     let mut sending = Box::pin(async move {
         let member = served.members.get(member_at).ok_or(Failure::Stopped)?;
-        let answer = send(&served, member, call, tool).await;
-        match &answer {
+        let sent = send(&served, member, call, tool).await;
+        match &sent {
             Ok(_) => plane.tally.answered(),
-            Err(failure) => plane.tally.failed(*failure, member.upstream.origin()),
+            Err(failure) => plane.tally.failed(*failure, member.replicas.origin()),
         }
-        answer
+        sent
     });
     let after = Settling {
         session,
         takes,
         again,
     };
-    let answer = tokio::select! {
+    let sent = tokio::select! {
         biased;
         // The client does not expect an answer to what it has cancelled.
         () = cancelled(writer.flight.as_ref()) => return Ok(accepted()),
-        answer = &mut sending => answer,
+        sent = &mut sending => sent,
         () = pulse::quiet(), if takes.stream => {
             return Ok(begin_late(bridge, writer, sending, after));
         }
     };
-    let answer = answer
+    let sent = sent
         .inspect_err(|failure| log_failure(bridge.served, member, writer.correlation, *failure))?;
-    after.settle(bridge, &mut writer, &answer);
-    writer.answer(answer).await
+    after.settle(bridge, &mut writer, &sent);
+    writer.answer(sent.answer).await
 }
 
 /// What is looked at once there is an answer.
@@ -272,9 +275,10 @@ struct Settling {
 
 impl Settling {
     /// Makes a writer ready for an answer.
-    fn settle(self, bridge: &Bridge<'_>, writer: &mut Writer, answer: &Answer) {
-        writer.upstream = bridge.member.upstream.era().unwrap_or(writer.client);
-        let may_ask = may_ask(answer, &writer.method, writer.upstream);
+    fn settle(self, bridge: &Bridge<'_>, writer: &mut Writer, sent: &Sent) {
+        let replicas = &bridge.member.replicas;
+        writer.upstream = replicas.era_of(sent.replica).unwrap_or(writer.client);
+        let may_ask = may_ask(&sent.answer, &writer.method, writer.upstream);
         if !may_ask && self.takes.form() == Form::Document {
             return;
         }
@@ -284,7 +288,14 @@ impl Settling {
             return;
         }
         writer.way = bridge.way(writer.client, session, takes.stream, &writer.method);
+        if let Way::Retry(retry) = &mut writer.way {
+            retry.replica = replicas.mark(sent.replica);
+        }
         let again = self.again.filter(|_| writer.upstream == Era::Modern);
+        let again = again.map(|(mut call, tool)| {
+            call.replica = Some(sent.replica);
+            (call, tool)
+        });
         writer.rounds = bridge.rounds(&writer.way, again);
     }
 }
@@ -294,7 +305,7 @@ impl Settling {
 fn begin_late(
     bridge: &Bridge<'_>,
     mut writer: Writer,
-    sending: Pin<Box<impl Future<Output = Result<Answer, Failure>> + Send + 'static>>,
+    sending: Pin<Box<impl Future<Output = Result<Sent, Failure>> + Send + 'static>>,
     after: Settling,
 ) -> Response {
     let audience = Audience::of(after.session.as_ref(), after.takes, &bridge.plane.replays);
@@ -302,16 +313,16 @@ fn begin_late(
     let member_at = bridge.place();
     let (exposed, capabilities) = (bridge.exposed.clone(), bridge.capabilities.clone());
     stream_response(audience, |frames| async move {
-        let answer = tokio::select! {
+        let sent = tokio::select! {
             biased;
             () = cancelled(writer.flight.as_ref()) => return,
-            answer = sending => answer,
+            sent = sending => sent,
         };
         let Some(member) = served.members.get(member_at) else {
             return;
         };
-        match answer {
-            Ok(answer) => {
+        match sent {
+            Ok(sent) => {
                 let bridge = Bridge {
                     plane: &plane,
                     served: &served,
@@ -319,8 +330,8 @@ fn begin_late(
                     exposed,
                     capabilities,
                 };
-                after.settle(&bridge, &mut writer, &answer);
-                writer.stream(answer, frames).await;
+                after.settle(&bridge, &mut writer, &sent);
+                writer.stream(sent.answer, frames).await;
             }
             Err(failure) => writer.fail(failure, frames).await,
         }
@@ -334,22 +345,22 @@ pub(crate) async fn send(
     member: &ServedMember,
     call: Box<Call>,
     tool: Option<Bytes>,
-) -> Result<Answer, Failure> {
-    let crosses = member.upstream.era() == Some(Era::Modern);
+) -> Result<Sent, Failure> {
+    let crosses = member.replicas.era() == Some(Era::Modern);
     let again = tool.filter(|_| crosses).map(|tool| (tool, call.clone()));
     let permit = policy::permit(served.access);
-    let answer = member.upstream.send(call, permit).await?;
-    let Some((tool, mut call)) = again.filter(|_| mirror::is_mismatch(&answer)) else {
-        return Ok(answer);
+    let sent = member.replicas.send(call, permit).await?;
+    let Some((tool, mut call)) = again.filter(|_| mirror::is_mismatch(&sent.answer)) else {
+        return Ok(sent);
     };
     list::merge(served, Kind::Tools, None).await?;
     let mirrored = served.mirrors.derived(&tool, &call.params);
     if mirrored == call.mirrored {
-        return Ok(answer);
+        return Ok(sent);
     }
     call.mirrored = mirrored;
     let permit = policy::permit(served.access);
-    member.upstream.send(call, permit).await
+    member.replicas.send(call, permit).await
 }
 
 /// A request that the gateway answers itself, for the endpoint as a whole.

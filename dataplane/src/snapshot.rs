@@ -13,7 +13,7 @@ use crate::directory::Directory;
 use crate::hub::Hub;
 use crate::mirror::Mirrors;
 use crate::status::UpstreamState;
-use crate::upstream::Upstream;
+use crate::upstream::Replicas;
 
 /// The live plan.
 pub(crate) struct Snapshot {
@@ -23,8 +23,8 @@ pub(crate) struct Snapshot {
     pub(crate) limits: Limits,
     /// Sorted by path, as in the plan.
     pub(crate) endpoints: Box<[Arc<Served>]>,
-    /// By name, as in the plan; two names may share one upstream.
-    pub(crate) upstreams: Box<[(Box<str>, Arc<Upstream>)]>,
+    /// By name, as in the plan; two names may share what is behind them.
+    pub(crate) servers: Box<[(Box<str>, Arc<Replicas>)]>,
 }
 
 /// One endpoint of a plan, ready to serve.
@@ -52,7 +52,8 @@ pub(crate) struct ServedMember {
     pub(crate) place: Box<str>,
     pub(crate) plan: mcpc_plan::Member,
     pub(crate) timeouts: Timeouts,
-    pub(crate) upstream: Arc<Upstream>,
+    /// What is behind the name.
+    pub(crate) replicas: Arc<Replicas>,
 }
 
 impl Snapshot {
@@ -71,7 +72,7 @@ impl ServedMember {
     /// time if the last thing it did was to fail. What was waited for in vain is not waited for again:
     /// see `Upstream::owes`.
     pub(crate) fn patience(&self, usual: Duration, after_failure: Duration) -> Duration {
-        let state = self.upstream.state();
+        let state = self.replicas.state();
         let has_failed = match state.condition {
             UpstreamState::Failing | UpstreamState::Down => true,
             UpstreamState::Starting => state.last_failure.is_some(),

@@ -141,6 +141,31 @@ pub struct UpstreamStatus {
     pub pid: Option<u32>,
     /// The code of its last failure.
     pub last_error: Option<String>,
+    /// Its replicas, as configured; none if it has only one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replicas: Vec<ReplicaStatus>,
+}
+
+/// One of several interchangeable places of an upstream. The upstream's own figures are those of the
+/// replica that is best off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaStatus {
+    /// Where it is: host, port and path.
+    pub place: String,
+    /// How it is.
+    pub state: UpstreamState,
+    /// Since when it is so.
+    pub since: Timestamp,
+    /// Whether it is used only when no other replica can be.
+    pub is_backup: bool,
+    /// The era it speaks, once known.
+    pub era: Option<Era>,
+    /// How long its last answer took, in milliseconds.
+    pub latency_ms: Option<u64>,
+    /// Calls that wait for its answer.
+    pub in_flight: u32,
+    /// The code of its last failure.
+    pub last_error: Option<String>,
 }
 
 /// How an upstream is.
@@ -331,6 +356,13 @@ impl UpstreamHealth {
             UpstreamState::Failing => HealthStatus::Degraded,
             UpstreamState::Down => HealthStatus::Unavailable,
         };
+        let is_failing = |replica: &ReplicaStatus| {
+            matches!(replica.state, UpstreamState::Failing | UpstreamState::Down)
+        };
+        let status = match status {
+            HealthStatus::Ok if upstream.replicas.iter().any(is_failing) => HealthStatus::Degraded,
+            status => status,
+        };
         Self {
             status,
             upstream: upstream.clone(),
@@ -376,6 +408,7 @@ pub(crate) fn serving(upstreams: &[(&str, UpstreamState)]) -> Status {
                 ignored_lines: 0,
                 pid: None,
                 last_error: None,
+                replicas: Vec::new(),
             })
             .collect(),
     }

@@ -112,11 +112,11 @@ async fn attach(
         uri: uri.to_owned(),
     })?;
     let deadline = Instant::now() + Duration::from_millis(member.timeouts.first_byte_ms);
-    let profile = member.upstream.profile(deadline).await?;
+    let (upstream, profile) = member.replicas.one(deadline).await?;
     if !profile.subscribes {
         return Err(LocalReply::Watch(WatchFault::Unable));
     }
-    let watch = member.upstream.watches().watch(uri, inbox);
+    let watch = upstream.watches().watch(uri, inbox);
     let watch = watch.ok_or(LocalReply::Watch(WatchFault::Full))?;
     Ok((watch, deadline))
 }
@@ -154,14 +154,18 @@ impl Subscriptions {
                 Some(served) => directory::find(served, &uri).await,
                 None => None,
             };
-            let Some(watches) = owner.map(|owner| owner.upstream.watches()) else {
+            let Some(replicas) = owner.map(|owner| &owner.replicas) else {
                 self.remove(&uri);
                 continue;
             };
-            if self.is_at(&uri, |watch| watch.is_of(watches)) {
+            let is_of = |watch: &Watch| {
+                let mut upstreams = replicas.upstreams();
+                upstreams.any(|upstream| watch.is_of(upstream.watches()))
+            };
+            if self.is_at(&uri, is_of) {
                 continue;
             }
-            match watches.watch(&uri, &self.inbox) {
+            match replicas.at_hand().watches().watch(&uri, &self.inbox) {
                 Some(watch) => {
                     // Another server holds another content, most likely.
                     self.inbox.put(&uri);

@@ -13,9 +13,11 @@ use crate::call::Era;
 use crate::pipeline::Plane;
 use crate::reply::LocalReply;
 use crate::snapshot::Snapshot;
-use crate::status::{EndpointStatus, Kept, Live, Phase, Refused, Status, Taken, UpstreamStatus};
+use crate::status::{
+    EndpointStatus, Kept, Live, Phase, Refused, ReplicaStatus, Status, Taken, UpstreamStatus,
+};
 use crate::timestamp::Timestamp;
-use crate::upstream::Upstream;
+use crate::upstream::{Replica, Replicas, State};
 
 /// What the gateway knows of its own life.
 pub(crate) struct Scene {
@@ -128,9 +130,9 @@ impl Scene {
             kept: self.kept.load().as_deref().cloned(),
             endpoints: endpoints.collect(),
             upstreams: snapshot
-                .upstreams
+                .servers
                 .iter()
-                .map(|(name, upstream)| upstream_status(name, upstream))
+                .map(|(name, replicas)| upstream_status(name, replicas))
                 .collect(),
         }
     }
@@ -145,25 +147,52 @@ fn live(source: &str, snapshot: &Snapshot) -> Live {
     }
 }
 
-fn upstream_status(name: &str, upstream: &Upstream) -> UpstreamStatus {
-    let state = upstream.state();
+fn upstream_status(name: &str, replicas: &Replicas) -> UpstreamStatus {
+    let state = replicas.state();
+    let several = replicas.all().count() > 1;
+    let all = replicas.all().filter(|_| several);
     UpstreamStatus {
         name: name.to_owned(),
         state: state.condition,
         since: Timestamp::from(state.since),
-        era: state.era.map(|era| match era {
-            Era::Modern => mcpc_plan::Era::Modern,
-            Era::Legacy => mcpc_plan::Era::Legacy,
-        }),
-        latency_ms: state
-            .latency
-            .map(|latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)),
+        era: era(&state),
+        latency_ms: latency_ms(&state),
         in_flight: u32::try_from(state.in_flight).unwrap_or(u32::MAX),
         restarts: u32::try_from(state.restarts).unwrap_or(u32::MAX),
         ignored_lines: u32::try_from(state.ignored_lines).unwrap_or(u32::MAX),
         pid: state.pid.and_then(|pid| u32::try_from(pid).ok()),
-        last_error: state
-            .last_failure
-            .map(|failure| LocalReply::Upstream(failure).row().code.to_owned()),
+        last_error: last_error(&state),
+        replicas: all.map(replica_status).collect(),
     }
+}
+
+fn replica_status(replica: &Replica) -> ReplicaStatus {
+    let state = replica.upstream.state();
+    ReplicaStatus {
+        place: replica.place.as_ref().into(),
+        state: state.condition,
+        since: Timestamp::from(state.since),
+        is_backup: replica.is_backup,
+        era: era(&state),
+        latency_ms: latency_ms(&state),
+        in_flight: u32::try_from(state.in_flight).unwrap_or(u32::MAX),
+        last_error: last_error(&state),
+    }
+}
+
+fn era(state: &State) -> Option<mcpc_plan::Era> {
+    state.era.map(|era| match era {
+        Era::Modern => mcpc_plan::Era::Modern,
+        Era::Legacy => mcpc_plan::Era::Legacy,
+    })
+}
+
+fn latency_ms(state: &State) -> Option<u64> {
+    let latency = state.latency?;
+    Some(u64::try_from(latency.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn last_error(state: &State) -> Option<String> {
+    let failure = state.last_failure?;
+    Some(LocalReply::Upstream(failure).row().code.to_owned())
 }

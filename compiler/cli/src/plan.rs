@@ -121,8 +121,11 @@ fn summary(plan: &Plan) -> String {
                 continue;
             };
             let how = match &upstream.transport {
-                Transport::Stdio(_) => "a child process",
-                Transport::Http(_) => "over HTTP",
+                Transport::Stdio(_) => "a child process".to_owned(),
+                Transport::Http(_) => "over HTTP".to_owned(),
+                Transport::Replicated(replicated) => {
+                    format!("over HTTP, {} replicas", replicated.replicas.len())
+                }
             };
             line(format_args!("    {}: {how}", upstream.name));
             if !member.prefix.is_empty() {

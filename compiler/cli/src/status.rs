@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use mcpc_dataplane::{Live, Phase, Status, Taken, UpstreamState};
+use mcpc_dataplane::{Live, Phase, ReplicaStatus, Status, Taken, UpstreamState};
 use mcpc_plan::Era;
 
 use crate::terminal::{print, say};
@@ -115,6 +115,18 @@ fn for_people(status: &Status) -> String {
             write(format_args!(", last failure {error}"));
         }
         write(format_args!("\n"));
+        for replica in &upstream.replicas {
+            write(format_args!("  {}\n", replica_for_people(replica)));
+        }
+    }
+    text
+}
+
+fn replica_for_people(replica: &ReplicaStatus) -> String {
+    let backup = if replica.is_backup { "backup " } else { "" };
+    let mut text = format!("{backup}{}: {}", replica.place, state(replica.state));
+    if let Some(error) = &replica.last_error {
+        text = format!("{text}, last failure {error}");
     }
     text
 }

@@ -17,6 +17,7 @@ mod literals;
 mod misplaced_secrets;
 mod paths;
 mod renames;
+mod replicas;
 mod timeouts;
 mod undecidable;
 mod unsupported;
@@ -29,7 +30,7 @@ pub(crate) use misplaced_secrets::misplaced_secrets;
 
 type Rule = fn(&Resolved<'_>, &mut Sink);
 
-const RULES: [Rule; 15] = [
+const RULES: [Rule; 16] = [
     access::check,
     bounds::check,
     client_names::check,
@@ -41,6 +42,7 @@ const RULES: [Rule; 15] = [
     literals::check,
     paths::check,
     renames::check,
+    replicas::check,
     timeouts::check,
     undecidable::check,
     unsupported::check,

@@ -1,7 +1,7 @@
 //! What the language has and the data plane does not enforce yet is refused, never ignored: a
 //! configuration that looks safer than the gateway is would be worse than none.
 
-use mcpc_config::{Server, Sharing, StdioServer};
+use mcpc_config::{Balance, Server, Sharing, StdioServer};
 
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
@@ -51,16 +51,19 @@ fn unsupported_keys(server: &Server) -> Vec<&'static str> {
     let keys = match server {
         Server::Stdio(StdioServer {
             sharing, limits, ..
-        }) => [
+        }) => vec![
             ("sharing", *sharing == Sharing::Session),
             ("limits", limits.is_some()),
         ],
-        Server::Http(http) => [
+        Server::Http(http) => vec![
             ("breaker", http.breaker.is_some()),
             ("retry", http.retry.is_some()),
         ],
-        // Whatever else stands there belongs to the replicas.
-        Server::Replicated(_) => [("replicas", true), ("replicas", false)],
+        Server::Replicated(replicated) => vec![
+            ("balance", replicated.balance != Balance::RoundRobin),
+            ("breaker", replicated.breaker.is_some()),
+            ("retry", replicated.retry.is_some()),
+        ],
     };
     let present = keys.into_iter().filter(|(_, is_present)| *is_present);
     present.map(|(key, _)| key).collect()

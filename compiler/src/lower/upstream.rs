@@ -1,9 +1,11 @@
 //! Upstreams: from a server as written to how the data plane reaches it.
 
-use mcpc_config::{Era, HttpServer, Server, StartWhen, StdioServer, Timeouts, Url};
+use mcpc_config::{
+    Era, HttpServer, ReplicatedServer, Server, StartWhen, StdioServer, Timeouts, Url,
+};
 use mcpc_plan::{
-    ContentKey, HttpTransport, Restart, Scheme, Start, StdioTransport, Template, Transport,
-    Upstream,
+    ContentKey, HttpTransport, Replica, Replicated, Restart, Scheme, Start, StdioTransport,
+    Template, Transport, Upstream,
 };
 
 use crate::placeholder::template;
@@ -13,12 +15,7 @@ pub(super) fn lower(server: &ResolvedServer<'_>) -> Upstream {
     let (transport, era) = match server.server {
         Server::Stdio(stdio) => (Transport::Stdio(lower_stdio(stdio)), stdio.era),
         Server::Http(http) => (Transport::Http(lower_http(http)), http.era),
-        // `check` refuses replicas; the first one stands for all so that this pass stays total.
-        Server::Replicated(replicated) => {
-            let url = replicated.replicas.first().map(|replica| &replica.url);
-            let headers = headers(&replicated.headers);
-            (Transport::Http(lower_url(url, headers)), replicated.era)
-        }
+        Server::Replicated(replicated) => (lower_replicated(replicated), replicated.era),
     };
     let era = match era {
         Era::Auto => mcpc_plan::Era::Auto,
@@ -101,6 +98,23 @@ fn lower_http(http: &HttpServer) -> HttpTransport {
     lower_url(Some(&http.url), headers(&http.headers))
 }
 
+/// One replica is an ordinary server, whatever its share is.
+fn lower_replicated(replicated: &ReplicatedServer) -> Transport {
+    let headers = headers(&replicated.headers);
+    if let [replica] = replicated.replicas.as_slice() {
+        return Transport::Http(lower_url(Some(&replica.url), headers));
+    }
+    let replicas = replicated.replicas.iter().map(|replica| Replica {
+        key: ContentKey::unsealed(),
+        http: lower_url(Some(&replica.url), headers.clone()),
+        weight: replica.weight.unwrap_or(1),
+        is_backup: replica.backup.unwrap_or(false),
+    });
+    Transport::Replicated(Replicated {
+        replicas: replicas.collect(),
+    })
+}
+
 fn lower_url(url: Option<&Url>, headers: Headers) -> HttpTransport {
     let url = UrlParts::of(url.map_or("", Url::as_str));
     let standard = match url.scheme {
@@ -166,6 +180,18 @@ impl UrlParts {
                 format!("/{path}")
             },
         }
+    }
+
+    /// What two URLs of one place have in common, however they are written.
+    pub(crate) fn place(self) -> (bool, String, u16, String) {
+        let is_encrypted = self.scheme == Scheme::Https;
+        let standard = if is_encrypted { 443 } else { 80 };
+        (
+            is_encrypted,
+            self.host,
+            self.port.unwrap_or(standard),
+            self.path,
+        )
     }
 
     /// Whether the host is this machine, as far as its text tells.

@@ -49,10 +49,11 @@ impl Bridge<'_> {
         params: &mut Params,
     ) -> Result<Resumed, LocalReply> {
         match params.request_state() {
-            None => Ok(Resumed::Again),
+            None => Ok(Resumed::Again(None)),
             Some(state) => {
                 let binding = self.binding(method);
-                retry::reopen(self.plane, &state, &binding, params).await
+                let replicas = &self.member.replicas;
+                retry::reopen(self.plane, &state, &binding, replicas, params).await
             }
         }
     }
@@ -79,6 +80,7 @@ impl Bridge<'_> {
             plane: Arc::clone(self.plane),
             binding: self.binding(method),
             asks: declared.map_or_else(Asks::default, |raw| kind::of_capabilities(raw, None)),
+            replica: None,
             missing: Asks::default(),
             gathered: Gathered::default(),
         }))

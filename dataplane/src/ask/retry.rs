@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::gather::Gathered;
 use super::kind;
 use super::parked::ParkedCall;
-use super::state::{Binding, Content, binding};
+use super::state::{Binding, Content, ReplicaMark, binding};
 use crate::call::Reply;
 use crate::failure::Failure;
 use crate::json;
@@ -20,7 +20,7 @@ use crate::pipeline::Plane;
 use crate::reply::{AskFault, LocalReply};
 use crate::session::Asks;
 use crate::snapshot::{Served, ServedMember};
-use crate::upstream::EventStream;
+use crate::upstream::{EventStream, Replicas};
 
 /// A modern client, and what its states are bound to.
 pub(crate) struct ByRetry {
@@ -28,6 +28,8 @@ pub(crate) struct ByRetry {
     pub(crate) binding: Binding,
     /// What this call has declared.
     pub(crate) asks: Asks,
+    /// The replica that has answered, if there are several.
+    pub(crate) replica: Option<ReplicaMark>,
     /// What a server has asked for in vain.
     pub(crate) missing: Asks,
     /// What it asks for now.
@@ -36,8 +38,8 @@ pub(crate) struct ByRetry {
 
 /// What a repeated call goes on with.
 pub(crate) enum Resumed {
-    /// A call to the upstream, with its own state.
-    Again,
+    /// A call to the upstream, with its own state, and the replica that it belongs to.
+    Again(Option<usize>),
     /// The call that was parked, and the answers for it.
     Parked(ParkedCall, Bytes),
 }
@@ -53,7 +55,7 @@ pub(crate) fn bind(
     binding([
         principal,
         served.endpoint.path.as_bytes(),
-        member.upstream.key().as_bytes(),
+        member.replicas.key().as_bytes(),
         method,
         name.map_or(b"", Bytes::as_ref),
     ])
@@ -64,6 +66,7 @@ pub(crate) async fn reopen(
     plane: &Plane,
     state: &[u8],
     binding: &Binding,
+    replicas: &Replicas,
     params: &mut Params,
 ) -> Result<Resumed, LocalReply> {
     let opened = plane.states.open(state, binding, Instant::now());
@@ -77,7 +80,12 @@ pub(crate) async fn reopen(
     match content {
         Content::Upstreams(own) => {
             params.replace_state(own.into());
-            Ok(Resumed::Again)
+            Ok(Resumed::Again(None))
+        }
+        Content::Replicas(mark, own) => {
+            params.replace_state(own.into());
+            // If it is not in the plan any more, another one may know what to do.
+            Ok(Resumed::Again(replicas.marked(mark)))
         }
         Content::Parked(number) => {
             let answers = params
@@ -167,7 +175,10 @@ impl ByRetry {
             return Ok(result);
         };
         let own = result.get(at.clone()).unwrap_or_default().to_vec();
-        let sealed = self.seal(&Content::Upstreams(own))?;
+        let sealed = self.seal(&match self.replica {
+            None => Content::Upstreams(own),
+            Some(mark) => Content::Replicas(mark, own),
+        })?;
         let mut out = Vec::with_capacity(result.len() + sealed.len());
         out.extend_from_slice(result.get(..at.start).unwrap_or_default());
         out.push(b'"');

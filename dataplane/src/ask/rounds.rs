@@ -65,7 +65,8 @@ impl Rounds {
         call.params = call.params.with(&members).ok_or(Failure::AskRefused)?;
         let member = self.served.members.get(self.member);
         let member = member.ok_or(Failure::Stopped)?;
-        serve::send(&self.served, member, call, self.tool.clone()).await
+        let sent = serve::send(&self.served, member, call, self.tool.clone()).await?;
+        Ok(sent.answer)
     }
 
     /// The members that the repeated call has besides its own.

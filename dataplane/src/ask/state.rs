@@ -22,6 +22,7 @@ const LIFE: Duration = Duration::from_secs(3600);
 const FORMAT: &[u8] = b"mcpc request state 1";
 const UPSTREAMS: u8 = 1;
 const PARKED: u8 = 2;
+const REPLICAS: u8 = 3;
 const BINDING_LEN: usize = 32;
 /// Kind, expiry, binding.
 const HEAD_LEN: usize = 1 + 8 + BINDING_LEN;
@@ -29,11 +30,16 @@ const HEAD_LEN: usize = 1 + 8 + BINDING_LEN;
 /// What a state belongs to: principal, endpoint, upstream, method and name, as one digest.
 pub(crate) type Binding = [u8; BINDING_LEN];
 
+/// What tells a replica from the others of its server, also in another plan.
+pub(crate) type ReplicaMark = [u8; 12];
+
 /// What a state holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     /// The server's own, one JSON value.
     Upstreams(Vec<u8>),
+    /// The same of a replica, which may be the only one that can do anything with it.
+    Replicas(ReplicaMark, Vec<u8>),
     /// The number of a parked call.
     Parked(u64),
 }
@@ -79,9 +85,13 @@ impl StateSeal {
         binding: &Binding,
         now: Instant,
     ) -> Result<String, NoRandomness> {
-        let number;
+        let (number, marked);
         let (kind, inside): (u8, &[u8]) = match content {
             Content::Upstreams(state) => (UPSTREAMS, state),
+            Content::Replicas(mark, state) => {
+                marked = [mark.as_slice(), state].concat();
+                (REPLICAS, &marked)
+            }
             Content::Parked(parked) => {
                 number = parked.to_be_bytes();
                 (PARKED, &number)
@@ -119,6 +129,10 @@ impl StateSeal {
             .ok_or((LocalReply::Ask(AskFault::StateUnknown), None))?;
         let content = match kind {
             UPSTREAMS => Content::Upstreams(inside),
+            REPLICAS => match inside.split_first_chunk() {
+                Some((mark, state)) => Content::Replicas(*mark, state.to_vec()),
+                None => return Err((LocalReply::Ask(AskFault::StateUnknown), None)),
+            },
             PARKED => {
                 let number = inside.try_into().map(u64::from_be_bytes);
                 Content::Parked(
@@ -200,6 +214,7 @@ mod tests {
         let now = Instant::now();
         for content in [
             Content::Upstreams(br#""opaque""#.to_vec()),
+            Content::Replicas(*b"0123456789ab", br#""opaque""#.to_vec()),
             Content::Parked(7),
         ] {
             let state = seal.seal(&content, &bound(b"x"), now).unwrap();

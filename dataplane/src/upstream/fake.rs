@@ -314,6 +314,7 @@ pub(super) fn tool_call(era: Era, leave: Leave, params: &'static str) -> Call {
         log_level: None,
         mirrored: Vec::new(),
         party: crate::call::Party::Unknown,
+        replica: None,
         leave,
         deadline: Instant::now() + Duration::from_secs(20),
         timeouts: timeouts(),

@@ -1,6 +1,7 @@
 //! Upstreams: what sends a call to an MCP server and brings back what it answers.
 //!
 //! ```text
+//! Replicas::send ─► turns ─► one of several upstreams: an ordinary server has one
 //! Upstream::send ─► presence (one load) ─► http ─► wire ─► head, body   a POST per call
 //!                                       │          └► pool, lease      its connection
 //!                                       └► stdio ─► child's stdin    one process for all calls
@@ -37,6 +38,10 @@ mod presence;
 #[cfg(all(test, target_os = "linux"))]
 mod process_tests;
 mod question;
+mod replicas;
+#[cfg(test)]
+mod replicas_tests;
+mod resolved;
 mod restarts;
 mod revision;
 #[cfg(test)]
@@ -50,6 +55,7 @@ mod stream;
 mod subscribe;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod watches;
 mod wire;
 #[cfg(test)]
@@ -59,20 +65,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use ::http::{HeaderName, HeaderValue};
 use mcpc_plan::{Limits, Transport};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::Reach;
-use crate::Secret;
 use crate::ask::can_ask;
 use crate::call::{Answer, Call, Era, Leave};
 use crate::failure::Failure;
 use crate::keeper::Keeper;
 use crate::policy::Permit;
 use crate::profile::Profile;
-use crate::secret::{self, Missing};
 use crate::tally::Origin;
 
 use child::Program;
@@ -90,6 +93,8 @@ pub(crate) use health::State;
 pub(crate) use keep::End;
 pub(crate) use late::Wish;
 pub(crate) use question::{Question, Unaskable};
+pub(crate) use replicas::{Replica, Replicas, Sent};
+pub(crate) use resolved::{Resolved, Unusable};
 pub(crate) use stream::EventStream;
 use stream::Opening;
 pub(crate) use watches::{Inbox, Unwatchable, Watch, Watches};
@@ -101,7 +106,6 @@ static LIVES: AtomicU64 = AtomicU64::new(0);
 /// [`Upstream::stop`]; being dropped is not enough, because the keeper holds it as well.
 pub(crate) struct Upstream {
     name: Box<str>,
-    key: mcpc_plan::ContentKey,
     bounds: Bounds,
     carrier: Carrier,
     /// What it was started with.
@@ -169,76 +173,6 @@ pub(crate) struct Changes {
     pub(crate) plans: u64,
 }
 
-/// An upstream's definition with its secrets in place.
-#[derive(Clone)]
-pub(crate) struct Resolved {
-    headers: Vec<(HeaderName, HeaderValue)>,
-    env: Vec<(Box<str>, Secret)>,
-}
-
-/// Why a definition cannot be used. Names fields and sources, never values.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Unusable {
-    /// A source has no value.
-    Missing {
-        /// The header or variable that needs it.
-        field: Box<str>,
-        /// Which source, and what its author wants to be said.
-        missing: Missing,
-    },
-    /// The value of a header or variable has characters that cannot stand there.
-    BadValue {
-        /// The header or variable.
-        field: Box<str>,
-    },
-}
-
-impl Resolved {
-    /// Resolves the secrets of a definition. Part of preparing a plan: nothing is started yet.
-    pub(crate) fn of(
-        definition: &mcpc_plan::Upstream,
-        reach: &dyn Reach,
-    ) -> Result<Self, Unusable> {
-        let templates = match &definition.transport {
-            Transport::Http(http) => &http.headers,
-            Transport::Stdio(stdio) => &stdio.env,
-        };
-        let mut resolved = Self {
-            headers: Vec::new(),
-            env: Vec::new(),
-        };
-        for (field, template) in templates {
-            let value = secret::resolve(template, reach).map_err(|missing| Unusable::Missing {
-                field: field.clone(),
-                missing,
-            })?;
-            let bad = || Unusable::BadValue {
-                field: field.clone(),
-            };
-            match &definition.transport {
-                Transport::Http(_) => {
-                    let name = HeaderName::try_from(field.as_ref()).map_err(|_| bad())?;
-                    let mut value = HeaderValue::from_str(value.expose()).map_err(|_| bad())?;
-                    value.set_sensitive(true);
-                    resolved.headers.push((name, value));
-                }
-                Transport::Stdio(_) if value.expose().contains('\0') => return Err(bad()),
-                Transport::Stdio(_) => resolved.env.push((field.clone(), value)),
-            }
-        }
-        Ok(resolved)
-    }
-
-    fn is_same(&self, other: &Self) -> bool {
-        let pairs = self.env.iter().zip(&other.env);
-        self.headers == other.headers
-            && self.env.len() == other.env.len()
-            && pairs.into_iter().all(|((name, value), (other, new))| {
-                name == other && value.expose() == new.expose()
-            })
-    }
-}
-
 impl Upstream {
     /// Begins an upstream's life. Nothing is waited for: the keeper starts or connects it.
     pub(crate) fn start(
@@ -261,10 +195,10 @@ impl Upstream {
                 env: resolved.env,
                 reach: Arc::clone(reach),
             })),
+            Transport::Replicated(_) => return Err(Unusable::severally()),
         };
         let upstream = Arc::new(Self {
             name: definition.name.clone(),
-            key: definition.key.clone(),
             bounds: Bounds {
                 reply_bytes: usize::try_from(limits.reply_bytes).unwrap_or(usize::MAX),
                 nesting: limits.nesting,
@@ -298,11 +232,22 @@ impl Upstream {
     pub(crate) async fn send(
         self: &Arc<Self>,
         call: impl Into<Box<Call>>,
-        _permit: Permit,
+        permit: Permit,
     ) -> Result<Answer, Failure> {
         let call = call.into();
         let flight = InFlight::begin(self);
         let session = self.presence.session(call.deadline).await?;
+        self.send_over(session, call, flight, permit).await
+    }
+
+    /// Sends a call over a session that it has, or had a moment ago.
+    async fn send_over(
+        self: &Arc<Self>,
+        session: Arc<Session>,
+        call: Box<Call>,
+        flight: InFlight,
+        _permit: Permit,
+    ) -> Result<Answer, Failure> {
         if session.is_told_by_closing() && !matches!(call.leave, Leave::Cancels) {
             return Box::pin(self.send_detached(call, session, flight)).await;
         }
@@ -494,6 +439,11 @@ impl Upstream {
         }
     }
 
+    /// Whether a call could be sent at once.
+    fn is_ready(&self) -> bool {
+        self.presence.is_ready()
+    }
+
     /// What the upstream says about itself, once it is reached.
     pub(crate) async fn profile(
         self: &Arc<Self>,
@@ -511,11 +461,6 @@ impl Upstream {
     /// Which of its resources are watched.
     pub(crate) fn watches(&self) -> &Arc<Watches> {
         &self.watches
-    }
-
-    /// What tells this upstream from all that are reached in another way.
-    pub(crate) fn key(&self) -> &str {
-        self.key.as_str()
     }
 
     /// The era that the upstream was found to speak; nothing while it is not reached.

@@ -76,6 +76,16 @@ impl Presence {
         Box::pin(self.wait(deadline)).await
     }
 
+    /// The session to use, if there is one now.
+    pub(super) fn ready(&self) -> Option<Arc<Session>> {
+        self.live.load_full()
+    }
+
+    /// Whether there is one now.
+    pub(super) fn is_ready(&self) -> bool {
+        self.live.load().is_some()
+    }
+
     async fn wait(&self, deadline: Instant) -> Result<Arc<Session>, Failure> {
         let mut phase = self.phase.subscribe();
         let seen = phase.borrow().attempts;

@@ -196,6 +196,7 @@ async fn ask(
         log_level: None,
         mirrored: Vec::new(),
         party: crate::call::Party::Unknown,
+        replica: None,
         leave: Leave::Cancels,
         deadline: Instant::now() + Duration::from_millis(PATIENCE_MS),
         timeouts: Timeouts {

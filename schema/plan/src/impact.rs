@@ -1,7 +1,7 @@
 //! What putting one plan in place of another does to the servers behind them.
 //!
 //! Owns the comparison by content key: what has the same key keeps its process, its session and its
-//! connections, whatever its name. Values of secrets are not in a plan, so a new one is not seen here;
+//! connections, whatever its name. A server with replicas goes on as long as one of them does. Values of secrets are not in a plan, so a new one is not seen here;
 //! the data plane starts such a server anew as well.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,8 +32,8 @@ impl<'p> Impact<'p> {
                 || old.admin.address != new.admin.address,
             ..Self::default()
         };
-        for (&name, &key) in &after.by_name {
-            let list = if before.keys.contains(key) {
+        for (&name, keys) in &after.by_name {
+            let list = if keys.iter().any(|key| before.keys.contains(key)) {
                 &mut impact.stays
             } else if before.by_name.contains_key(name) {
                 &mut impact.restarts
@@ -42,13 +42,14 @@ impl<'p> Impact<'p> {
             };
             list.push(name);
         }
-        let is_gone = |name: &&str, key: &ContentKey| {
-            !after.by_name.contains_key(*name) && !after.keys.contains(key)
+        let is_gone = |name: &str, keys: &[&ContentKey]| {
+            let goes_on = keys.iter().any(|key| after.keys.contains(key));
+            !after.by_name.contains_key(name) && !goes_on
         };
         let gone = before
             .by_name
             .iter()
-            .filter(|(name, key)| is_gone(name, key));
+            .filter(|(name, keys)| is_gone(name, keys));
         impact.stops = gone.map(|(name, _)| *name).collect();
         impact
     }
@@ -56,17 +57,17 @@ impl<'p> Impact<'p> {
 
 /// The servers of one plan.
 struct Servers<'p> {
-    by_name: BTreeMap<&'p str, &'p ContentKey>,
+    by_name: BTreeMap<&'p str, Vec<&'p ContentKey>>,
     keys: BTreeSet<&'p ContentKey>,
 }
 
 impl<'p> Servers<'p> {
     fn of(plan: &'p Plan) -> Self {
         let pairs = plan.upstreams.iter();
-        let by_name: BTreeMap<&str, &ContentKey> = pairs
-            .map(|upstream| (upstream.name.as_ref(), &upstream.key))
+        let by_name: BTreeMap<&str, Vec<&ContentKey>> = pairs
+            .map(|upstream| (upstream.name.as_ref(), upstream.keys()))
             .collect();
-        let keys = by_name.values().copied().collect();
+        let keys = by_name.values().flatten().copied().collect();
         Self { by_name, keys }
     }
 }

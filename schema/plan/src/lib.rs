@@ -35,8 +35,8 @@ pub use limits::Limits;
 pub use pattern::Pattern;
 pub use template::{Part, SecretUse, Source, Template};
 pub use upstream::{
-    ContentKey, Era, HttpTransport, Restart, Scheme, Start, StartWhen, StdioTransport, Timeouts,
-    Transport, Upstream, UpstreamId,
+    ContentKey, Era, HttpTransport, Replica, Replicated, Restart, Scheme, Start, StartWhen,
+    StdioTransport, Timeouts, Transport, Upstream, UpstreamId,
 };
 
 /// The version of the plan's format that this build reads and writes.
@@ -105,6 +105,12 @@ impl Plan {
     /// [`PlanError::NotCanonical`] if the plan holds a number that is not an integer.
     pub fn seal(mut self) -> Result<Self, PlanError> {
         for upstream in &mut self.upstreams {
+            if let Transport::Replicated(replicated) = &mut upstream.transport {
+                for replica in &mut replicated.replicas {
+                    let transport = Transport::Http(replica.http.clone());
+                    replica.key = ContentKey::of(&transport, upstream.era);
+                }
+            }
             if upstream.key == ContentKey::unsealed() {
                 upstream.key = ContentKey::of(&upstream.transport, upstream.era);
             }

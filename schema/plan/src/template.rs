@@ -60,10 +60,15 @@ impl SecretUse {
         let mut found: BTreeMap<&Source, (bool, Vec<Box<str>>)> = BTreeMap::new();
         for upstream in upstreams {
             let (key, fields) = match &upstream.transport {
-                Transport::Stdio(stdio) => ("env", &stdio.env),
-                Transport::Http(http) => ("headers", &http.headers),
+                Transport::Stdio(stdio) => ("env", vec![&stdio.env]),
+                Transport::Http(http) => ("headers", vec![&http.headers]),
+                Transport::Replicated(replicated) => {
+                    let replicas = replicated.replicas.iter();
+                    let fields = replicas.map(|replica| &replica.http.headers);
+                    ("headers", fields.collect())
+                }
             };
-            for (name, Template(parts)) in fields {
+            for (name, Template(parts)) in fields.into_iter().flatten() {
                 for part in parts {
                     let Part::Reference {
                         source, default, ..

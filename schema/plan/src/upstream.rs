@@ -38,6 +38,43 @@ pub struct Upstream {
     pub timeouts: Timeouts,
 }
 
+impl Upstream {
+    /// What is reached one by one: the upstream itself, or each replica as an upstream of its own.
+    pub fn instances(&self) -> Vec<Self> {
+        let Transport::Replicated(replicated) = &self.transport else {
+            return vec![self.clone()];
+        };
+        let instance = |replica: &Replica| Self {
+            name: format!("{}@{}", self.name, replica.http.place()).into(),
+            key: replica.key.clone(),
+            transport: Transport::Http(replica.http.clone()),
+            era: self.era,
+            timeouts: self.timeouts.clone(),
+        };
+        replicated.replicas.iter().map(instance).collect()
+    }
+
+    /// The keys of what is reached one by one.
+    pub fn keys(&self) -> Vec<&ContentKey> {
+        match &self.transport {
+            Transport::Stdio(_) | Transport::Http(_) => vec![&self.key],
+            Transport::Replicated(replicated) => {
+                let replicas = replicated.replicas.iter();
+                replicas.map(|replica| &replica.key).collect()
+            }
+        }
+    }
+}
+
+impl HttpTransport {
+    /// Where it is, as operators read it: without the scheme, and without a query, which may say more
+    /// than where.
+    pub fn place(&self) -> String {
+        let path = self.path.split('?').next().unwrap_or_default();
+        format!("{}{path}", self.authority)
+    }
+}
+
 /// The digest of an upstream's transport and era: everything that a running process, session or
 /// connection depends on, and nothing else, so that an edit of names or timeouts restarts nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -45,10 +82,21 @@ pub struct Upstream {
 pub struct ContentKey(Digest);
 
 impl ContentKey {
-    /// The key of an upstream that is reached in this way.
+    /// The key of an upstream that is reached in this way. That of several replicas is the key of the
+    /// set: neither weights nor the order of replicas are part of it.
     pub fn of(transport: &Transport, era: Era) -> Self {
         // A transport holds no number that could fail; if it ever did, no plan with it would verify.
-        let bytes = canonical_bytes(&(transport, era));
+        let bytes = match transport {
+            Transport::Stdio(_) | Transport::Http(_) => canonical_bytes(&(transport, era)),
+            Transport::Replicated(replicated) => {
+                let replicas = replicated.replicas.iter();
+                let mut keys: Vec<Self> = replicas
+                    .map(|replica| Self::of(&Transport::Http(replica.http.clone()), era))
+                    .collect();
+                keys.sort();
+                canonical_bytes(&("replicated", keys))
+            }
+        };
         Self(bytes.map_or_else(|_| Digest::unsealed(), |bytes| Digest::of(&bytes)))
     }
 
@@ -76,6 +124,32 @@ pub enum Transport {
     Stdio(StdioTransport),
     /// Streamable HTTP.
     Http(HttpTransport),
+    /// Streamable HTTP, at several interchangeable places.
+    Replicated(Replicated),
+}
+
+/// Several interchangeable servers. A server with one replica is an ordinary one, so there are two or
+/// more, each reached in another way, and not all of them are backups.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replicated {
+    /// The replicas, as written.
+    pub replicas: Box<[Replica]>,
+}
+
+/// One of several interchangeable servers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replica {
+    /// What has the same key survives a swap, whatever becomes of the other replicas: it is the key that
+    /// an ordinary server would have at the same place.
+    pub key: ContentKey,
+    /// How it is reached.
+    pub http: HttpTransport,
+    /// Its share of the calls, beside those of the others.
+    pub weight: u32,
+    /// Whether it is used only when no other replica can be.
+    pub is_backup: bool,
 }
 
 /// A child process.

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use mcpc_plan::{
     Access, AdminListener, ContentKey, Digest, Endpoint, Era, ExactRoute, FORMAT, HttpTransport,
     Limits, Listener, Member, MemberId, Names, OpenRoute, Part, Pattern, Plan, PlanError, Rename,
-    Restart, Routes, Scheme, SecretUse, Source, Start, StartWhen, StdioTransport, Template,
-    Timeouts, Transport, Upstream, UpstreamId, Uris,
+    Replica, Replicated, Restart, Routes, Scheme, SecretUse, Source, Start, StartWhen,
+    StdioTransport, Template, Timeouts, Transport, Upstream, UpstreamId, Uris,
 };
 
 fn patterns(texts: &[&str]) -> Box<[Pattern]> {
@@ -373,6 +373,48 @@ fn a_plan_that_contradicts_itself_is_refused_for_its_reason() {
     }
 }
 
+/// A plan of which the first upstream has these replicas: host, weight, and whether it is a backup.
+fn replicated(replicas: &[(&str, u32, bool)]) -> Result<(), PlanError> {
+    rule_after(|plan| {
+        let Transport::Http(http) = plan.upstreams[0].transport.clone() else {
+            unreachable!("the first upstream is reached over HTTP");
+        };
+        let replica = |&(host, weight, is_backup): &(&str, u32, bool)| Replica {
+            key: ContentKey::unsealed(),
+            http: HttpTransport {
+                host: host.into(),
+                ..http.clone()
+            },
+            weight,
+            is_backup,
+        };
+        let upstream = &mut plan.upstreams[0];
+        upstream.transport = Transport::Replicated(Replicated {
+            replicas: replicas.iter().map(replica).collect(),
+        });
+        upstream.key = ContentKey::unsealed();
+    })
+}
+
+#[test]
+fn replicas_are_several_and_different_and_one_of_them_is_used() {
+    assert_eq!(replicated(&[("a", 1, false), ("b", 1000, true)]), Ok(()));
+    for bad in [
+        &[("a", 1, false)][..],
+        &[("a", 1, false), ("a", 2, true)],
+        &[("a", 1, true), ("b", 1, true)],
+        &[("a", 0, false), ("b", 1, false)],
+        &[("a", 1001, false), ("b", 1, false)],
+        &[("a", 1, false), ("", 1, false)],
+    ] {
+        let refused = replicated(bad);
+        assert!(
+            matches!(refused, Err(PlanError::Inconsistent { .. })),
+            "{bad:?}: {refused:?}"
+        );
+    }
+}
+
 #[test]
 fn what_cannot_start_or_be_sent_is_refused() {
     let with = |transport: Transport| {
@@ -386,14 +428,14 @@ fn what_cannot_start_or_be_sent_is_refused() {
             edit(&mut http);
             Transport::Http(http)
         }
-        stdio @ Transport::Stdio(_) => stdio,
+        other @ (Transport::Stdio(_) | Transport::Replicated(_)) => other,
     };
     let stdio = |edit: fn(&mut StdioTransport)| match upstreams()[1].transport.clone() {
         Transport::Stdio(mut stdio) => {
             edit(&mut stdio);
             Transport::Stdio(stdio)
         }
-        http @ Transport::Http(_) => http,
+        other @ (Transport::Http(_) | Transport::Replicated(_)) => other,
     };
     assert_eq!(with(http(|_| ())), Ok(()));
     assert_eq!(with(stdio(|_| ())), Ok(()));

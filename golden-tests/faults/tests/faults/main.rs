@@ -17,6 +17,7 @@ mod legacy;
 mod losses;
 mod malformed;
 mod probation;
+mod replicas;
 mod restarts;
 mod rotation;
 mod same_ids;

@@ -1,10 +1,17 @@
 //! The rules of upstreams: nothing that they hold can break a process start or an HTTP head.
 
+use std::collections::BTreeSet;
+
 use crate::{
-    ContentKey, HttpTransport, PlanError, StdioTransport, Template, Timeouts, Transport, Upstream,
+    ContentKey, HttpTransport, PlanError, Replicated, StdioTransport, Template, Timeouts,
+    Transport, Upstream,
 };
 
 use super::{hold, is_sorted};
+
+/// The most replicas of one upstream, and the largest share of one of them.
+const REPLICAS_MAX: usize = 1024;
+const WEIGHT_MAX: u32 = 1000;
 
 pub(super) fn verify(upstreams: &[Upstream]) -> Result<(), PlanError> {
     hold(!upstreams.is_empty(), "there is no upstream")?;
@@ -17,6 +24,7 @@ pub(super) fn verify(upstreams: &[Upstream]) -> Result<(), PlanError> {
         match &upstream.transport {
             Transport::Stdio(stdio) => verify_stdio(stdio)?,
             Transport::Http(http) => verify_http(http)?,
+            Transport::Replicated(replicated) => verify_replicated(replicated)?,
         }
     }
     Ok(())
@@ -28,7 +36,18 @@ pub(super) fn verify_keys(upstreams: &[Upstream]) -> Result<(), PlanError> {
         hold(
             key == upstream.key && key != ContentKey::unsealed(),
             "an upstream's key does not match its definition",
-        )
+        )?;
+        let keys: BTreeSet<_> = upstream.keys().into_iter().collect();
+        hold(
+            keys.len() == upstream.keys().len(),
+            "two replicas of an upstream are the same",
+        )?;
+        upstream.instances().iter().try_for_each(|instance| {
+            hold(
+                instance.key == ContentKey::of(&instance.transport, instance.era),
+                "a replica's key does not match its definition",
+            )
+        })
     })
 }
 
@@ -89,6 +108,24 @@ fn verify_http(http: &HttpTransport) -> Result<(), PlanError> {
         "headers are not sorted or one has a name that is not a lower-case token",
     )?;
     verify_templates(&http.headers)
+}
+
+fn verify_replicated(replicated: &Replicated) -> Result<(), PlanError> {
+    let replicas = &replicated.replicas;
+    hold(
+        (2..=REPLICAS_MAX).contains(&replicas.len()),
+        "a replicated upstream has less than two replicas, or too many",
+    )?;
+    hold(
+        replicas.iter().any(|replica| !replica.is_backup)
+            && replicas
+                .iter()
+                .all(|replica| (1..=WEIGHT_MAX).contains(&replica.weight)),
+        "a replica has no share of the calls, or all are backups",
+    )?;
+    replicas
+        .iter()
+        .try_for_each(|replica| verify_http(&replica.http))
 }
 
 fn verify_templates(fields: &[(Box<str>, Template)]) -> Result<(), PlanError> {

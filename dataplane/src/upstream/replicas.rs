@@ -1,0 +1,428 @@
+//! The replicas of one server, as calls see them. An ordinary server has one.
+//!
+//! Owns which replica a call goes to, and that it goes to another one if nothing of it has reached the
+//! first. Does not send or connect: each replica is an [`Upstream`] with a keeper and a session of its
+//! own, and a replica that cannot be connected to is out of use until its keeper has reached it again.
+//! `turns` is the order in which they are used; see `docs/decisions/0027-replicas.md`.
+
+use std::sync::Arc;
+
+use mcpc_plan::{ContentKey, Transport};
+use tokio::time::Instant;
+
+use super::health::InFlight;
+use super::turns::Turns;
+use super::{Session, State, Upstream, Wish};
+use crate::ask::state::ReplicaMark;
+use crate::call::{Answer, Call, Era, Reply};
+use crate::failure::Failure;
+use crate::join;
+use crate::policy::Permit;
+use crate::profile::Profile;
+use crate::status::UpstreamState;
+use crate::tally::Origin;
+
+/// See the file's header. Made with a plan; what is behind it may outlive the plan.
+pub(crate) struct Replicas {
+    key: ContentKey,
+    first: Replica,
+    /// The others, as in the plan.
+    others: Box<[Replica]>,
+    turns: Turns,
+}
+
+/// One replica.
+pub(crate) struct Replica {
+    mark: ReplicaMark,
+    /// Where it is; nothing if it is the only one.
+    pub(crate) place: Box<str>,
+    weight: u32,
+    pub(crate) is_backup: bool,
+    pub(crate) upstream: Arc<Upstream>,
+}
+
+/// An answer, and whose it is.
+pub(crate) struct Sent {
+    pub(crate) answer: Answer,
+    /// The position of the replica.
+    pub(crate) replica: usize,
+}
+
+/// A way from replica to replica until one is found that does. It comes to none twice.
+pub(crate) struct Tour<'r> {
+    replicas: &'r Replicas,
+    has_been_at: Vec<bool>,
+    failure: Option<Failure>,
+}
+
+/// A replica that can be used, with the session that it has now.
+struct Stop<'r> {
+    at: usize,
+    upstream: &'r Arc<Upstream>,
+    session: Arc<Session>,
+}
+
+impl Replicas {
+    /// The replicas of a server of a plan, by what is alive; nothing if one is not.
+    pub(crate) fn of(
+        definition: &mcpc_plan::Upstream,
+        alive: impl Fn(&ContentKey) -> Option<Arc<Upstream>>,
+    ) -> Option<Self> {
+        let replica = |replica: &mcpc_plan::Replica| {
+            Some(Replica {
+                mark: mark(&replica.key),
+                place: replica.http.place().into(),
+                weight: replica.weight,
+                is_backup: replica.is_backup,
+                upstream: alive(&replica.key)?,
+            })
+        };
+        let (first, others) = match &definition.transport {
+            Transport::Replicated(replicated) => {
+                let (first, others) = replicated.replicas.split_first()?;
+                let others: Option<_> = others.iter().map(replica).collect();
+                (replica(first)?, others?)
+            }
+            Transport::Stdio(_) | Transport::Http(_) => {
+                let only = Replica {
+                    mark: mark(&definition.key),
+                    place: Box::default(),
+                    weight: 1,
+                    is_backup: false,
+                    upstream: alive(&definition.key)?,
+                };
+                (only, Box::default())
+            }
+        };
+        Some(Self {
+            key: definition.key.clone(),
+            first,
+            others,
+            turns: Turns::new(),
+        })
+    }
+
+    /// Sends a call to one of them. The permit is the proof that policy saw the call.
+    pub(crate) async fn send(&self, call: Box<Call>, permit: Permit) -> Result<Sent, Failure> {
+        match self.sole() {
+            Some(upstream) => {
+                let answer = upstream.send(call, permit).await?;
+                Ok(Sent { answer, replica: 0 })
+            }
+            None => Box::pin(self.send_to_one(call, permit)).await,
+        }
+    }
+
+    /// The only one, if there is one only.
+    fn sole(&self) -> Option<&Arc<Upstream>> {
+        self.others.is_empty().then_some(&self.first.upstream)
+    }
+
+    async fn send_to_one(&self, call: Box<Call>, permit: Permit) -> Result<Sent, Failure> {
+        if let Some(at) = call.replica {
+            let replica = self.get(at).ok_or(Failure::Stopped)?;
+            let answer = replica.upstream.send(call, permit).await?;
+            return Ok(Sent {
+                answer,
+                replica: at,
+            });
+        }
+        if call.method.starts_with(b"tasks/") {
+            return self.send_to_holder(call, permit).await;
+        }
+        let mut tour = self.tour();
+        loop {
+            let stop = tour.next(call.deadline).await?;
+            match stop.send(call.clone(), permit).await {
+                Err(failure) if failure.is_before_send() => tour.go_on(&stop, failure),
+                outcome => return stop.sent(outcome),
+            }
+        }
+    }
+
+    /// Sends a call about a task to the replica that has it. Which one that is nobody has written down:
+    /// a task is unknown to all others, and asking them changes nothing there.
+    async fn send_to_holder(&self, call: Box<Call>, permit: Permit) -> Result<Sent, Failure> {
+        let mut tour = self.tour();
+        let mut unknown = None;
+        loop {
+            let stop = match tour.next(call.deadline).await {
+                Ok(stop) => stop,
+                // It may be one of those that nobody could ask.
+                Err(failure) if tour.failure.is_some() => return Err(failure),
+                Err(failure) => return unknown.ok_or(failure),
+            };
+            match stop.send(call.clone(), permit).await {
+                Ok(answer @ Answer::Done(Reply::Error(_))) => {
+                    unknown.get_or_insert(Sent {
+                        answer,
+                        replica: stop.at,
+                    });
+                }
+                Err(failure) if failure.is_before_send() => tour.go_on(&stop, failure),
+                outcome => return stop.sent(outcome),
+            }
+        }
+    }
+
+    /// The one to ask for what may be waited for.
+    pub(crate) fn to_ask(&self, wish: Wish) -> &Arc<Upstream> {
+        self.tour().next_to_ask(wish)
+    }
+
+    /// A way through them.
+    pub(crate) fn tour(&self) -> Tour<'_> {
+        Tour {
+            replicas: self,
+            has_been_at: vec![false; 1 + self.others.len()],
+            failure: None,
+        }
+    }
+
+    /// One that can be used, and what it says about itself.
+    pub(crate) async fn one(
+        &self,
+        deadline: Instant,
+    ) -> Result<(&Arc<Upstream>, Arc<Profile>), Failure> {
+        if let Some(upstream) = self.sole() {
+            return Ok((upstream, upstream.profile(deadline).await?));
+        }
+        let stop = self.tour().next(deadline).await?;
+        Ok((stop.upstream, stop.profile()))
+    }
+
+    /// One that can be used if there is one now, else any: for what can wait for it.
+    pub(crate) fn at_hand(&self) -> &Arc<Upstream> {
+        let ready = self.choose(|_, replica| replica.upstream.is_ready());
+        let replica = ready.and_then(|at| self.get(at));
+        &replica.unwrap_or(&self.first).upstream
+    }
+
+    /// All of them, as in the plan.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Replica> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    fn get(&self, at: usize) -> Option<&Replica> {
+        match at.checked_sub(1) {
+            None => Some(&self.first),
+            Some(at) => self.others.get(at),
+        }
+    }
+
+    /// Those that calls go to now; the only one, whatever it does.
+    pub(crate) fn in_use(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        let is_sole = self.sole().is_some();
+        self.upstreams()
+            .filter(move |upstream| is_sole || upstream.is_ready())
+    }
+
+    /// Their upstreams.
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.all().map(|replica| &replica.upstream)
+    }
+
+    /// What tells this server from all that are reached in another way.
+    pub(crate) fn key(&self) -> &str {
+        self.key.as_str()
+    }
+
+    /// The era that they speak, as far as one was reached.
+    pub(crate) fn era(&self) -> Option<Era> {
+        self.upstreams().find_map(|upstream| upstream.era())
+    }
+
+    /// The era that one of them speaks, while it is reached.
+    pub(crate) fn era_of(&self, replica: usize) -> Option<Era> {
+        self.get(replica)?.upstream.era()
+    }
+
+    /// What tells one of several from the others, also in another plan.
+    pub(crate) fn mark(&self, replica: usize) -> Option<ReplicaMark> {
+        let replica = self.get(replica).filter(|_| self.sole().is_none());
+        replica.map(|replica| replica.mark)
+    }
+
+    /// The one with a mark, if it is there.
+    pub(crate) fn marked(&self, mark: ReplicaMark) -> Option<usize> {
+        self.all().position(|replica| replica.mark == mark)
+    }
+
+    /// The same number as long as one of them goes on.
+    pub(crate) fn life(&self) -> u64 {
+        self.upstreams()
+            .map(|upstream| upstream.life())
+            .min()
+            .unwrap_or_default()
+    }
+
+    /// Whether the live plan has started any of them.
+    pub(crate) fn origin(&self) -> Origin {
+        let is_new = |upstream: &Arc<Upstream>| upstream.origin() == Origin::New;
+        if self.upstreams().any(is_new) {
+            Origin::New
+        } else {
+            Origin::TakenOver
+        }
+    }
+
+    /// What operators see of the server as a whole: that of the replica that is best off.
+    pub(crate) fn state(&self) -> State {
+        let mut whole = self.first.upstream.state();
+        for replica in &self.others {
+            let state = replica.upstream.state();
+            let in_flight = whole.in_flight + state.in_flight;
+            if rank(state.condition) < rank(whole.condition) {
+                whole = state;
+            }
+            whole.in_flight = in_flight;
+        }
+        whole
+    }
+
+    /// The next one to use of those that can be, by weight; backups only if there is no other.
+    fn choose(&self, may_be: impl Fn(usize, &Replica) -> bool) -> Option<usize> {
+        [false, true].into_iter().find_map(|backups| {
+            let weigh = |(at, replica): (usize, &Replica)| {
+                if replica.is_backup == backups && may_be(at, replica) {
+                    replica.weight
+                } else {
+                    0
+                }
+            };
+            let weights: Vec<u32> = self.all().enumerate().map(weigh).collect();
+            self.turns.next(&weights)
+        })
+    }
+}
+
+fn mark(key: &ContentKey) -> ReplicaMark {
+    let mut mark = ReplicaMark::default();
+    for (place, byte) in mark.iter_mut().zip(key.short().bytes()) {
+        *place = byte;
+    }
+    mark
+}
+
+/// The order from well to gone.
+fn rank(condition: UpstreamState) -> u8 {
+    match condition {
+        UpstreamState::Ready => 0,
+        UpstreamState::Idle => 1,
+        UpstreamState::Starting => 2,
+        UpstreamState::Failing => 3,
+        UpstreamState::Down => 4,
+        UpstreamState::Draining => 5,
+    }
+}
+
+impl<'r> Tour<'r> {
+    /// The next replica to try: one that is ready, or else the first one that becomes so.
+    ///
+    /// # Errors
+    /// There is none any more: why the last one did not do.
+    async fn next(&mut self, deadline: Instant) -> Result<Stop<'r>, Failure> {
+        let stop = match self.ready() {
+            Some(stop) => stop,
+            None => self.first_ready(deadline).await?,
+        };
+        if let Some(been) = self.has_been_at.get_mut(stop.at) {
+            *been = true;
+        }
+        Ok(stop)
+    }
+
+    /// The next upstream to ask for what may be waited for: one that is ready and owes nothing of the kind
+    /// if there is one left, else one that is ready, else any. Comes round when none is left.
+    pub(crate) fn next_to_ask(&mut self, wish: Wish) -> &'r Arc<Upstream> {
+        let replicas = self.replicas;
+        if let Some(only) = replicas.sole() {
+            self.has_been_at.fill(true);
+            return only;
+        }
+        let likely: [&dyn Fn(&Upstream) -> bool; 3] = [
+            &|upstream| upstream.is_ready() && !upstream.owes(wish),
+            &|upstream| upstream.is_ready(),
+            &|_| true,
+        ];
+        let at = likely.into_iter().find_map(|is_likely| {
+            replicas.choose(|at, replica| self.is_left(at) && is_likely(&replica.upstream))
+        });
+        let at = at.unwrap_or(0);
+        if let Some(been) = self.has_been_at.get_mut(at) {
+            *been = true;
+        }
+        &replicas.get(at).unwrap_or(&replicas.first).upstream
+    }
+
+    /// A replica did not do. One that cannot be connected to is out of use from now on.
+    fn go_on(&mut self, stop: &Stop<'_>, failure: Failure) {
+        if matches!(failure, Failure::Unreachable | Failure::ConnectTimeout) {
+            stop.upstream.lose(&stop.session);
+        }
+        tracing::debug!(server = %stop.upstream.name, ?failure, "another replica is tried");
+        self.failure = Some(failure);
+    }
+
+    /// Whether there are replicas that were not tried.
+    pub(crate) fn has_more(&self) -> bool {
+        self.has_been_at.contains(&false)
+    }
+
+    fn is_left(&self, at: usize) -> bool {
+        self.has_been_at.get(at) == Some(&false)
+    }
+
+    fn ready(&self) -> Option<Stop<'r>> {
+        let replicas = self.replicas;
+        let at = replicas.choose(|at, replica| self.is_left(at) && replica.upstream.is_ready())?;
+        let upstream = &replicas.get(at)?.upstream;
+        let session = upstream.presence.ready()?;
+        Some(Stop {
+            at,
+            upstream,
+            session,
+        })
+    }
+
+    /// Asks all that are left, since which of them comes back first is not known.
+    async fn first_ready(&self, deadline: Instant) -> Result<Stop<'r>, Failure> {
+        let replicas = self.replicas.all().enumerate();
+        let waits = replicas.filter(|(at, _)| self.is_left(*at)).map(
+            |(at, replica)| -> join::Boxed<'r, _> {
+                Box::pin(async move {
+                    let upstream = &replica.upstream;
+                    let session = upstream.presence.session(deadline).await?;
+                    Ok(Stop {
+                        at,
+                        upstream,
+                        session,
+                    })
+                })
+            },
+        );
+        let first = join::first(waits.collect()).await;
+        first.map_err(|failure| failure.or(self.failure).unwrap_or(Failure::Unreachable))
+    }
+}
+
+impl Stop<'_> {
+    /// Sends a call to this replica.
+    async fn send(&self, call: Box<Call>, permit: Permit) -> Result<Answer, Failure> {
+        let session = Arc::clone(&self.session);
+        let flight = InFlight::begin(self.upstream);
+        self.upstream.send_over(session, call, flight, permit).await
+    }
+
+    /// What it says about itself.
+    fn profile(&self) -> Arc<Profile> {
+        Arc::clone(&self.session.profile)
+    }
+
+    fn sent(&self, outcome: Result<Answer, Failure>) -> Result<Sent, Failure> {
+        outcome.map(|answer| Sent {
+            answer,
+            replica: self.at,
+        })
+    }
+}

@@ -1,0 +1,327 @@
+//! Which replica gets what, against scripted servers under a virtual clock.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "test code"
+)]
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use mcpc_plan::{ContentKey, Era as PlanEra, HttpTransport, Replicated, Scheme, Transport};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use super::fake::{Scripted, Seen, Server, limits, permit, timeouts, tool_call};
+use super::tests::{PARAMS, legacy, modern, result, text};
+use super::{Replicas, Resolved, Sent, Upstream};
+use crate::Secret;
+use crate::call::{Answer, Call, Era, Leave};
+use crate::failure::Failure;
+use crate::keeper::Keeper;
+use crate::reach::{Dialed, Launch, Process, Reach, ReachFuture, Target};
+use crate::status::UpstreamState;
+
+/// Servers by their hosts.
+#[derive(Default)]
+struct Places {
+    servers: BTreeMap<Box<str>, Arc<Server>>,
+}
+
+impl Reach for Places {
+    fn connect(&self, target: &Target) -> ReachFuture<Box<dyn Dialed>> {
+        self.servers[&target.host].connect(target)
+    }
+
+    fn launch(&self, _launch: &Launch<'_>) -> io::Result<Process> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn variable(&self, _name: &str) -> Option<Secret> {
+        None
+    }
+
+    fn file(&self, _path: &str) -> io::Result<Secret> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
+/// Replicas that answer with their own names.
+struct Stage {
+    replicas: Replicas,
+    servers: Vec<Arc<Server>>,
+    records: Vec<mpsc::Receiver<Seen>>,
+}
+
+/// A name, a weight, and whether it is a backup.
+type Wanted = (&'static str, u32, bool);
+
+impl Stage {
+    fn open(era: Era, wanted: &[Wanted]) -> Self {
+        Self::scripted(era, wanted, |name, seen| {
+            Some(Scripted::json(result(seen, &format!("{name:?}"))))
+        })
+    }
+
+    fn scripted(
+        era: Era,
+        wanted: &[Wanted],
+        script: impl Fn(&str, &Seen) -> Option<Scripted> + Clone + Send + Sync + 'static,
+    ) -> Self {
+        let mut places = Places::default();
+        let (mut servers, mut records, mut replicas) = (Vec::new(), Vec::new(), Vec::new());
+        let plan_era = match era {
+            Era::Modern => PlanEra::Modern,
+            Era::Legacy => PlanEra::Legacy,
+        };
+        for &(name, weight, is_backup) in wanted {
+            let script = script.clone();
+            let (server, record) = Server::new(move |seen| {
+                let greeting = match era {
+                    Era::Modern => modern(seen),
+                    Era::Legacy => legacy(seen, name),
+                };
+                let scripted = greeting.or_else(|| script(name, seen))?;
+                // No connection is kept, so that whoever refuses is noticed by the next call.
+                Some(scripted.with_header("connection", "close"))
+            });
+            places.servers.insert(name.into(), Arc::clone(&server));
+            servers.push(server);
+            records.push(record);
+            let http = http(name);
+            replicas.push(mcpc_plan::Replica {
+                key: ContentKey::of(&Transport::Http(http.clone()), plan_era),
+                http,
+                weight,
+                is_backup,
+            });
+        }
+        let transport = Transport::Replicated(Replicated {
+            replicas: replicas.into(),
+        });
+        let definition = mcpc_plan::Upstream {
+            name: "fake".into(),
+            key: ContentKey::of(&transport, plan_era),
+            transport,
+            era: plan_era,
+            timeouts: timeouts(),
+        };
+        let reach: Arc<dyn Reach> = Arc::new(places);
+        let start = |instance: mcpc_plan::Upstream| {
+            let resolved = Resolved::of(&instance, reach.as_ref()).unwrap();
+            let (keeper, limits) = (Keeper::here(), limits());
+            let upstream = Upstream::start(&instance, resolved, &keeper, &reach, &limits);
+            (instance.key, upstream.unwrap())
+        };
+        let instances = definition.instances().into_iter();
+        let alive: Vec<(ContentKey, Arc<Upstream>)> = instances.map(start).collect();
+        let find = |key: &ContentKey| {
+            let mut alive = alive.iter();
+            alive.find_map(|(its, upstream)| (its == key).then(|| Arc::clone(upstream)))
+        };
+        Self {
+            replicas: Replicas::of(&definition, find).unwrap(),
+            servers,
+            records,
+        }
+    }
+
+    /// Waits until as many replicas can be used.
+    async fn ready(&self, count: usize) {
+        for _ in 0..1000 {
+            let states = self
+                .replicas
+                .upstreams()
+                .map(|upstream| upstream.is_ready());
+            if states.filter(|is_ready| *is_ready).count() == count {
+                return;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        panic!("{count} replicas were never ready");
+    }
+
+    async fn send(&self, call: Call) -> Result<String, Failure> {
+        told(self.replicas.send(Box::new(call), permit()).await)
+    }
+
+    /// Who answers a call of a tool.
+    async fn asks(&self) -> Result<String, Failure> {
+        self.send(tool_call(Era::Modern, Leave::Cancels, PARAMS))
+            .await
+    }
+
+    /// Who answers so many calls.
+    async fn who(&self, calls: usize) -> Vec<String> {
+        let mut who = Vec::new();
+        for _ in 0..calls {
+            who.push(self.asks().await.unwrap());
+        }
+        who
+    }
+
+    fn refuses(&self, at: usize, refuses: bool) {
+        self.servers[at].refuses.store(refuses, Ordering::SeqCst);
+    }
+}
+
+fn http(name: &str) -> HttpTransport {
+    HttpTransport {
+        scheme: Scheme::Http,
+        host: name.into(),
+        port: 80,
+        authority: name.into(),
+        path: "/mcp".into(),
+        headers: Box::default(),
+    }
+}
+
+fn told(sent: Result<Sent, Failure>) -> Result<String, Failure> {
+    match sent?.answer {
+        Answer::Done(reply) => Ok(text(&reply).trim_matches('"').to_owned()),
+        Answer::Stream(_) => panic!("a stream"),
+    }
+}
+
+fn count(who: &[String], name: &str) -> usize {
+    who.iter().filter(|found| *found == name).count()
+}
+
+const TWO: [Wanted; 2] = [("a", 1, false), ("b", 1, false)];
+
+#[tokio::test(start_paused = true)]
+async fn calls_go_round_by_weight_each_with_the_session_of_its_replica() {
+    for era in [Era::Modern, Era::Legacy] {
+        let mut stage = Stage::open(era, &[("a", 3, false), ("b", 1, false)]);
+        stage.ready(2).await;
+        let who = stage.who(40).await;
+        assert_eq!((count(&who, "a"), count(&who, "b")), (30, 10), "{who:?}");
+        for (name, record) in ["a", "b"].iter().zip(&mut stage.records) {
+            while let Ok(seen) = record.try_recv() {
+                let session = if era == Era::Legacy { name } else { "" };
+                if seen.method() == "tools/call" {
+                    assert_eq!(seen.header("mcp-session-id"), session);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_cannot_be_reached_costs_no_call_and_comes_back() {
+    for era in [Era::Modern, Era::Legacy] {
+        let stage = Stage::open(era, &TWO);
+        stage.ready(2).await;
+        stage.refuses(0, true);
+        let began = Instant::now();
+        let who = stage.who(20).await;
+        assert_eq!(count(&who, "b"), 20, "{who:?}");
+        assert!(began.elapsed() < Duration::from_millis(100), "nobody waits");
+        assert_eq!(stage.replicas.state().condition, UpstreamState::Ready);
+        let first = stage.replicas.all().next().unwrap();
+        assert_eq!(first.upstream.state().condition, UpstreamState::Failing);
+        stage.refuses(0, false);
+        stage.ready(2).await;
+        let who = stage.who(20).await;
+        assert_eq!((count(&who, "a"), count(&who, "b")), (10, 10), "{who:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backup_is_used_while_no_other_can_be() {
+    let wanted = [("a", 1, false), ("b", 1, false), ("c", 1, true)];
+    let stage = Stage::open(Era::Modern, &wanted);
+    stage.ready(3).await;
+    assert_eq!(count(&stage.who(10).await, "c"), 0);
+    stage.refuses(0, true);
+    assert_eq!(count(&stage.who(10).await, "b"), 10);
+    stage.refuses(1, true);
+    assert_eq!(count(&stage.who(10).await, "c"), 10);
+    stage.refuses(0, false);
+    stage.ready(2).await;
+    assert_eq!(count(&stage.who(10).await, "a"), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_all_replicas_gone_a_call_fails_soon_and_is_served_when_one_is_back() {
+    let stage = Stage::open(Era::Modern, &TWO);
+    stage.ready(2).await;
+    stage.refuses(0, true);
+    stage.refuses(1, true);
+    for _ in 0..3 {
+        let began = Instant::now();
+        assert_eq!(stage.asks().await, Err(Failure::Unreachable));
+        assert!(began.elapsed() < Duration::from_secs(1));
+    }
+    assert_eq!(stage.replicas.state().condition, UpstreamState::Failing);
+    stage.refuses(1, false);
+    assert_eq!(
+        stage.asks().await.as_deref(),
+        Ok("b"),
+        "a call hurries its keeper"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_replica_may_have_begun_no_other_gets() {
+    let mut stage = Stage::scripted(Era::Modern, &TWO, |name, seen| match name {
+        "a" => None,
+        _ => Some(Scripted::json(result(seen, "\"b\""))),
+    });
+    stage.ready(2).await;
+    let mut outcomes = [stage.asks().await, stage.asks().await];
+    outcomes.sort_by_key(Result::is_ok);
+    assert_eq!(outcomes[0], Err(Failure::FirstByteTimeout));
+    assert_eq!(outcomes[1].as_deref(), Ok("b"));
+    for record in &mut stage.records {
+        let mut calls = 0;
+        while let Ok(seen) = record.try_recv() {
+            calls += usize::from(seen.method() == "tools/call");
+        }
+        assert_eq!(calls, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_replica_has_begun_it_alone_goes_on_with() {
+    let stage = Stage::open(Era::Modern, &TWO);
+    stage.ready(2).await;
+    for at in [1, 0, 1, 1, 0] {
+        let mut call = tool_call(Era::Modern, Leave::Cancels, PARAMS);
+        call.replica = Some(at);
+        assert_eq!(stage.send(call).await.as_deref(), Ok(["a", "b"][at]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_is_found_at_the_replica_that_has_it() {
+    let stage = Stage::scripted(Era::Modern, &TWO, |name, seen| {
+        let has_it = seen.body["params"]["taskId"] == name;
+        let id = &seen.body["id"];
+        Some(Scripted::json(if has_it {
+            result(seen, &format!("{name:?}"))
+        } else {
+            format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32602,"message":"no task"}}}}"#
+            )
+        }))
+    });
+    stage.ready(2).await;
+    let task = |params| {
+        let mut call = tool_call(Era::Modern, Leave::Cancels, params);
+        call.method = "tasks/get".into();
+        call
+    };
+    for _ in 0..3 {
+        let a = stage.send(task(r#"{"taskId":"a"}"#)).await;
+        assert_eq!(a.as_deref(), Ok("a"));
+        let b = stage.send(task(r#"{"taskId":"b"}"#)).await;
+        assert_eq!(b.as_deref(), Ok("b"));
+    }
+    let nobodys = stage.send(task(r#"{"taskId":"c"}"#)).await.unwrap();
+    assert!(nobodys.contains("no task"), "{nobodys}");
+}

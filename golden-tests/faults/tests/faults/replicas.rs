@@ -1,0 +1,193 @@
+//! Two servers that can stand in for each other: one of them is killed under calls.
+//!
+//! Nothing is lost but the calls that it had, later ones go to the other one, and it is used again when
+//! it is back. How calls are shared out is told by the process that answers.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::stage::{Caller, FAULTY, Stage, Traffic, text_of};
+
+/// Clients that call without a pause.
+const CLIENTS: u64 = 4;
+
+/// How many calls each of them makes after the replica is gone.
+const CALLS_AFTER: u64 = 100;
+
+/// A server in a process of its own.
+struct Replica {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Replica {
+    fn start(address: SocketAddr) -> Self {
+        let mut process = Command::new(FAULTY)
+            .args(["http", &address.to_string()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let told = BufReader::new(process.stdout.take().unwrap()).read_line(&mut line);
+        assert!(told.is_ok_and(|bytes| bytes > 0), "the server listens");
+        Self {
+            process,
+            address: line.trim().parse().unwrap(),
+        }
+    }
+
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    fn pid(&self) -> u32 {
+        self.process.id()
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        let _ended_already = self.process.kill();
+        let _reaped = self.process.wait();
+    }
+}
+
+fn two(era: &str) -> (Replica, Replica, Stage) {
+    let any = ([127, 0, 0, 1], 0).into();
+    let (one, other) = (Replica::start(any), Replica::start(any));
+    let stage = Stage::open(&format!(
+        "servers:\n  web:\n    era: {era}\n    replicas:\n\
+         \x20     - {{ url: \"http://{}/mcp\", weight: 3 }}\n\
+         \x20     - {{ url: \"http://{}/mcp\" }}\n",
+        one.address, other.address
+    ));
+    until(|| {
+        let status = stage.gateway.upstream("web");
+        state(&status, 0) == "ready" && state(&status, 1) == "ready"
+    });
+    (one, other, stage)
+}
+
+/// Waits for something that comes by itself.
+#[track_caller]
+fn until(mut is_so: impl FnMut() -> bool) {
+    let traffic = Traffic::begin();
+    while !is_so() && traffic.goes_on() {
+        std::thread::yield_now();
+    }
+}
+
+fn state(status: &Value, replica: usize) -> &Value {
+    &status["replicas"][replica]["state"]
+}
+
+/// How many of so many calls each process answers.
+#[track_caller]
+fn shares(client: &mut Caller, calls: usize) -> BTreeMap<u32, usize> {
+    let mut shares = BTreeMap::new();
+    for _ in 0..calls {
+        let pid = text_of(&client.call("pid", &json!({}))).parse().unwrap();
+        *shares.entry(pid).or_default() += 1;
+    }
+    shares
+}
+
+#[test]
+fn a_replica_is_killed_under_calls_and_only_what_it_had_is_lost() {
+    for era in ["modern", "legacy"] {
+        let (one, mut other, stage) = two(era);
+        let whole = shares(&mut stage.client(), 40);
+        assert_eq!(whole, [(one.pid(), 30), (other.pid(), 10)].into(), "{era}");
+
+        let traffic = Traffic::begin();
+        let is_killed = AtomicBool::new(false);
+        let lost: usize = std::thread::scope(|scope| {
+            let over = traffic.over();
+            let clients: Vec<_> = (0..CLIENTS)
+                .map(|client| {
+                    let (caller, number) = (stage.client(), client << 32);
+                    let (traffic, is_killed) = (&traffic, &is_killed);
+                    scope.spawn(move || calls_through(caller, traffic, is_killed, number))
+                })
+                .collect();
+            other.kill();
+            is_killed.store(true, Ordering::SeqCst);
+            let lost = clients.into_iter().map(|client| client.join().unwrap());
+            let lost = lost.sum();
+            drop(over);
+            lost
+        });
+        // Each client has one call in flight.
+        assert!(
+            lost <= usize::try_from(CLIENTS).unwrap(),
+            "{era}: {lost} lost"
+        );
+
+        let status = stage.gateway.upstream("web");
+        assert_eq!(status["state"], "ready", "{status}");
+        assert_ne!(state(&status, 1), "ready", "{status}");
+        assert!(stage.gateway.page("/health").contains("\"degraded\""));
+        assert_eq!(shares(&mut stage.client(), 20), [(one.pid(), 20)].into());
+
+        let other = Replica::start(other.address);
+        until(|| state(&stage.gateway.upstream("web"), 1) == "ready");
+        let whole = shares(&mut stage.client(), 40);
+        assert_eq!(whole, [(one.pid(), 30), (other.pid(), 10)].into(), "{era}");
+        assert!(stage.gateway.page("/health").contains("\"ok\""));
+        stage.gateway.stop();
+    }
+}
+
+/// Calls without a pause until some time after the replica is gone. Gives how many calls were lost.
+fn calls_through(
+    mut caller: Caller,
+    traffic: &Traffic,
+    is_killed: &AtomicBool,
+    mut number: u64,
+) -> usize {
+    let (mut lost, mut after) = (0, 0);
+    while after < CALLS_AFTER && traffic.goes_on() {
+        // Read before the call: one that began afterwards cannot have been the killed process's.
+        let is_after = is_killed.load(Ordering::SeqCst);
+        number += 1;
+        let reply = caller.call("echo", &json!({ "mark": number }));
+        if reply.message().get("result").is_some() {
+            assert_eq!(text_of(&reply), json!({ "mark": number }).to_string());
+        } else {
+            assert!(!is_after, "a call that came later is lost: {reply:?}");
+            assert_eq!(reply.code(), "MCPC9306", "{reply:?}");
+            lost += 1;
+        }
+        after += u64::from(is_after);
+    }
+    lost
+}
+
+#[test]
+fn an_edit_of_the_replicas_lets_go_on_who_stays() {
+    let (one, other, mut stage) = two("legacy");
+    let third = Replica::start(([127, 0, 0, 1], 0).into());
+    stage.replace(&format!(
+        "servers:\n  web:\n    era: legacy\n    replicas:\n\
+         \x20     - {{ url: \"http://{}/mcp\" }}\n\
+         \x20     - {{ url: \"http://{}/mcp\" }}\n",
+        other.address, third.address
+    ));
+    until(|| state(&stage.gateway.upstream("web"), 1) == "ready");
+    let whole = shares(&mut stage.client(), 10);
+    assert_eq!(whole, [(other.pid(), 5), (third.pid(), 5)].into());
+    drop(one);
+    stage.replace(&format!(
+        "servers:\n  web: {{ era: legacy, url: \"http://{}/mcp\" }}\n",
+        third.address
+    ));
+    assert_eq!(shares(&mut stage.client(), 4), [(third.pid(), 4)].into());
+    assert!(stage.gateway.upstream("web").get("replicas").is_none());
+    stage.gateway.stop();
+}
