@@ -3,7 +3,7 @@
 //! Owns which replica a call goes to, and that it goes to another one if nothing of it has reached the
 //! first. Does not send or connect: each replica is an [`Upstream`] with a keeper and a session of its
 //! own, and a replica that cannot be connected to is out of use until its keeper has reached it again.
-//! `turns` is the order in which they are used; see `docs/decisions/0027-replicas.md`.
+//! `turns` is the order in which they are used; see `docs/decisions/0028-replicas.md`.
 
 use std::sync::Arc;
 
