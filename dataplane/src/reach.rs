@@ -3,10 +3,14 @@
 //! A seam for tests, which put pipes and a virtual clock in place of sockets and processes. The
 //! real one is `reach/real.rs`. Nothing else in this crate opens a socket or starts a process.
 
-#[cfg(unix)]
-mod guard;
 mod real;
 mod shim;
+#[cfg(unix)]
+mod tree;
+#[cfg(unix)]
+mod ward;
+#[cfg(unix)]
+mod warden;
 
 use std::future::Future;
 use std::io;
@@ -47,8 +51,8 @@ pub struct Launch<'a> {
 
 /// A started process.
 pub struct Process {
-    /// Its process id, for status; 0 for a pipe in a test.
-    pub id: u32,
+    /// Ends when it runs, with its process id, for status; 0 for a pipe in a test.
+    pub started: ReachFuture<u32>,
     /// Messages to it.
     pub stdin: Box<dyn AsyncWrite + Send + Unpin>,
     /// Messages from it.
@@ -57,7 +61,9 @@ pub struct Process {
     pub stderr: Box<dyn AsyncRead + Send + Unpin>,
     /// Ends when the process has ended and was reaped.
     pub ended: ReachFuture<Ended>,
-    /// Sends signals to its group.
+    /// Ends when nothing is left of what it has started either.
+    pub cleared: ReachFuture<()>,
+    /// Sends signals to it and what it has started.
     pub signals: Box<dyn Signals>,
 }
 
@@ -70,11 +76,11 @@ pub enum Ended {
     Signal(i32),
 }
 
-/// Sends signals to a process and all its descendants in the same group.
+/// Sends signals to a process and its descendants.
 pub trait Signals: Send + Sync {
-    /// Asks the group to end (SIGTERM).
+    /// Asks the process and those in its group to end (SIGTERM).
     fn terminate(&self);
-    /// Ends the group (SIGKILL).
+    /// Ends the process and all its descendants (SIGKILL).
     fn kill(&self);
 }
 

@@ -1,8 +1,9 @@
-//! What `child_entry` promises: a session of its own for every child, and no orphan when the
-//! gateway is killed. Runs without the usual harness, because the test executable itself has to
+//! What `child_entry` promises: a session of its own for every child, and nothing left of it when it
+//! ends, is ended, or loses its gateway, wherever its descendants have gone. Runs without the usual harness, because the test executable itself has to
 //! become the gateway and the child.
 #![expect(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::disallowed_methods,
     reason = "test code; the gateway tells its child's process id on its output"
@@ -12,8 +13,9 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use mcpc_dataplane::{Launch, Process, Reach as _, Real, child_entry};
+use mcpc_dataplane::{Ended, Launch, Process, Reach as _, Real, child_entry};
 use mcpc_plan::{Restart, Start, StartWhen, StdioTransport};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::AsyncBufReadExt as _;
 
 /// The argument that makes this executable a gateway.
@@ -27,7 +29,11 @@ fn main() {
     #[cfg(target_os = "linux")]
     {
         a_child_leads_a_session_of_its_own();
+        a_process_id_is_told_while_the_end_is_left_unattended();
         a_whole_tree_dies_with_a_killed_gateway();
+        what_left_the_session_dies_however_the_server_ends();
+        what_starts_itself_anew_for_ever_dies_too();
+        a_killed_warden_takes_its_server_along();
         a_program_that_cannot_be_executed_ends_with_126();
     }
 }
@@ -71,13 +77,43 @@ fn runtime() -> tokio::runtime::Runtime {
 /// for ever.
 fn gateway() {
     runtime().block_on(async {
-        let script = "trap '' TERM HUP; sleep 1000 & echo $!; wait";
-        let child = launch("/bin/sh", &["-c", script]);
-        let mut lines = tokio::io::BufReader::new(child.stdout).lines();
-        let grandchild = lines.next_line().await.unwrap().unwrap();
-        println!("{} {grandchild}", child.id);
+        let mut child = launch("/bin/sh", &["-c", FAMILY]);
+        let ids = family_of(&mut child).await;
+        println!("{}", ids.map(|id| id.to_string()).join(" "));
         std::future::pending::<()>().await;
     });
+}
+
+/// A server with a child in its group, one that has left the group and the session, and one that
+/// has lost its parent besides. All are deaf; it tells their ids.
+const FAMILY: &str = "trap '' TERM HUP
+    sleep 1000 & echo $!
+    setsid sh -c 'echo $$; exec sleep 1000' &
+    (setsid sh -c 'setsid sh -c \"echo \\$\\$; exec sleep 1000\" & exit' &)
+    while :; do sleep 1000; done";
+
+/// Every process of that server, itself first.
+async fn family_of(server: &mut Process) -> [u32; 4] {
+    let mut lines = tokio::io::BufReader::new(&mut server.stdout).lines();
+    let mut ids = [(&mut server.started).await.unwrap(), 0, 0, 0];
+    for id in ids.iter_mut().skip(1) {
+        *id = lines.next_line().await.unwrap().unwrap().parse().unwrap();
+    }
+    ids
+}
+
+fn is_gone(id: u32) -> bool {
+    stat(id).is_none_or(|stat| stat.first().is_some_and(|state| state == "Z"))
+}
+
+/// Nothing is left of any of them, within the second that is promised.
+fn assert_gone(ids: &[u32]) {
+    let all_gone = within(Duration::from_secs(1), || ids.iter().all(|id| is_gone(*id)));
+    assert!(
+        all_gone,
+        "{:?}",
+        ids.iter().map(|id| stat(*id)).collect::<Vec<_>>()
+    );
 }
 
 /// The numbers of `/proc/PID/stat` after the name: state, parent, group, session.
@@ -101,15 +137,31 @@ fn within(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
 fn a_child_leads_a_session_of_its_own() {
     runtime().block_on(async {
         let child = launch("/bin/sh", &["-c", "cat"]);
-        let id = child.id.to_string();
+        let process = child.started.await.unwrap();
+        let id = process.to_string();
         let leads = within(Duration::from_secs(5), || {
-            stat(child.id).is_some_and(|stat| stat.get(2) == Some(&id) && stat.get(3) == Some(&id))
+            stat(process).is_some_and(|stat| stat.get(2) == Some(&id) && stat.get(3) == Some(&id))
         });
-        assert!(leads, "{:?}", stat(child.id));
+        assert!(leads, "{:?}", stat(process));
         child.signals.kill();
         child.ended.await.unwrap();
     });
     println!("a child leads a session of its own ... ok");
+}
+
+fn a_process_id_is_told_while_the_end_is_left_unattended() {
+    runtime().block_on(async {
+        let mut child = launch("/bin/sh", &["-c", "cat"]);
+        let has_ended = tokio::select! {
+            biased;
+            _ = &mut child.ended => true,
+            () = std::future::ready(()) => false,
+        };
+        assert!(!has_ended);
+        let told = tokio::time::timeout(Duration::from_secs(10), &mut child.started).await;
+        assert!(told.unwrap().unwrap() > 0);
+    });
+    println!("a process id is told while the end is left unattended ... ok");
 }
 
 fn a_whole_tree_dies_with_a_killed_gateway() {
@@ -124,23 +176,86 @@ fn a_whole_tree_dies_with_a_killed_gateway() {
         .unwrap();
     let ids = line.split_whitespace().map(|id| id.parse().unwrap());
     let ids: Vec<u32> = ids.collect();
-    assert_eq!(ids.len(), 2);
-    assert!(ids.iter().all(|id| stat(*id).is_some()));
+    assert_eq!(ids.len(), 4);
+    assert!(!ids.iter().any(|id| is_gone(*id)));
     gateway.kill().unwrap();
     gateway.wait().unwrap();
-    for id in ids {
-        let is_gone = within(Duration::from_secs(1), || {
-            stat(id).is_none_or(|stat| stat.first().is_some_and(|state| state == "Z"))
-        });
-        assert!(is_gone, "{id}: {:?}", stat(id));
-    }
+    assert_gone(&ids);
     println!("a whole tree dies with a killed gateway ... ok");
+}
+
+fn what_left_the_session_dies_however_the_server_ends() {
+    runtime().block_on(async {
+        // It is ended; it dies; the gateway lets go of it.
+        for end in ["kill", "die", "drop"] {
+            let mut child = launch("/bin/sh", &["-c", FAMILY]);
+            let ids = family_of(&mut child).await;
+            assert!(!ids.iter().any(|id| is_gone(*id)));
+            match end {
+                "kill" => child.signals.kill(),
+                "die" => kill_process(pid(ids[0]), Signal::KILL).unwrap(),
+                _ => {
+                    drop(child);
+                    assert_gone(&ids);
+                    continue;
+                }
+            }
+            assert_eq!(child.ended.await.unwrap(), Ended::Signal(9));
+            child.cleared.await.unwrap();
+            assert!(ids.iter().all(|id| stat(*id).is_none()), "{end}: reaped");
+        }
+    });
+    println!("what left the session dies however the server ends ... ok");
+}
+
+/// Starts itself anew in another session and ends, and holds the pipes all the while. It stops
+/// by itself after a few thousand rounds.
+const RELAY: &str = r#"[ "$1" -gt 0 ] && setsid sh -c "$0" "$0" $(($1 - 1)) &"#;
+
+fn what_starts_itself_anew_for_ever_dies_too() {
+    runtime().block_on(async {
+        let script = format!("sh -c '{RELAY}' '{RELAY}' 5000; echo; while :; do sleep 1000; done");
+        let mut child = launch("/bin/sh", &["-c", &script]);
+        let mut lines = tokio::io::BufReader::new(&mut child.stdout).lines();
+        lines.next_line().await.unwrap().unwrap();
+        child.signals.kill();
+        child.ended.await.unwrap();
+        let began = Instant::now();
+        child.cleared.await.unwrap();
+        assert!(
+            began.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            began.elapsed()
+        );
+        // Whoever lived would hold this end open.
+        assert_eq!(lines.next_line().await.unwrap(), None);
+    });
+    println!("what starts itself anew for ever dies too ... ok");
+}
+
+fn a_killed_warden_takes_its_server_along() {
+    runtime().block_on(async {
+        let mut child = launch(
+            "/bin/sh",
+            &["-c", "sleep 1000 & while :; do sleep 1000; done"],
+        );
+        let server = (&mut child.started).await.unwrap();
+        let warden = stat(server).unwrap()[1].parse().unwrap();
+        kill_process(pid(warden), Signal::KILL).unwrap();
+        assert!(child.ended.await.is_err());
+        assert_gone(&[server, warden]);
+    });
+    println!("a killed warden takes its server along ... ok");
+}
+
+fn pid(id: u32) -> Pid {
+    Pid::from_raw(i32::try_from(id).unwrap()).unwrap()
 }
 
 fn a_program_that_cannot_be_executed_ends_with_126() {
     runtime().block_on(async {
         let child = launch("/nonexistent/server", &[]);
-        assert_eq!(child.ended.await.unwrap(), mcpc_dataplane::Ended::Code(126));
+        assert_eq!(child.ended.await.unwrap(), Ended::Code(126));
     });
     println!("a program that cannot be executed ends with 126 ... ok");
 }

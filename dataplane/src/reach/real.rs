@@ -8,8 +8,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
-#[cfg(unix)]
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
@@ -20,9 +18,6 @@ use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 
-#[cfg(unix)]
-use super::guard::Guard;
-use super::shim;
 use super::{Dialed, Ended, Launch, Process, Reach, ReachFuture, Signals, Target};
 use crate::Secret;
 
@@ -38,9 +33,7 @@ type Credentials = HashMap<Box<str>, Secret>;
 /// The real outside. Cheap to start: roots are loaded with the first TLS connection.
 pub struct Real {
     credentials: ArcSwap<Credentials>,
-    shim: Option<PathBuf>,
-    #[cfg(unix)]
-    guard: OnceLock<Option<Arc<Guard>>>,
+    executable: Option<PathBuf>,
     tls: Arc<OnceCell<TlsConnector>>,
 }
 
@@ -53,18 +46,17 @@ impl Real {
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             credentials: ArcSwap::from_pointee(credentials()?),
-            shim: None,
-            #[cfg(unix)]
-            guard: OnceLock::new(),
+            executable: None,
             tls: Arc::new(OnceCell::new()),
         })
     }
 
-    /// Starts children through [`child_entry`](crate::child_entry) of this executable, so that they
-    /// get a session of their own and die with the gateway. Without it they get a group only.
+    /// Starts children through [`child_entry`](crate::child_entry) of this executable, so that each
+    /// gets a session and a warden, and nothing of it outlives it or the gateway. Without it they get
+    /// a group only.
     #[must_use]
     pub fn with_children_through(mut self, executable: impl Into<PathBuf>) -> Self {
-        self.shim = Some(executable.into());
+        self.executable = Some(executable.into());
         self
     }
 }
@@ -86,12 +78,7 @@ impl Reach for Real {
 
     fn launch(&self, launch: &Launch<'_>) -> io::Result<Process> {
         let mut command = self.command(launch);
-        command
-            .env_clear()
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
+        command.env_clear();
         for name in INHERITED {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
@@ -104,8 +91,14 @@ impl Reach for Real {
             command.current_dir(folder.as_ref());
         }
         #[cfg(unix)]
-        return process(command.spawn()?, self.guard());
-        #[cfg(not(unix))]
+        if self.executable.is_some() {
+            return super::ward::start(command);
+        }
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
         process(command.spawn()?)
     }
 
@@ -127,22 +120,14 @@ impl Reach for Real {
 }
 
 impl Real {
-    /// The guard, started with the first child.
-    #[cfg(unix)]
-    fn guard(&self) -> Option<Arc<Guard>> {
-        let executable = self.shim.as_deref()?;
-        let start = || Guard::start(executable).map(Arc::new);
-        self.guard.get_or_init(start).clone()
-    }
-
     fn command(&self, launch: &Launch<'_>) -> Command {
         let definition = launch.definition;
         let arguments = definition.args.iter().map(AsRef::as_ref);
-        if let Some(executable) = &self.shim {
-            // The shim makes its own session, and with it its own group.
+        #[cfg(unix)]
+        if let Some(executable) = &self.executable {
             let mut command = Command::new(executable);
             command
-                .args(shim::arguments(std::process::id()))
+                .arg(super::warden::ENTRY)
                 .arg(definition.command.as_ref())
                 .args(arguments);
             return command;
@@ -195,25 +180,19 @@ async fn load_tls() -> io::Result<TlsConnector> {
 }
 
 /// Takes a started child apart.
-fn process(mut child: Child, #[cfg(unix)] guard: Option<Arc<Guard>>) -> io::Result<Process> {
+fn process(mut child: Child) -> io::Result<Process> {
     let missing = || io::Error::from(io::ErrorKind::BrokenPipe);
     let id = child.id().ok_or_else(missing)?;
     let stdin = child.stdin.take().ok_or_else(missing)?;
     let stdout = child.stdout.take().ok_or_else(missing)?;
     let stderr = child.stderr.take().ok_or_else(missing)?;
-    #[cfg(unix)]
-    if let Some(guard) = &guard {
-        guard.add(id);
-    }
     let signals = GroupSignals {
         id,
-        #[cfg(unix)]
-        guard,
         is_reaped: Arc::new(AtomicBool::new(false)),
     };
     let end = GroupEnd(signals.clone());
     Ok(Process {
-        id,
+        started: Box::pin(std::future::ready(Ok(id))),
         stdin: Box::new(stdin),
         stdout: Box::new(stdout),
         stderr: Box::new(stderr),
@@ -222,6 +201,8 @@ fn process(mut child: Child, #[cfg(unix)] guard: Option<Arc<Guard>>) -> io::Resu
             drop(end);
             status.map(ended)
         }),
+        // The group is killed with the end of the process.
+        cleared: Box::pin(std::future::ready(Ok(()))),
         signals: Box::new(signals),
     })
 }
@@ -242,10 +223,6 @@ impl Drop for GroupEnd {
     fn drop(&mut self) {
         self.0.kill();
         self.0.is_reaped.store(true, Ordering::Release);
-        #[cfg(unix)]
-        if let Some(guard) = &self.0.guard {
-            guard.remove(self.0.id);
-        }
     }
 }
 
@@ -253,8 +230,6 @@ impl Drop for GroupEnd {
 #[derive(Clone)]
 struct GroupSignals {
     id: u32,
-    #[cfg(unix)]
-    guard: Option<Arc<Guard>>,
     is_reaped: Arc<AtomicBool>,
 }
 

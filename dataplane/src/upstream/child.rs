@@ -28,9 +28,11 @@ use crate::reach::{CANNOT_EXECUTE, Ended, Launch, Reach, ReachFuture, Signals};
 pub(crate) const LADDER: Duration = Duration::from_secs(6);
 
 /// How long the last words of a process that has ended are waited for, and the end of one that has
-/// closed a pipe. The group of the former is dead by then, so only a descendant that left the group
-/// can hold the pipe open.
+/// closed a pipe. What the former has started is about to die, and cannot hold its pipes open for long.
 const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// How long the id of a process that runs may take to be known. It is told with the start.
+const FIRST_WORD: Duration = Duration::from_secs(2);
 
 /// The longest wait for an answer to the probe. A server that is silent then is taken for legacy.
 const PROBE_MAX: Duration = Duration::from_secs(5);
@@ -48,9 +50,12 @@ pub(super) struct Program {
 /// A process that runs. Must be ended with [`Child::stop`] or [`Child::retire`].
 pub(super) struct Child {
     server: Box<str>,
-    pub(super) id: u32,
+    /// Until it is known.
+    started: Option<ReachFuture<u32>>,
+    id: u32,
     pub(super) link: Arc<Link>,
     ended: ReachFuture<Ended>,
+    cleared: ReachFuture<()>,
     signals: Box<dyn Signals>,
     writer: JoinHandle<()>,
     reader: JoinHandle<()>,
@@ -79,9 +84,11 @@ impl Child {
         let talk = stderr::drain(process.stderr, upstream.name.clone(), secrets);
         Ok(Self {
             server: upstream.name.clone(),
-            id: process.id,
+            started: Some(process.started),
+            id: 0,
             link,
             ended: process.ended,
+            cleared: process.cleared,
             signals: process.signals,
             writer: tokio::spawn(stdio::write_all(process.stdin, inbox)),
             reader: tokio::spawn(reading),
@@ -108,7 +115,10 @@ impl Child {
             None => timeout(LAST_WORDS, &mut self.ended).await.ok(),
             ended => ended,
         };
-        let (server, pid) = (&self.server, self.id);
+        self.has_ended = ended.is_some();
+        self.is_gone = true;
+        let pid = self.id().await;
+        let server = &self.server;
         match &ended {
             Some(Ok(Ended::Code(CANNOT_EXECUTE))) => {
                 // Which program, and why not, is what the process has said on its way out.
@@ -119,8 +129,6 @@ impl Child {
             Some(Err(error)) => tracing::warn!(%server, pid, %error, "the process is lost"),
             None => tracing::warn!(%server, pid, "the process has closed a pipe"),
         }
-        self.has_ended = ended.is_some();
-        self.is_gone = true;
         if self.has_ended && !self.reader.is_finished() {
             // The last answer may still lie in the pipe.
             let _heard = timeout(LAST_WORDS, &mut self.reader).await;
@@ -128,7 +136,18 @@ impl Child {
         self.link.close();
     }
 
-    /// Ends the process and everything in its group by then, whatever the process does.
+    /// The process id; 0 if it is not known although the process had time to start.
+    pub(super) async fn id(&mut self) -> u32 {
+        if let Some(started) = &mut self.started
+            && let Ok(id) = timeout(FIRST_WORD, started).await
+        {
+            self.started = None;
+            self.id = id.unwrap_or(0);
+        }
+        self.id
+    }
+
+    /// Ends the process and everything that it has started by then, whatever they do.
     pub(super) async fn stop(mut self, by: Instant) {
         let ladder = by.saturating_duration_since(Instant::now()).min(LADDER);
         self.writer.abort();
@@ -140,6 +159,8 @@ impl Child {
                 self.ends_within(ladder / 6).await;
             }
         }
+        // Whoever left its group, and lives on without it, ends by force.
+        let _cleared = timeout(ladder / 6, &mut self.cleared).await;
         self.reader.abort();
         self.talk.abort();
     }

@@ -449,11 +449,12 @@ impl Reach for Programs {
             }
         };
         Ok(Process {
-            id: number,
+            started: Box::pin(std::future::ready(Ok(number))),
             stdin: Box::new(stdin),
             stdout: Box::new(stdout),
             stderr: Box::new(stderr),
             ended: Box::pin(ended),
+            cleared: Box::pin(std::future::ready(Ok(()))),
             signals: Box::new(signals),
         })
     }

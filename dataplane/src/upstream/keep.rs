@@ -331,10 +331,8 @@ async fn hold_child(
     profile: Profile,
     restarts: &mut Restarts,
 ) -> Held {
-    upstream
-        .health
-        .pid
-        .store(child.id.into(), Ordering::Relaxed);
+    let pid = child.id().await;
+    upstream.health.pid.store(pid.into(), Ordering::Relaxed);
     let began = Instant::now();
     let session = Arc::new(Session {
         profile: Arc::new(profile),
@@ -353,7 +351,7 @@ async fn hold_child(
     if upstream.health.restarts.load(Ordering::Relaxed) > 0 {
         upstream.note_all_changed();
     }
-    let (link, pid) = (Arc::clone(&child.link), child.id);
+    let link = Arc::clone(&child.link);
     let held = tokio::select! {
         () = child.gone() => Held::Lost,
         () = subscribe::keep(upstream, &session) => Held::Lost,

@@ -72,11 +72,12 @@ impl Reach for World {
             .send(door)
             .map_err(|_| io::Error::from(io::ErrorKind::NotFound))?;
         Ok(Process {
-            id: 0,
+            started: Box::pin(std::future::ready(Ok(0))),
             stdin: Box::new(stdin),
             stdout: Box::new(stdout),
             stderr: Box::new(empty()),
             ended: Box::pin(async move { Ok(ends.await.unwrap_or(Ended::Code(0))) }),
+            cleared: Box::pin(std::future::ready(Ok(()))),
             signals: Box::new(Deaf),
         })
     }

@@ -1,0 +1,146 @@
+//! A server behind its warden, as the gateway sees it.
+//!
+//! Owns the connection to the warden: the server's input goes over it once, then the gateway's
+//! orders one way and the warden's words the other. The end of the connection is the server's end,
+//! on either side. Does not know what a warden does with that: `warden`.
+
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::net::UnixStream;
+use tokio::net::unix::pipe;
+use tokio::process::Command;
+
+use super::warden::{END, EXITED, SIGNALLED, STARTED, TERMINATE, WORD_BYTES};
+use super::{Ended, Process, Signals};
+
+/// Starts a server through the warden that `command` starts.
+pub(super) fn start(mut command: Command) -> io::Result<Process> {
+    let (ours, theirs) = StdUnixStream::pair()?;
+    let (input, stdin) = io::pipe()?;
+    let mut warden = command
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    // The command holds the warden's ends of the connection and the pipes open.
+    drop(command);
+    pass(&ours, &OwnedFd::from(input))?;
+    ours.set_nonblocking(true)?;
+    let line = Arc::new(Line {
+        stream: UnixStream::from_std(ours)?,
+        server: AtomicU32::new(0),
+        end: OnceLock::new(),
+    });
+    let missing = || io::Error::from(io::ErrorKind::BrokenPipe);
+    Ok(Process {
+        started: Box::pin({
+            let line = Arc::clone(&line);
+            async move { line.started().await }
+        }),
+        stdin: Box::new(pipe::Sender::from_owned_fd(stdin.into())?),
+        stdout: Box::new(warden.stdout.take().ok_or_else(missing)?),
+        stderr: Box::new(warden.stderr.take().ok_or_else(missing)?),
+        ended: Box::pin({
+            let line = Arc::clone(&line);
+            async move { line.ended().await }
+        }),
+        // A warden ends when the tree has, and is reaped here or, once nobody waits, by tokio.
+        cleared: Box::pin(async move { warden.wait().await.map(drop) }),
+        signals: Box::new(Orders(line)),
+    })
+}
+
+/// Sends the server's input to the warden.
+fn pass(warden: &StdUnixStream, input: &OwnedFd) -> io::Result<()> {
+    let files = [input.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut passed = SendAncillaryBuffer::new(&mut space);
+    passed.push(SendAncillaryMessage::ScmRights(&files));
+    sendmsg(
+        warden,
+        &[IoSlice::new(b"0")],
+        &mut passed,
+        SendFlags::empty(),
+    )?;
+    Ok(())
+}
+
+/// The connection to a warden, and what it has told. Whoever waits for either word may take in the
+/// other, because nobody has to wait for both.
+struct Line {
+    stream: UnixStream,
+    /// 0 until it is known.
+    server: AtomicU32,
+    end: OnceLock<Ended>,
+}
+
+impl Line {
+    async fn started(&self) -> io::Result<u32> {
+        loop {
+            match self.server.load(Ordering::Relaxed) {
+                0 => self.hear().await?,
+                server => return Ok(server),
+            }
+        }
+    }
+
+    async fn ended(&self) -> io::Result<Ended> {
+        loop {
+            if let Some(end) = self.end.get() {
+                return Ok(*end);
+            }
+            if let Err(error) = self.hear().await {
+                // Somebody has killed the warden, and so its server; what is left of the server's
+                // group has lost its guard.
+                let group = i32::try_from(self.server.load(Ordering::Relaxed));
+                if let Some(group) = group.ok().and_then(Pid::from_raw) {
+                    let _gone = kill_process_group(group, Signal::KILL);
+                }
+                return Err(error);
+            }
+        }
+    }
+
+    /// Takes in the warden's next word, if nobody else does. It is written at once and so is read
+    /// at once.
+    async fn hear(&self) -> io::Result<()> {
+        self.stream.readable().await?;
+        let mut word = [0; WORD_BYTES];
+        match self.stream.try_read(&mut word) {
+            Ok(WORD_BYTES) => {}
+            Ok(_) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        let [what, a, b, c, d] = word;
+        let number = i32::from_be_bytes([a, b, c, d]);
+        match what {
+            STARTED => self.server.store(number.unsigned_abs(), Ordering::Relaxed),
+            EXITED => drop(self.end.set(Ended::Code(number))),
+            SIGNALLED => drop(self.end.set(Ended::Signal(number))),
+            _ => return Err(io::ErrorKind::InvalidData.into()),
+        }
+        Ok(())
+    }
+}
+
+/// Orders to a warden. One that is gone has nothing left to signal.
+struct Orders(Arc<Line>);
+
+impl Signals for Orders {
+    fn terminate(&self) {
+        let _told = self.0.stream.try_write(&[TERMINATE]);
+    }
+
+    fn kill(&self) {
+        let _told = self.0.stream.try_write(&[END]);
+    }
+}

@@ -1,0 +1,229 @@
+//! The warden: a small process between the gateway and one server, so that nothing of the server stays.
+//!
+//! Owns the server's whole tree. It adopts what loses its parent (prctl(2),
+//! `PR_SET_CHILD_SUBREAPER`) and reaps it, so the tree is exactly what is below the warden, whatever
+//! leaves its group or session. When the server ends, the gateway says so or the gateway is gone,
+//! it kills until nothing is left. `ward` is the gateway's side, `shim` starts the server, `tree`
+//! finds what is to be killed. See `docs/decisions/0027-wardens.md`.
+
+use std::ffi::OsString;
+use std::io::{IoSliceMut, Read as _, Write as _};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, kill_process_group, setsid,
+    wait, waitid,
+};
+
+use super::{shim, tree};
+
+/// The hidden first argument.
+pub(super) const ENTRY: &str = "__warden";
+
+/// What the gateway asks for. The end of its words asks for [`END`] as well.
+pub(super) const TERMINATE: u8 = b'T';
+pub(super) const END: u8 = b'K';
+
+/// What the warden tells: the number of the server's process once it runs, and how it ended.
+pub(super) const STARTED: u8 = b'+';
+pub(super) const EXITED: u8 = b'-';
+pub(super) const SIGNALLED: u8 = b'!';
+
+/// A word of the warden: what it tells, and a number.
+pub(super) const WORD_BYTES: usize = 5;
+
+/// How long a tree may take to end by force. What is left then cannot be killed: it hangs in the
+/// kernel, and ends as soon as it comes back from there.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The pause between two rounds of killing.
+const PAUSE: Duration = Duration::from_millis(1);
+
+enum Event {
+    Terminate,
+    End,
+    /// A child has ended and waits to be reaped.
+    Ended,
+}
+
+/// Is the warden of the server that the arguments start. Answers the exit code.
+pub(super) fn stand(server: impl Iterator<Item = OsString>) -> i32 {
+    match Warden::begin(server) {
+        Ok(warden) => warden.watch(),
+        Err(error) => {
+            let _told = writeln!(std::io::stderr(), "the server cannot be started: {error}");
+            1
+        }
+    }
+}
+
+struct Warden {
+    gateway: UnixStream,
+    server: Pid,
+    has_server: bool,
+    events: Receiver<Event>,
+    /// Lets the waiting thread look again.
+    reaped: SyncSender<()>,
+}
+
+impl Warden {
+    fn begin(server: impl Iterator<Item = OsString>) -> std::io::Result<Self> {
+        // Signals to the gateway's terminal or group are not for the warden.
+        setsid()?;
+        #[cfg(target_os = "linux")]
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+        let (gateway, input) = take_over()?;
+        let program = std::env::args_os().next().unwrap_or_default();
+        let child = Command::new(program)
+            .args(shim::arguments(std::process::id()))
+            .args(server)
+            .stdin(Stdio::from(input))
+            .spawn()?;
+        let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        let server = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let server = server.ok_or_else(missing)?;
+        tell(&gateway, STARTED, server.as_raw_nonzero().get());
+        // The server's pipes are the server's alone, or their ends would go unnoticed.
+        let nowhere = std::fs::OpenOptions::new().write(true).open("/dev/null")?;
+        rustix::stdio::dup2_stdout(&nowhere)?;
+        rustix::stdio::dup2_stderr(&nowhere)?;
+        let (happen, events) = sync_channel(1);
+        let (reaped, look) = sync_channel(1);
+        let orders = gateway.try_clone()?;
+        let ends = happen.clone();
+        std::thread::Builder::new().spawn(move || hear(orders, &happen))?;
+        std::thread::Builder::new().spawn(move || await_ends(&ends, &look))?;
+        Ok(Self {
+            gateway,
+            server,
+            has_server: true,
+            events,
+            reaped,
+        })
+    }
+
+    /// Waits for the end of the server, or for an order to end it.
+    fn watch(mut self) -> i32 {
+        while self.has_server {
+            match self.events.recv() {
+                Ok(Event::Ended) => {
+                    self.reap();
+                    let _looks = self.reaped.try_send(());
+                }
+                Ok(Event::Terminate) => self.signal(Signal::TERM),
+                Ok(Event::End) | Err(_) => break,
+            }
+        }
+        self.clear()
+    }
+
+    /// Kills until nothing is left.
+    fn clear(mut self) -> i32 {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if self.has_server {
+                self.signal(Signal::KILL);
+            }
+            tree::kill_descendants();
+            if !self.reap() {
+                return 0;
+            }
+            if Instant::now() >= until {
+                return 1;
+            }
+            let _pause = self.events.recv_timeout(PAUSE);
+        }
+    }
+
+    /// Reaps whatever has ended. Whether a child is left; if there is none there is no descendant
+    /// either, because their parents' ends make them children.
+    fn reap(&mut self) -> bool {
+        loop {
+            match wait(WaitOptions::NOHANG) {
+                Ok(Some((id, status))) if id == self.server && self.has_server => {
+                    self.has_server = false;
+                    let status = ExitStatus::from_raw(status.as_raw());
+                    match status.signal() {
+                        Some(signal) => tell(&self.gateway, SIGNALLED, signal),
+                        None => tell(&self.gateway, EXITED, status.code().unwrap_or(-1)),
+                    }
+                }
+                Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
+                Ok(None) => return true,
+                Err(_) => return false,
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        // Right after its start it does not lead a group yet. What has ended by itself is no error.
+        if kill_process_group(self.server, signal).is_err() {
+            let _gone = kill_process(self.server, signal);
+        }
+    }
+}
+
+fn tell(mut gateway: &UnixStream, what: u8, number: i32) {
+    let [a, b, c, d] = number.to_be_bytes();
+    // A gateway that is gone is noticed elsewhere.
+    let _told = gateway.write_all(&[what, a, b, c, d]);
+}
+
+/// The connection to the gateway, which is this process's input, and the server's input, which
+/// comes over it.
+fn take_over() -> std::io::Result<(UnixStream, OwnedFd)> {
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+
+    let gateway = UnixStream::from(rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 3)?);
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut passed = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let mut bytes = [IoSliceMut::new(&mut byte)];
+    recvmsg(&gateway, &mut bytes, &mut passed, RecvFlags::CMSG_CLOEXEC)?;
+    let input = passed.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut files) => files.next(),
+        _ => None,
+    });
+    let gone = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+    let nowhere = std::fs::File::open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&nowhere)?;
+    Ok((gateway, input.ok_or_else(gone)?))
+}
+
+/// Passes on what the gateway says, until it says nothing more.
+fn hear(mut gateway: UnixStream, happen: &SyncSender<Event>) {
+    let mut byte = [0];
+    loop {
+        let event = match gateway.read(&mut byte) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Ok(1) if byte == [TERMINATE] => Event::Terminate,
+            Ok(_) | Err(_) => Event::End,
+        };
+        let is_end = matches!(event, Event::End);
+        if happen.send(event).is_err() || is_end {
+            return;
+        }
+    }
+}
+
+/// Tells of each child that has ended, and leaves the reaping to the thread that sends signals: a
+/// number that is signalled is then never somebody else's.
+fn await_ends(happen: &SyncSender<Event>, look: &Receiver<()>) {
+    let how = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    loop {
+        match waitid(WaitId::All, how) {
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(_) => return,
+            Ok(_) => {}
+        }
+        if happen.send(Event::Ended).is_err() || look.recv().is_err() {
+            return;
+        }
+    }
+}
