@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::ask::bridge::{Bridge, askable};
-use crate::ask::retry::Resumed;
+use crate::ask::retry::{self, Resumed};
 use crate::ask::{Way, can_ask, may_ask};
 use crate::call::{Call, Era, Party};
 use crate::carry::strip_tools;
@@ -24,6 +24,7 @@ use crate::list::{self, Kind};
 use crate::listen;
 use crate::local::{self, Cache};
 use crate::mirror;
+use crate::params::Params;
 use crate::pipeline::{Plane, accepted};
 use crate::policy;
 use crate::pulse;
@@ -164,10 +165,11 @@ async fn answer_routed(
     // A client that writes these headers itself hears itself that they were refused.
     let tool = tool.filter(|_| !client.mirrors);
     let exposed = params.name().or_else(|| params.uri());
-    let route = route::find(served, &method, &mut params).await?;
+    let (takes, era) = (client.accepts, client.era);
+    let found = route::find(served, &method, &mut params).await;
+    let route = found.inspect_err(|refused| disown(refused, era, &params, plane))?;
     let member = route.member;
     log_routed(served, member, &method, correlation);
-    let (takes, era) = (client.accepts, client.era);
     let leave = replay::leave_of(client.leave(), session.as_ref(), takes);
     let asks = askable(&client, session.as_ref());
     let party = party(session.as_ref());
@@ -208,6 +210,17 @@ async fn answer_routed(
         timeouts: member.timeouts.clone(),
     });
     call_upstream(&bridge, session, takes, writer, call, tool).await
+}
+
+/// A name that there is not is no request that a state was given out for. Whether a resource is there is for its
+/// server to say, which may not be heard at the moment.
+fn disown(refused: &LocalReply, era: Era, params: &Params, plane: &Plane) {
+    if era == Era::Modern
+        && matches!(refused, LocalReply::UnknownTool | LocalReply::UnknownPrompt)
+        && let Some(state) = params.request_state()
+    {
+        retry::misused(plane, &state, legacy::ANONYMOUS);
+    }
 }
 
 /// Whose calls a session's are. Without one, clients cannot be told apart until they have identities.

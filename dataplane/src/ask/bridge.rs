@@ -107,7 +107,7 @@ impl Bridge<'_> {
 
     fn binding(&self, method: &[u8]) -> Binding {
         // Until requests of 2026-07-28 have identities, all of them are nobody's.
-        let principal = &ANONYMOUS;
+        let principal = ANONYMOUS;
         let name = self.exposed.as_ref();
         retry::bind(self.served, self.member, method, name, principal)
     }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::gather::Gathered;
 use super::kind;
 use super::parked::ParkedCall;
-use super::state::{Binding, Content, ReplicaMark, binding};
+use super::state::{Binding, Content, ReplicaMark};
 use crate::call::Reply;
 use crate::failure::Failure;
 use crate::json;
@@ -50,15 +50,15 @@ pub(crate) fn bind(
     member: &ServedMember,
     method: &[u8],
     name: Option<&Bytes>,
-    principal: &[u8],
+    principal: [u8; 16],
 ) -> Binding {
-    binding([
-        principal,
+    let parts = [
         served.endpoint.path.as_bytes(),
         member.replicas.key().as_bytes(),
         method,
         name.map_or(b"", Bytes::as_ref),
-    ])
+    ];
+    Binding::new(principal, parts)
 }
 
 /// Opens the state of a repeated call: puts the upstream's own in its place, or takes the parked call.
@@ -70,12 +70,9 @@ pub(crate) async fn reopen(
     params: &mut Params,
 ) -> Result<Resumed, LocalReply> {
     let opened = plane.states.open(state, binding, Instant::now());
-    let content = opened.map_err(|(refused, content)| {
-        // Who abuses a state does not get another chance with its call.
-        if let Some(Content::Parked(number)) = content {
-            plane.parked.end(number);
-        }
-        refused
+    let content = opened.map_err(|refused| {
+        end(plane, &refused.calls);
+        LocalReply::Ask(refused.why)
     })?;
     match content {
         Content::Upstreams(own) => {
@@ -98,6 +95,18 @@ pub(crate) async fn reopen(
                 answers,
             ))
         }
+    }
+}
+
+/// A state came back with a request that cannot be its own.
+pub(crate) fn misused(plane: &Plane, state: &[u8], principal: [u8; 16]) {
+    end(plane, &plane.states.named(state, principal));
+}
+
+/// Who abuses a state does not get another chance with its call.
+fn end(plane: &Plane, calls: &[u64]) {
+    for number in calls {
+        plane.parked.end(*number);
     }
 }
 

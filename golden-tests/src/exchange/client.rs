@@ -212,10 +212,8 @@ impl Client {
         let mut params = params.clone();
         if let Some(state) = params.get_mut("requestState") {
             let last = self.state.borrow();
-            match state.as_str() {
-                Some("<sealed>") => *state = json!(*last),
-                Some("<altered>") => *state = json!(last.replacen(&last[..1], "_", 1)),
-                _ => {}
+            if let Some(text) = state.as_str().and_then(|kind| altered(kind, &last)) {
+                *state = json!(text);
             }
         }
         if self.era == Era::Modern
@@ -365,6 +363,27 @@ impl Client {
             message["id"],
             show(value)
         ));
+    }
+}
+
+/// The last state, in the way in which a transcript wants it sent back.
+fn altered(kind: &str, last: &str) -> Option<String> {
+    let at = |places: &[usize]| {
+        let swap = |(index, letter): (usize, char)| match letter {
+            'A' if places.contains(&index) => 'B',
+            _ if places.contains(&index) => 'A',
+            letter => letter,
+        };
+        last.chars().enumerate().map(swap).collect::<String>()
+    };
+    let end = last.len().saturating_sub(1);
+    match kind {
+        "<sealed>" => Some(last.to_owned()),
+        "<altered>" => Some(at(&[0])),
+        "<altered behind>" => Some(at(&[end])),
+        "<altered throughout>" => Some(at(&[0, end])),
+        "<cut>" => Some(last.get(..end).unwrap_or_default().to_owned()),
+        _ => None,
     }
 }
 
