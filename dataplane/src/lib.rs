@@ -89,3 +89,4 @@ pub use status::{
 pub use stdio::Stdio;
 pub use tally::Calls;
 pub use timestamp::Timestamp;
+pub use upstream::page::{Ask, Page, ask};

@@ -16,7 +16,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 
-use mcpc_plan::{Scheme, StdioTransport};
+use mcpc_plan::{HttpTransport, Scheme, StdioTransport};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use real::Real;
@@ -39,6 +39,17 @@ pub struct Target {
     pub host: Box<str>,
     /// Port.
     pub port: u16,
+}
+
+impl Target {
+    /// Where an HTTP server is.
+    pub fn of(transport: &HttpTransport) -> Self {
+        Self {
+            scheme: transport.scheme,
+            host: transport.host.clone(),
+            port: transport.port,
+        }
+    }
 }
 
 /// A process to start: program, arguments and the whole environment, secrets resolved.

@@ -97,10 +97,8 @@ fn exposed(address: SocketAddr, endpoints: &[Endpoint]) -> String {
     text
 }
 
-fn count(address: SocketAddr, path: &str, method: &str, key: &str) -> Option<usize> {
+fn count(address: SocketAddr, path: &str, method: &'static str, key: &str) -> Option<usize> {
     let headers = [
-        ("content-type", "application/json"),
-        ("accept", "application/json, text/event-stream"),
         ("mcp-protocol-version", "2026-07-28"),
         ("mcp-method", method),
     ];

@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &args::Order, wish: Wish) -> Exit {
         }
     };
     let Ok(outcome) = serde_json::from_slice::<Outcome>(&reply.body) else {
-        say(&not_taken(arguments, reply.status.as_u16(), &reply.body));
+        say(&not_taken(arguments, reply.status, &reply.body));
         return Exit::Failed;
     };
     let exit = match outcome.verdict {

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(arguments: &args::Status) -> Exit {
     let reply = match http::get(arguments.admin, "/status", PATIENCE) {
-        Ok(reply) if reply.status.is_success() => reply,
+        Ok(reply) if reply.status == 200 => reply,
         Ok(reply) => {
             say(&format!(
                 "error: {} answers with {}; is it the admin address of a gateway?\n",

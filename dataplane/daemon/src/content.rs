@@ -8,19 +8,16 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hyper::header::HeaderValue;
 use mcpc_dataplane::{Reach, Refusal};
 use mcpc_plan::Digest;
 
-use crate::remote::{Fetched, Remote};
+use crate::remote::Remote;
 
 /// See the file's header.
 pub struct Content {
     place: Place,
     bytes_max: u64,
     loaded: Option<Digest>,
-    /// Which version of it the server of a URL has sent.
-    etag: Option<HeaderValue>,
     /// What could be read only once.
     kept: Option<Vec<u8>>,
 }
@@ -66,7 +63,6 @@ impl Content {
             place,
             bytes_max,
             loaded: None,
-            etag: None,
             kept: None,
         })
     }
@@ -82,15 +78,7 @@ impl Content {
         }
         self.loaded = None;
         let bytes = match &self.place {
-            Place::Url(remote) => {
-                let got = remote.get_now(None, self.bytes_max).map_err(Unread::Url)?;
-                let Fetched::New { bytes, etag } = got else {
-                    let reason = "the answer is 304, and nothing was asked on condition";
-                    return Err(Unread::Url(reason.to_owned()));
-                };
-                self.etag = etag;
-                bytes
-            }
+            Place::Url(remote) => remote.get_now(self.bytes_max).map_err(Unread::Url)?,
             Place::File(path) => read_file(path, self.bytes_max).map_err(Unread::File)?,
             Place::Standard => {
                 read_at_most(io::stdin().lock(), self.bytes_max).map_err(Unread::File)?
@@ -108,7 +96,7 @@ impl Content {
         match &self.place {
             Place::Standard => name_of(Path::new("-")),
             Place::File(path) => name_of(path),
-            Place::Url(remote) => remote.name(),
+            Place::Url(remote) => remote.name().to_owned(),
         }
     }
 
@@ -128,11 +116,7 @@ impl Content {
     /// What [`read`](Self::read) would read now; nothing if it could not.
     pub(crate) async fn present(&self) -> Option<Digest> {
         let bytes = match &self.place {
-            Place::Url(remote) => match remote.get(self.etag.as_ref(), self.bytes_max).await {
-                Ok(Fetched::Same) => return self.loaded.clone(),
-                Ok(Fetched::New { bytes, .. }) => Some(bytes),
-                Err(_) => None,
-            },
+            Place::Url(remote) => remote.get(self.bytes_max).await.ok(),
             Place::File(path) => read_file(path, self.bytes_max).ok(),
             Place::Standard => self.kept.clone(),
         };

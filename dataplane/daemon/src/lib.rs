@@ -14,7 +14,6 @@ mod content;
 mod durable;
 mod flags;
 mod history;
-pub mod http;
 mod inputs;
 mod log;
 mod operate;

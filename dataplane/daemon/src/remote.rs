@@ -4,18 +4,14 @@
 //! programs are started, so it must come from whom the operator named: over TLS, or from this machine;
 //! no redirects (`docs/decisions/0027-content-from-urls.md`).
 
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::body::Bytes;
-use hyper::header::{AUTHORIZATION, ETAG, HOST, HeaderValue, IF_NONE_MATCH, USER_AGENT};
-use hyper::{Request, Response, StatusCode, Uri};
-use mcpc_dataplane::{Reach, Refusal, Target};
-use mcpc_plan::Scheme;
-
-use crate::http;
+use http::{HeaderValue, Uri, header};
+use mcpc_dataplane::{Ask, Page, Reach, Refusal, Target};
+use mcpc_plan::{HttpTransport, Scheme};
 
 /// For one request with everything that belongs to it: the name, the connection, the whole response.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -25,20 +21,10 @@ const CREDENTIAL: &str = "MCPC_SOURCE_AUTHORIZATION";
 
 /// See the file's header.
 pub(crate) struct Remote {
-    uri: Uri,
-    target: Target,
+    /// As it is shown: without the query, which may hold what is nobody's business.
+    name: String,
+    place: HttpTransport,
     reach: Arc<dyn Reach>,
-}
-
-/// What a request came back with.
-pub(crate) enum Fetched {
-    /// The version that was known.
-    Same,
-    /// Another one.
-    New {
-        bytes: Vec<u8>,
-        etag: Option<HeaderValue>,
-    },
 }
 
 impl Remote {
@@ -65,106 +51,75 @@ impl Remote {
         if scheme == Scheme::Http && !is_this_machine(host) {
             return Err("without TLS it may only be on this machine; use https");
         }
-        let target = Target {
+        let usual = match scheme {
+            Scheme::Https => 443,
+            Scheme::Http => 80,
+        };
+        let name = match text.split_once('?') {
+            Some((before, _)) => format!("{before}?…"),
+            None => text.to_owned(),
+        };
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let place = HttpTransport {
             scheme,
             host: host.into(),
-            port: authority.port_u16().unwrap_or(match scheme {
-                Scheme::Https => 443,
-                Scheme::Http => 80,
-            }),
+            port: authority.port_u16().unwrap_or(usual),
+            authority: authority.as_str().into(),
+            path: path.into(),
+            headers: Box::default(),
         };
         Ok(Self {
-            uri,
-            target,
+            name,
+            place,
             reach: Arc::clone(reach),
         })
     }
 
-    /// The URL without its query, which may hold what is nobody's business.
-    pub(crate) fn name(&self) -> String {
-        let text = self.uri.to_string();
-        match text.split_once('?') {
-            Some((before, _)) => format!("{before}?…"),
-            None => text,
+    /// What it is called.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Asks for it. Gives a few words if there is nothing.
+    pub(crate) async fn get(&self, bytes_max: u64) -> Result<Vec<u8>, String> {
+        let mut fields = Vec::new();
+        if let Some(credential) = self.reach.variable(CREDENTIAL) {
+            let value = HeaderValue::from_str(credential.expose());
+            let mut value = value.map_err(|_| format!("{CREDENTIAL} is no header value"))?;
+            value.set_sensitive(true);
+            fields.push((header::AUTHORIZATION, value));
+        }
+        let connecting = self.reach.connect(&Target::of(&self.place));
+        let ask = Ask {
+            place: &self.place,
+            fields: &fields,
+            message: None,
+            bytes_max: usize::try_from(bytes_max).unwrap_or(usize::MAX),
+            patience: PATIENCE,
+        };
+        match mcpc_dataplane::ask(connecting, ask).await {
+            Ok(Page { status: 200, body }) => Ok(body.into()),
+            Ok(Page { status, .. }) if (300..400).contains(&status) => Err(format!(
+                "the answer is {status}, and redirects are not followed"
+            )),
+            Ok(Page { status, .. }) => Err(format!("the answer is {status}")),
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                Err(format!("no answer within {} s", PATIENCE.as_secs()))
+            }
+            Err(error) => Err(error.to_string()),
         }
     }
 
-    /// Asks for it, on condition that it is not the version that is known. Gives a few words if there
-    /// is nothing.
-    pub(crate) async fn get(
-        &self,
-        known: Option<&HeaderValue>,
-        bytes_max: u64,
-    ) -> Result<Fetched, String> {
-        let exchange = tokio::time::timeout(PATIENCE, self.exchange(known, bytes_max));
-        let in_time = exchange.await;
-        in_time.map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?
-    }
-
     /// The same, for callers that may block.
-    pub(crate) fn get_now(
-        &self,
-        known: Option<&HeaderValue>,
-        bytes_max: u64,
-    ) -> Result<Fetched, String> {
+    pub(crate) fn get_now(&self, bytes_max: u64) -> Result<Vec<u8>, String> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| error.kind().to_string())?;
-        let got = runtime.block_on(self.get(known, bytes_max));
+        let got = runtime.block_on(self.get(bytes_max));
         // A name that is still being looked up must not keep the gateway.
         runtime.shutdown_background();
         got
-    }
-
-    async fn exchange(
-        &self,
-        known: Option<&HeaderValue>,
-        bytes_max: u64,
-    ) -> Result<Fetched, String> {
-        let request = self.request(known)?;
-        let connected = self.reach.connect(&self.target).await;
-        let stream = connected.map_err(|error| format!("no connection: {}", error.kind()))?;
-        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-        let response = http::exchange(stream, request, bytes_max)
-            .await
-            .map_err(|_| "the answer is too large, or no HTTP".to_owned())?;
-        fetched(response)
-    }
-
-    fn request(&self, known: Option<&HeaderValue>) -> Result<Request<Full<Bytes>>, String> {
-        let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
-        let host = self.uri.authority().map_or("", |host| host.as_str());
-        let mut request = Request::get(path)
-            .header(HOST, host)
-            .header(USER_AGENT, concat!("mcpc/", env!("CARGO_PKG_VERSION")));
-        if let Some(known) = known {
-            request = request.header(IF_NONE_MATCH, known);
-        }
-        if let Some(credential) = self.reach.variable(CREDENTIAL) {
-            let mut value = HeaderValue::from_str(credential.expose())
-                .map_err(|_| format!("{CREDENTIAL} is no header value"))?;
-            value.set_sensitive(true);
-            request = request.header(AUTHORIZATION, value);
-        }
-        let request = request.body(Full::default());
-        request.map_err(|_| "the URL makes no request".to_owned())
-    }
-}
-
-fn fetched(response: Response<Bytes>) -> Result<Fetched, String> {
-    let (head, body) = response.into_parts();
-    match head.status {
-        StatusCode::OK => Ok(Fetched::New {
-            bytes: body.into(),
-            etag: head.headers.get(ETAG).cloned(),
-        }),
-        StatusCode::NOT_MODIFIED => Ok(Fetched::Same),
-        status if status.is_redirection() => Err(format!(
-            "the answer is {}, and redirects are not followed",
-            status.as_u16()
-        )),
-        status => Err(format!("the answer is {}", status.as_u16())),
     }
 }
 

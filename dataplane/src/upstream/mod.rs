@@ -33,6 +33,7 @@ mod late;
 mod lease;
 pub(crate) mod lines;
 mod listening;
+pub(crate) mod page;
 mod pool;
 mod presence;
 #[cfg(all(test, target_os = "linux"))]

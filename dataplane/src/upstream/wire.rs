@@ -22,7 +22,7 @@ use super::head::{self, Head, Kind, Preamble, Request};
 use super::lease::Lease;
 use super::pool;
 use crate::failure::Failure;
-use crate::reach::{Reach, Target};
+use crate::reach::{Dialed, Reach, Target};
 
 /// The most interim responses (1xx) in front of an answer.
 const INTERIM_MAX: u32 = 8;
@@ -64,11 +64,7 @@ impl Site {
     ) -> Option<Self> {
         Some(Self {
             number: SITES.fetch_add(1, Ordering::Relaxed),
-            target: Target {
-                scheme: transport.scheme,
-                host: transport.host.clone(),
-                port: transport.port,
-            },
+            target: Target::of(transport),
             preamble: Preamble::new(transport, secrets)?,
             reach,
             closing: watch::Sender::new(false),
@@ -124,6 +120,20 @@ impl Site {
             })?;
         Ok(Lease::new(stream, self.number, self.closing.subscribe()))
     }
+}
+
+/// One exchange over a connection that is nobody's else, before or after.
+pub(super) async fn once(
+    stream: Box<dyn Dialed>,
+    request: Request,
+    closing: watch::Receiver<bool>,
+) -> Result<Exchange, Failure> {
+    let number = SITES.fetch_add(1, Ordering::Relaxed);
+    let exchange = converse(Lease::new(stream, number, closing), &request).await;
+    exchange.map_err(|lost| match lost {
+        Lost::Unsent => Failure::Closed,
+        Lost::Failed(failure) => failure,
+    })
 }
 
 /// Writes a request and reads the head of its response. Dropped half-way, it closes the connection.
