@@ -228,4 +228,7 @@ codes! {
     NO_EARLIER_PLAN 9612 "there is no earlier plan"
     PLANS_NOT_KEPT 9613 "plans cannot be kept on disk"
     ORDER_NOT_TAKEN 9614 "an order to the gateway was not taken"
+    NO_DESCRIPTOR 9615 "no descriptor is left"
+    NO_PROCESS 9616 "the system starts no process"
+    LOG_LOST 9617 "lines of the log are lost"
 }

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use crate::body::Body;
 use crate::correlation::Numbers;
+use crate::descriptors::Purpose;
 use crate::listener::{self, Bounds, Door, First};
 use crate::order::{Orders, Verdict as Came, Wish};
 use crate::origin::{self, Verdict};
@@ -132,6 +133,10 @@ impl Door for Arc<Desk> {
 
     fn open(&self) -> &AtomicU32 {
         &self.open
+    }
+
+    fn purpose(&self) -> Purpose {
+        Purpose::Operators
     }
 }
 

@@ -40,6 +40,10 @@ pub(crate) enum Failure {
     AsksTooOften,
     /// The upstream answered the gateway's own request with an error.
     Refused,
+    /// The gateway has no descriptor left for a connection or a process.
+    NoDescriptor,
+    /// The system starts no process for the gateway.
+    NoProcess,
     /// The upstream left the plan and its grace is over.
     Stopped,
 }
@@ -58,6 +62,11 @@ impl Failure {
         matches!(
             self,
             Self::Unreachable | Self::ConnectTimeout | Self::Degraded | Self::Overloaded
-        )
+        ) || self.is_of_gateway()
+    }
+
+    /// Whether it is the gateway that lacks something, whatever the upstream does.
+    pub(crate) fn is_of_gateway(self) -> bool {
+        matches!(self, Self::NoDescriptor | Self::NoProcess)
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::Reach;
 use crate::admin::AdminThread;
+use crate::descriptors;
 use crate::engine::Engine;
 use crate::figures::{self, Figures};
 use crate::keeper::KeeperThread;
@@ -148,6 +149,7 @@ impl Gateway {
                 return Err(refusal);
             }
         };
+        descriptors::settle();
         engine.serving(
             doors.workers.as_ref().map(Workers::address),
             doors.admin.as_ref().map(AdminThread::address),

@@ -19,6 +19,7 @@ mod carry;
 mod channel;
 mod client;
 mod correlation;
+mod descriptors;
 mod directory;
 mod discover;
 mod engine;
@@ -60,6 +61,7 @@ mod secret;
 mod serve;
 mod server;
 mod session;
+mod shortage;
 mod snapshot;
 mod sse;
 mod status;
@@ -71,6 +73,7 @@ mod timestamp;
 mod upstream;
 mod workers;
 
+pub use descriptors::raise_descriptor_limit;
 pub use figures::{Condition, Figures, ServerFigures};
 pub use gateway::{Door, Gateway, Options, Refusal, Swapped};
 pub use order::{Order, Outcome, Verdict, Wish};
@@ -81,10 +84,11 @@ pub use reach::{
 pub use rehearsal::Rehearsal;
 pub use secret::Secret;
 pub use session::SessionKeys;
+pub use shortage::{LOG, Shortage};
 pub use status::{
     Components, EndpointStatus, Health, HealthStatus, Kept, ListenerHealth, Live, Phase,
-    PlanHealth, Readiness, Refused, ReplicaStatus, Status, Taken, UpstreamHealth, UpstreamState,
-    UpstreamStatus,
+    PlanHealth, Readiness, Refused, ReplicaStatus, Status, Taken, Trouble, UpstreamHealth,
+    UpstreamState, UpstreamStatus,
 };
 pub use stdio::Stdio;
 pub use tally::Calls;

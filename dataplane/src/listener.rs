@@ -14,14 +14,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
+use crate::descriptors::{self, Purpose};
 use crate::pipeline::{self, Plane};
 use crate::server::fault::HeadBounds;
-use crate::server::{Answers, Connections, Fault, Head, Intake, Response, serve_connection};
+use crate::server::{
+    Answers, Connections, Fault, Head, IDLE_SECONDS, IDLE_SECONDS_CROWDED, Intake, Response,
+    serve_connection,
+};
+use crate::shortage;
 
 /// How many connections may wait to be accepted on each listener.
 const BACKLOG: u32 = 1024;
@@ -44,6 +50,9 @@ pub(crate) trait Door: Answers + Clone + 'static {
 
     /// How many connections are open, on all threads.
     fn open(&self) -> &AtomicU32;
+
+    /// Whose connections these are, for who may take the last descriptors.
+    fn purpose(&self) -> Purpose;
 }
 
 /// What a listener bounds.
@@ -61,6 +70,8 @@ struct Accepting<D> {
     connections: Rc<Connections>,
     tasks: JoinSet<()>,
     pause: Duration,
+    /// Until when nothing is accepted.
+    resting: Option<Instant>,
     logged: Option<Instant>,
 }
 
@@ -111,18 +122,22 @@ pub(crate) async fn run<D: Door>(
         connections: Rc::new(Connections::new()),
         tasks: JoinSet::new(),
         pause: PAUSE_LEAST,
+        resting: None,
         logged: None,
     };
     let mut sweep = interval(SWEEP);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
+            accepted = listener.accept(), if accepting.resting.is_none() => match accepted {
                 Ok((stream, _)) => accepting.open(stream),
-                Err(error) => accepting.failed(&error).await,
+                Err(error) => accepting.failed(&error),
             },
-            _ = sweep.tick() => accepting.connections.sweep(),
-            Some(_) = accepting.tasks.join_next() => {}
+            () = sleep_until(accepting.rests_until()), if accepting.resting.is_some() => {
+                accepting.look_again();
+            }
+            _ = sweep.tick() => accepting.sweep(),
+            Some(_) = accepting.tasks.join_next() => accepting.look_again(),
             // A gateway that was dropped, not shut down, gives no grace.
             _ = stop.wait_for(Option::is_some) => break,
         }
@@ -135,7 +150,12 @@ pub(crate) async fn run<D: Door>(
 impl<D: Door> Accepting<D> {
     /// Serves a connection, or closes it at once if there are too many.
     fn open(&mut self, stream: TcpStream) {
-        self.pause = PAUSE_LEAST;
+        if descriptors::is_beyond(&stream, self.door.purpose()) {
+            // It is served, as the last one for now.
+            self.lacks_descriptors(&Errno::MFILE.into());
+        } else {
+            self.pause = PAUSE_LEAST;
+        }
         let bounds = self.door.bounds();
         let Some(slot) = Slot::take(&self.door, bounds.connections) else {
             self.log(
@@ -154,13 +174,53 @@ impl<D: Door> Accepting<D> {
 
     /// After an accept that failed. A client that left while it was queued costs nothing; for want
     /// of descriptors or memory the loop pauses, so that it does not spin on what cannot succeed.
-    async fn failed(&mut self, error: &io::Error) {
+    fn failed(&mut self, error: &io::Error) {
         if is_of_one_connection(error) {
             return;
         }
+        if shortage::is_of_descriptors(error) {
+            self.lacks_descriptors(error);
+            return;
+        }
         self.log("no connection can be accepted", Some(error));
-        sleep(self.pause).await;
+        self.rest();
+    }
+
+    fn lacks_descriptors(&mut self, error: &io::Error) {
+        shortage::DESCRIPTORS.meet(error);
+        self.rest();
+    }
+
+    fn rest(&mut self) {
+        self.resting = Some(Instant::now() + self.pause);
         self.pause = (self.pause * 2).min(PAUSE_MOST);
+    }
+
+    fn rests_until(&self) -> Instant {
+        self.resting.unwrap_or_else(Instant::now)
+    }
+
+    /// After a pause, or when a connection has ended: clients wait in the kernel's queue until there is
+    /// a descriptor for one.
+    fn look_again(&mut self) {
+        if self.resting.is_none() {
+            return;
+        }
+        if descriptors::has_room(self.door.purpose()) {
+            self.resting = None;
+        } else {
+            self.lacks_descriptors(&Errno::MFILE.into());
+        }
+    }
+
+    /// One more second has gone by. While others wait, who is idle has less time.
+    fn sweep(&mut self) {
+        let idle = match self.resting {
+            Some(_) => IDLE_SECONDS_CROWDED,
+            None => IDLE_SECONDS,
+        };
+        self.connections.sweep(idle);
+        shortage::look();
     }
 
     /// At most one line a second, however many fail.
@@ -205,7 +265,7 @@ impl<D: Door> Accepting<D> {
                     finishing = true;
                     self.connections.finish();
                 }
-                _ = sweep.tick() => self.connections.sweep(),
+                _ = sweep.tick() => self.connections.sweep(IDLE_SECONDS),
                 () = &mut deadline => break,
             }
         }
@@ -254,6 +314,10 @@ impl Door for Rc<Arc<Plane>> {
 
     fn open(&self) -> &AtomicU32 {
         &self.connections
+    }
+
+    fn purpose(&self) -> Purpose {
+        Purpose::Clients
     }
 }
 

@@ -16,7 +16,7 @@ use crate::gateway::{Refusal, Swapped};
 use crate::keeper::Keeper;
 use crate::listener::SWEEP;
 use crate::server::fault::HeadBounds;
-use crate::server::{Connections, serve_connection};
+use crate::server::{Connections, IDLE_SECONDS, serve_connection};
 use crate::session::SessionKeys;
 use crate::status::Status;
 
@@ -88,6 +88,6 @@ async fn keep_sweeping(connections: Weak<Connections>) {
         let Some(connections) = connections.upgrade() else {
             return;
         };
-        connections.sweep();
+        connections.sweep(IDLE_SECONDS);
     }
 }

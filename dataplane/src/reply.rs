@@ -218,6 +218,14 @@ const fn upstream(code: &'static str, retry: bool, text: &'static str) -> Row {
     }
 }
 
+/// Something that the gateway lacks for the moment. Nothing has reached the server.
+const fn short(code: &'static str, text: &'static str) -> Row {
+    Row {
+        fault: Fault::Gateway,
+        ..upstream(code, true, text)
+    }
+}
+
 /// A call that may have had its effect.
 const fn lost(code: &'static str, text: &'static str) -> Row {
     upstream(code, false, text)
@@ -439,42 +447,23 @@ fn failure_row(failure: Failure) -> Row {
             true,
             "the connection to the server did not stand in time",
         ),
-        Failure::FirstByteTimeout => upstream(
-            "MCPC9303",
-            false,
-            "the server did not begin to answer in time",
-        ),
-        Failure::IdleTimeout => upstream(
-            "MCPC9304",
-            false,
-            "the server stopped in the middle of its answer",
-        ),
-        Failure::TotalTimeout => upstream("MCPC9305", false, "the call took longer than it may"),
-        Failure::Closed => upstream(
-            "MCPC9306",
-            false,
-            "the server went away before it had answered",
-        ),
+        Failure::FirstByteTimeout => lost("MCPC9303", "the server did not begin to answer in time"),
+        Failure::IdleTimeout => lost("MCPC9304", "the server stopped in the middle of its answer"),
+        Failure::TotalTimeout => lost("MCPC9305", "the call took longer than it may"),
+        Failure::Closed => lost("MCPC9306", "the server went away before it had answered"),
         Failure::Garbage => lost("MCPC9307", "the server's answer is not an MCP message"),
-        Failure::WrongId => upstream(
+        Failure::WrongId => lost(
             "MCPC9308",
-            false,
             "the server answered a request that was not sent",
         ),
-        Failure::TooLarge => upstream(
+        Failure::TooLarge => lost(
             "MCPC9309",
-            false,
             "the server's answer is larger than this gateway accepts",
         ),
-        Failure::Status(_) => upstream("MCPC9310", false, "the server answered with an HTTP error"),
-        Failure::Unauthorized => upstream(
-            "MCPC9311",
-            false,
-            "the server refused the gateway's credentials",
-        ),
-        Failure::SessionLost => upstream(
+        Failure::Status(_) => lost("MCPC9310", "the server answered with an HTTP error"),
+        Failure::Unauthorized => lost("MCPC9311", "the server refused the gateway's credentials"),
+        Failure::SessionLost => lost(
             "MCPC9312",
-            false,
             "the server lost its session in the middle of the call",
         ),
         Failure::Handshake => upstream("MCPC9313", true, "the handshake with the server failed"),
@@ -484,17 +473,17 @@ fn failure_row(failure: Failure) -> Row {
             "the server ended too often and is not started again for now",
         ),
         Failure::Overloaded => upstream("MCPC9315", true, "the server has too much to do"),
-        Failure::AskRefused => upstream(
+        Failure::AskRefused => lost(
             "MCPC9316",
-            false,
             "the server asks for something that this client cannot be asked",
         ),
         Failure::AsksTooOften => lost("MCPC9319", "the server asks again and again"),
-        Failure::Refused => upstream(
-            "MCPC9318",
-            false,
-            "the server refused a request of the gateway",
+        Failure::Refused => lost("MCPC9318", "the server refused a request of the gateway"),
+        Failure::NoDescriptor => short(
+            "MCPC9615",
+            "the gateway has no descriptor left to reach the server",
         ),
+        Failure::NoProcess => short("MCPC9616", "the system does not start the server's process"),
         Failure::Stopped => upstream("MCPC9317", true, "the server left the configuration"),
     }
 }

@@ -39,6 +39,9 @@ pub struct Status {
     /// The plans that are kept on disk, if there is a place for them.
     #[serde(default)]
     pub kept: Option<Kept>,
+    /// What the system denies the gateway at this moment.
+    #[serde(default)]
+    pub troubles: Vec<Trouble>,
     /// What clients can connect to.
     pub endpoints: Vec<EndpointStatus>,
     /// What is behind it.
@@ -106,6 +109,21 @@ pub struct Refused {
     pub reason: String,
     /// When.
     pub at: Timestamp,
+}
+
+/// Something that the system denies the gateway: descriptors, processes, a log. It serves with what it has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// The code.
+    pub code: String,
+    /// What it is, in words.
+    pub text: String,
+    /// What the system said.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// How often it was met since then.
+    pub times: u64,
 }
 
 /// An endpoint.
@@ -191,6 +209,9 @@ pub enum UpstreamState {
 pub struct Health {
     /// The sum of the components.
     pub status: HealthStatus,
+    /// What the system denies the gateway at this moment.
+    #[serde(default)]
+    pub troubles: Vec<Trouble>,
     /// The parts.
     pub components: Components,
 }
@@ -289,7 +310,9 @@ impl Status {
             .collect();
         let all_well = upstreams.values().all(|it| it.status == HealthStatus::Ok);
         let status = match (listener, plan) {
-            (HealthStatus::Ok, HealthStatus::Ok) if all_well => HealthStatus::Ok,
+            (HealthStatus::Ok, HealthStatus::Ok) if all_well && self.troubles.is_empty() => {
+                HealthStatus::Ok
+            }
             (HealthStatus::Unavailable, _) | (_, HealthStatus::Unavailable) => {
                 HealthStatus::Unavailable
             }
@@ -297,6 +320,7 @@ impl Status {
         };
         Health {
             status,
+            troubles: self.troubles.clone(),
             components: Components {
                 listener: ListenerHealth {
                     status: listener,
@@ -391,6 +415,7 @@ pub(crate) fn serving(upstreams: &[(&str, UpstreamState)]) -> Status {
         refused: None,
         probation: None,
         kept: None,
+        troubles: Vec::new(),
         endpoints: vec![EndpointStatus {
             path: "/mcp".into(),
             servers: upstreams.iter().map(|(name, _)| (*name).into()).collect(),
@@ -476,6 +501,14 @@ mod tests {
             plans: vec![Digest::of(b"live")],
             error: Some("storage full".into()),
         });
+        status.troubles.push(Trouble {
+            code: "MCPC9615".into(),
+            text: "no descriptor is left".into(),
+            reason: "too many open files".into(),
+            since: Timestamp::from_unix_ms(1),
+            times: 3,
+        });
+        assert_eq!(status.health().status, HealthStatus::Degraded);
         let json = serde_json::to_string(&status).unwrap();
         assert_eq!(serde_json::from_str::<Status>(&json).unwrap(), status);
         let json = serde_json::to_string(&status.health()).unwrap();

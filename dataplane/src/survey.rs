@@ -12,6 +12,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use crate::call::Era;
 use crate::pipeline::Plane;
 use crate::reply::LocalReply;
+use crate::shortage;
 use crate::snapshot::Snapshot;
 use crate::status::{
     EndpointStatus, Kept, Live, Phase, Refused, ReplicaStatus, Status, Taken, UpstreamStatus,
@@ -128,6 +129,7 @@ impl Scene {
             refused: self.refused.load().as_deref().cloned(),
             probation: self.probation.load().as_deref().copied(),
             kept: self.kept.load().as_deref().cloned(),
+            troubles: shortage::troubles(),
             endpoints: endpoints.collect(),
             upstreams: snapshot
                 .servers

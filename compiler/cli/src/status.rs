@@ -55,6 +55,7 @@ fn verdict(status: &Status) -> Exit {
         && status.live.is_some()
         && status.refused.is_none()
         && !status.is_kept_badly()
+        && status.troubles.is_empty()
         && !status
             .upstreams
             .iter()
@@ -81,6 +82,12 @@ fn for_people(status: &Status) -> String {
         status.connections,
     ));
     write(format_args!("{}", plans_for_people(status)));
+    for trouble in &status.troubles {
+        write(format_args!(
+            "trouble  {} since {}, {} times: {} ({})\n",
+            trouble.text, trouble.since, trouble.times, trouble.reason, trouble.code
+        ));
+    }
     for endpoint in &status.endpoints {
         write(format_args!(
             "endpoint {}: {}\n",

@@ -1,10 +1,12 @@
 //! Where log events go: standard error, as lines for people or as JSON.
 //!
 //! Only events of our own crates are taken. Libraries below log headers and bodies at their lowest
-//! levels, and those carry secrets.
+//! levels, and those carry secrets. A log that cannot be written, on a full disk or into a pipe that
+//! nobody reads any more, costs its lines and nothing else: status says that they are lost.
 
-use std::io;
+use std::io::{self, Write};
 
+use mcpc_dataplane::LOG;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -20,7 +22,9 @@ const OURS: [&str; 4] = ["mcpc", "mcpcd", "mcpc_daemon", "mcpc_dataplane"];
 pub fn start_log(flags: &GatewayFlags, is_coloured: bool) {
     let level = LevelFilter::from(flags.log_level);
     let ours = Targets::new().with_targets(OURS.map(|name| (name, level)));
-    let layer = fmt::layer().with_writer(io::stderr);
+    let layer = fmt::layer()
+        .with_writer(|| Lines)
+        .log_internal_errors(false);
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match flags.log_format {
         LogFormat::Human => layer.with_target(false).with_ansi(is_coloured).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
@@ -28,4 +32,27 @@ pub fn start_log(flags: &GatewayFlags, is_coloured: bool) {
     let _already_started = tracing_subscriber::registry()
         .with(lines.with_filter(ours))
         .try_init();
+}
+
+/// Standard error. Writing to it never fails, for nobody could be told.
+struct Lines;
+
+impl Write for Lines {
+    /// Takes one line, as the layer above gives it.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match io::stderr().lock().write_all(line) {
+            Ok(()) => {
+                // Says so in the log itself, which takes lines again.
+                LOG.end();
+            }
+            Err(error) => {
+                LOG.note(&error);
+            }
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -7,11 +7,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mcpc_dataplane::{Door, Gateway, Options, Reach, Refusal, Stdio, Taken};
+use mcpc_dataplane::{
+    Door, Gateway, Options, Reach, Refusal, Stdio, Taken, raise_descriptor_limit,
+};
 use mcpc_plan::{Digest, Plan};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::content::Content;
 use crate::history::History;
@@ -88,6 +90,8 @@ pub fn operate(
     reach: &Arc<dyn Reach>,
     started: impl FnOnce(&Gateway, &Plan),
 ) -> Ended {
+    let descriptors = raise_descriptor_limit();
+    debug!(descriptors, "the limit of descriptors");
     let (runtime, mut inputs) = match Inputs::open(plans.content(), flags) {
         Ok(opened) => opened,
         Err(error) => {

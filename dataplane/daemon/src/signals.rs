@@ -24,11 +24,16 @@ mod unix {
 
     use super::{Wish, io};
 
+    /// A file would grow beyond the limit of the process (setrlimit(2), `RLIMIT_FSIZE`).
+    const FILE_TOO_LARGE: i32 = rustix::process::Signal::XFSZ.as_raw();
+
     /// Signals that were taken over from the system's defaults.
     pub(crate) struct Signals {
         terminate: Signal,
         interrupt: Signal,
         hang_up: Signal,
+        /// Taken over so that it does not end the process: whoever writes gets an error instead.
+        _file_too_large: Signal,
     }
 
     impl Signals {
@@ -38,6 +43,7 @@ mod unix {
                 terminate: signal(SignalKind::terminate())?,
                 interrupt: signal(SignalKind::interrupt())?,
                 hang_up: signal(SignalKind::hangup())?,
+                _file_too_large: signal(SignalKind::from_raw(FILE_TOO_LARGE))?,
             })
         }
 

@@ -42,6 +42,10 @@ impl Door for Arc<TestDoor> {
     fn open(&self) -> &AtomicU32 {
         &self.open
     }
+
+    fn purpose(&self) -> Purpose {
+        Purpose::Clients
+    }
 }
 
 impl Answers for Arc<TestDoor> {

@@ -20,6 +20,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{Dialed, Ended, Launch, Process, Reach, ReachFuture, Signals, Target};
 use crate::Secret;
+use crate::descriptors::{self, Held};
 
 /// The variables of the gateway that a child gets besides those of its definition.
 const INHERITED: [&str; 6] = ["PATH", "HOME", "LANG", "TMPDIR", "USER", "SHELL"];
@@ -90,6 +91,7 @@ impl Reach for Real {
         if let Some(folder) = &launch.definition.cwd {
             command.current_dir(folder.as_ref());
         }
+        room_for_servers()?;
         #[cfg(unix)]
         if self.executable.is_some() {
             return super::ward::start(command);
@@ -128,6 +130,7 @@ impl Real {
             let mut command = Command::new(executable);
             command
                 .arg(super::warden::ENTRY)
+                .arg(super::warden::limit_argument(descriptors::inherited()))
                 .arg(definition.command.as_ref())
                 .args(arguments);
             return command;
@@ -140,8 +143,18 @@ impl Real {
     }
 }
 
-/// Connects to the first address that answers, in the order of the resolver.
+/// The last descriptors are for operators. The error is the one that the system would give.
+fn room_for_servers() -> io::Result<()> {
+    if descriptors::has_room(descriptors::Purpose::Servers) {
+        return Ok(());
+    }
+    Err(rustix::io::Errno::MFILE.into())
+}
+
+/// Connects to the first address that answers, in the order of the resolver. Without descriptors the
+/// resolver would say that there is no such host.
 async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
+    room_for_servers()?;
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for address in lookup_host((host, port)).await? {
         let socket = if address.is_ipv4() {
@@ -191,6 +204,7 @@ fn process(mut child: Child) -> io::Result<Process> {
         is_reaped: Arc::new(AtomicBool::new(false)),
     };
     let end = GroupEnd(signals.clone());
+    let held = Held::for_a_process();
     Ok(Process {
         started: Box::pin(std::future::ready(Ok(id))),
         stdin: Box::new(stdin),
@@ -199,6 +213,7 @@ fn process(mut child: Child) -> io::Result<Process> {
         ended: Box::pin(async move {
             let status = child.wait().await;
             drop(end);
+            drop(held);
             status.map(ended)
         }),
         // The group is killed with the end of the process.

@@ -18,8 +18,9 @@ use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::process::Command;
 
-use super::warden::{END, EXITED, SIGNALLED, STARTED, TERMINATE, WORD_BYTES};
+use super::warden::{DENIED, END, EXITED, SIGNALLED, STARTED, TERMINATE, WORD_BYTES};
 use super::{Ended, Process, Signals};
+use crate::descriptors::Held;
 
 /// Starts a server through the warden that `command` starts.
 pub(super) fn start(mut command: Command) -> io::Result<Process> {
@@ -39,6 +40,7 @@ pub(super) fn start(mut command: Command) -> io::Result<Process> {
         server: AtomicU32::new(0),
         end: OnceLock::new(),
     });
+    let held = Held::for_a_process();
     let missing = || io::Error::from(io::ErrorKind::BrokenPipe);
     Ok(Process {
         started: Box::pin({
@@ -53,7 +55,11 @@ pub(super) fn start(mut command: Command) -> io::Result<Process> {
             async move { line.ended().await }
         }),
         // A warden ends when the tree has, and is reaped here or, once nobody waits, by tokio.
-        cleared: Box::pin(async move { warden.wait().await.map(drop) }),
+        cleared: Box::pin(async move {
+            let cleared = warden.wait().await.map(drop);
+            drop(held);
+            cleared
+        }),
         signals: Box::new(Orders(line)),
     })
 }
@@ -126,6 +132,7 @@ impl Line {
             STARTED => self.server.store(number.unsigned_abs(), Ordering::Relaxed),
             EXITED => drop(self.end.set(Ended::Code(number))),
             SIGNALLED => drop(self.end.set(Ended::Signal(number))),
+            DENIED => return Err(io::Error::from_raw_os_error(number)),
             _ => return Err(io::ErrorKind::InvalidData.into()),
         }
         Ok(())

@@ -22,6 +22,7 @@ use rustix::process::{
 };
 
 use super::{shim, tree};
+use crate::descriptors;
 
 /// The hidden first argument.
 pub(super) const ENTRY: &str = "__warden";
@@ -34,6 +35,9 @@ pub(super) const END: u8 = b'K';
 pub(super) const STARTED: u8 = b'+';
 pub(super) const EXITED: u8 = b'-';
 pub(super) const SIGNALLED: u8 = b'!';
+
+/// That the system does not start the server, and the number of the error.
+pub(super) const DENIED: u8 = b'?';
 
 /// A word of the warden: what it tells, and a number.
 pub(super) const WORD_BYTES: usize = 5;
@@ -52,9 +56,27 @@ enum Event {
     Ended,
 }
 
+/// What stands in place of a limit of descriptors that stays as it is.
+const UNCHANGED: &str = "-";
+
+/// The first argument: the limit of descriptors that the server gets, if it is not the gateway's.
+pub(super) fn limit_argument(limit: Option<u64>) -> String {
+    limit.map_or_else(|| UNCHANGED.to_owned(), |limit| limit.to_string())
+}
+
 /// Is the warden of the server that the arguments start. Answers the exit code.
-pub(super) fn stand(server: impl Iterator<Item = OsString>) -> i32 {
-    match Warden::begin(server) {
+pub(super) fn stand(mut server: impl Iterator<Item = OsString>) -> i32 {
+    let limit = server.next().and_then(|text| text.to_str()?.parse().ok());
+    if let Some(limit) = limit {
+        descriptors::restore(limit);
+    }
+    let begun = take_over().and_then(|(gateway, input)| {
+        let line = gateway.try_clone()?;
+        Warden::begin(gateway, input, server).inspect_err(|error| {
+            tell(&line, DENIED, error.raw_os_error().unwrap_or_default());
+        })
+    });
+    match begun {
         Ok(warden) => warden.watch(),
         Err(error) => {
             let _told = writeln!(std::io::stderr(), "the server cannot be started: {error}");
@@ -73,12 +95,15 @@ struct Warden {
 }
 
 impl Warden {
-    fn begin(server: impl Iterator<Item = OsString>) -> std::io::Result<Self> {
+    fn begin(
+        gateway: UnixStream,
+        input: OwnedFd,
+        server: impl Iterator<Item = OsString>,
+    ) -> std::io::Result<Self> {
         // Signals to the gateway's terminal or group are not for the warden.
         setsid()?;
         #[cfg(target_os = "linux")]
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-        let (gateway, input) = take_over()?;
         let program = std::env::args_os().next().unwrap_or_default();
         let child = Command::new(program)
             .args(shim::arguments(std::process::id()))

@@ -69,7 +69,9 @@ pub(super) enum Order {
 /// How long a client may take, in seconds.
 pub(super) const HEAD_SECONDS: u32 = 30;
 pub(super) const BODY_SECONDS: u32 = 30;
-pub(super) const IDLE_SECONDS: u32 = 75;
+pub(crate) const IDLE_SECONDS: u32 = 75;
+/// The same for an idle one while no more connections can be accepted.
+pub(crate) const IDLE_SECONDS_CROWDED: u32 = 5;
 pub(super) const STALLED_SECONDS: u32 = 60;
 pub(super) const END_SECONDS: u32 = 2;
 
@@ -87,15 +89,16 @@ impl Connections {
         }
     }
 
-    /// One more second has gone by: connections whose clients are too slow are ended.
-    pub(crate) fn sweep(&self) {
+    /// One more second has gone by: connections whose clients are too slow are ended, and those that
+    /// were idle for so many seconds.
+    pub(crate) fn sweep(&self, idle: u32) {
         let tick = self.clock.tick.get().wrapping_add(1);
         self.clock.tick.set(tick);
         pulse::beat();
         self.clock.date.set(Timestamp::now().http());
         self.links.borrow_mut().retain(|link| match link.upgrade() {
             Some(link) => {
-                link.tell(link.judge(tick));
+                link.tell(link.judge(tick, idle));
                 link.remind(tick);
                 true
             }
@@ -202,7 +205,7 @@ impl Link {
     }
 
     /// Whether the client is too slow.
-    fn judge(&self, tick: u32) -> Order {
+    fn judge(&self, tick: u32, idle: u32) -> Order {
         let more_than = |since: u32, seconds: u32| tick.wrapping_sub(since) > seconds;
         let since = self.since.get();
         let (waiting, busy) = (self.waiting.get(), self.busy.get());
@@ -214,7 +217,7 @@ impl Link {
             Owes::End if more_than(since, END_SECONDS) => Order::Cut,
             Owes::Body if waiting && more_than(since, BODY_SECONDS) => Order::Cut,
             Owes::Head if waiting && !busy && more_than(since, HEAD_SECONDS) => Order::Cut,
-            Owes::Nothing if !busy && more_than(since, IDLE_SECONDS) => Order::Finish,
+            Owes::Nothing if !busy && more_than(since, idle) => Order::Finish,
             Owes::End | Owes::Body | Owes::Head | Owes::Nothing => Order::GoOn,
         }
     }

@@ -22,6 +22,7 @@ use crate::call::{Era, Event, Reply};
 use crate::failure::Failure;
 use crate::profile::Profile;
 use crate::reach::{CANNOT_EXECUTE, Ended, Launch, Reach, ReachFuture, Signals};
+use crate::shortage;
 
 /// The longest ladder. A third of it is for a process to end by itself once its input has ended, half
 /// of it for what SIGTERM asks, and the rest for the system to end it after SIGKILL.
@@ -65,6 +66,8 @@ pub(super) struct Child {
     has_ended: bool,
     /// False once it is known that there is no such program, or that it cannot be executed.
     is_program: bool,
+    /// What the system denies the gateway, if that is why there is no process.
+    denied: Option<Failure>,
 }
 
 impl Child {
@@ -76,7 +79,7 @@ impl Child {
         };
         let process = program.reach.launch(&launch).map_err(|error| {
             tracing::error!(server = %upstream.name, %error, "the process did not start");
-            Failure::Unreachable
+            shortage::of_process(&error).unwrap_or(Failure::Unreachable)
         })?;
         let (link, inbox) = Link::new();
         let reading = stdio::read_all(process.stdout, Arc::clone(&link), Arc::clone(upstream));
@@ -96,6 +99,7 @@ impl Child {
             is_gone: false,
             has_ended: false,
             is_program: true,
+            denied: None,
         })
     }
 
@@ -126,7 +130,10 @@ impl Child {
                 self.is_program = false;
             }
             Some(Ok(ended)) => tracing::warn!(%server, pid, ?ended, "the process has ended"),
-            Some(Err(error)) => tracing::warn!(%server, pid, %error, "the process is lost"),
+            Some(Err(error)) => {
+                tracing::warn!(%server, pid, %error, "the process is lost");
+                self.denied = shortage::of_process(error);
+            }
             None => tracing::warn!(%server, pid, "the process has closed a pipe"),
         }
         if self.has_ended && !self.reader.is_finished() {
@@ -246,15 +253,18 @@ async fn probe(
         .await;
     let failure = match asked {
         Ok(reply) => match judge(&reply, false, &upstream.bounds) {
-            Proof::Modern(profile) => return Ok(Ok((child, profile))),
+            Proof::Modern(profile) => {
+                shortage::PROCESSES.end();
+                return Ok(Ok((child, profile)));
+            }
             Proof::Foreign => Failure::Handshake,
             Proof::NotModern => Failure::Refused,
         },
-        Err(failure) => told_at_start(failure),
+        Err(failure) => child.denied.unwrap_or_else(|| told_at_start(failure)),
     };
-    let is_program = child.is_program;
+    let says_era = child.is_program && child.denied.is_none();
     child.retire(upstream);
-    if is_program {
+    if says_era {
         Ok(Err(failure))
     } else {
         // Another process of the same program would end in the same way.
@@ -278,7 +288,7 @@ async fn initialize(
             revision::of_initialize(&result, nesting, &LEGACY_OVER_STDIO).ok_or(Failure::Handshake)
         }
         Ok(Reply::Error(_)) => Err(Failure::Handshake),
-        Err(failure) => Err(told_at_start(failure)),
+        Err(failure) => Err(child.denied.unwrap_or_else(|| told_at_start(failure))),
     };
     let told = match profile {
         Ok(profile) => child
@@ -289,7 +299,10 @@ async fn initialize(
         Err(failure) => Err(failure),
     };
     match told {
-        Ok(profile) => Ok((child, profile)),
+        Ok(profile) => {
+            shortage::PROCESSES.end();
+            Ok((child, profile))
+        }
         Err(failure) => {
             child.retire(upstream);
             Err(failure)

@@ -310,7 +310,9 @@ async fn keep_stdio(upstream: &Arc<Upstream>, program: &Program, era: mcpc_plan:
             Err(failure) => failure,
         };
         upstream.health.note_failure(failure);
-        upstream.health.restarts.fetch_add(1, Ordering::Relaxed);
+        if !failure.is_of_gateway() {
+            upstream.health.restarts.fetch_add(1, Ordering::Relaxed);
+        }
         let stage = restarts.after(failure);
         let (Stage::Resting { until, .. } | Stage::Degraded { until }) = &stage else {
             return;

@@ -46,6 +46,10 @@ impl Restarts {
     /// What comes after an end: a pause, or the rest of the window if there were too many.
     pub(super) fn after(&mut self, failure: Failure) -> Stage {
         let now = Instant::now();
+        if failure.is_of_gateway() {
+            // It says nothing about the process, and may be over at any time.
+            return self.rest(failure, now);
+        }
         while self
             .history
             .front()
@@ -60,6 +64,10 @@ impl Restarts {
             };
         }
         self.history.push_back(now);
+        self.rest(failure, now)
+    }
+
+    fn rest(&mut self, failure: Failure, now: Instant) -> Stage {
         let until = now + jittered(self.pause);
         self.pause = (self.pause * 2).min(self.pause_to);
         Stage::Resting {
@@ -84,6 +92,34 @@ fn jittered(pause: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_gateway_lacks_is_not_counted_against_the_process() {
+        let mut restarts = Restarts::new(&Restart {
+            at_most: 1,
+            within_ms: 60_000,
+            backoff_from_ms: 200,
+            backoff_to_ms: 500,
+        });
+        for _ in 0..9 {
+            let stage = restarts.after(Failure::NoProcess);
+            assert!(matches!(
+                stage,
+                Stage::Resting {
+                    failure: Failure::NoProcess,
+                    ..
+                }
+            ));
+        }
+        assert!(matches!(
+            restarts.after(Failure::Closed),
+            Stage::Resting { .. }
+        ));
+        assert!(matches!(
+            restarts.after(Failure::Closed),
+            Stage::Degraded { .. }
+        ));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn pauses_double_until_the_window_is_full_and_then_it_is_waited_for() {

@@ -23,6 +23,7 @@ use super::lease::Lease;
 use super::pool;
 use crate::failure::Failure;
 use crate::reach::{Dialed, Reach, Target};
+use crate::shortage;
 
 /// The most interim responses (1xx) in front of an answer.
 const INTERIM_MAX: u32 = 8;
@@ -116,7 +117,7 @@ impl Site {
             .map_err(|error| {
                 // The one place that knows the reason: refused, no such host, no trusted certificate.
                 tracing::debug!(host = %self.target.host, port = self.target.port, %error, "no connection");
-                Failure::Unreachable
+                shortage::of_descriptors(&error).unwrap_or(Failure::Unreachable)
             })?;
         Ok(Lease::new(stream, self.number, self.closing.subscribe()))
     }

@@ -3,8 +3,10 @@
 //! Owns the process and its standard error, which is read by a thread all the time, so that a test
 //! that does not listen never blocks it. The process ends with the value.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Instant;
@@ -12,8 +14,8 @@ use std::time::Instant;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::PATIENCE;
 use crate::exchange::{self, call_message, exchange, post};
+use crate::{PATIENCE, until};
 
 /// A running gateway.
 pub struct Running {
@@ -59,6 +61,30 @@ impl Running {
         running.address = address_after(&serving, "address");
         running.admin = address_after(&serving, "admin");
         running
+    }
+
+    /// Starts a gateway that logs to a file, and waits until it says there where it serves.
+    #[track_caller]
+    pub fn start_logging_to(command: &mut Command, log: &Path) -> Self {
+        let file = File::create(log).expect("the log can be made");
+        let command = command.stderr(file).stdout(Stdio::null());
+        let child = command.spawn().expect("the gateway can be started");
+        let mut serving = String::new();
+        until("it serves", || {
+            let said = std::fs::read_to_string(log).unwrap_or_default();
+            let line = said.split_inclusive('\n').find(|it| it.contains("serving"));
+            line.is_some_and(|line| {
+                line.clone_into(&mut serving);
+                line.ends_with('\n')
+            })
+        });
+        Self {
+            child,
+            lines: channel().1,
+            said: Vec::new(),
+            address: address_after(&serving, "address"),
+            admin: address_after(&serving, "admin"),
+        }
     }
 
     /// Waits for a line that contains this text, and gives it.

@@ -53,7 +53,7 @@ async fn settle() {
 
 async fn seconds(connections: &Connections, count: u32) {
     for _ in 0..count {
-        connections.sweep();
+        connections.sweep(IDLE_SECONDS);
         settle().await;
     }
 }
@@ -265,7 +265,7 @@ async fn connections_that_ended_are_forgotten() {
         let service = By(async |_: &Head, _: Intake<'_>| fine());
         serve_connection(far, &service, BOUNDS, &connections).await;
     }
-    connections.sweep();
+    connections.sweep(IDLE_SECONDS);
     assert_eq!(connections.count(), 0);
 }
 

@@ -1,10 +1,16 @@
 //! A gateway that has no descriptor left: it waits for one, says so, and goes on with what it has.
 
-use mcpc_process::{Client, cpu_time, descriptors, until};
+use std::net::SocketAddr;
+
+use mcpc_faults::HttpServer;
+use mcpc_process::{Client, cpu_time, descendants, descriptors, until};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::json;
 
 use crate::stage::{FAULTY, Stage, text_of};
+
+/// What status says when none is left.
+const CODE: &str = "MCPC9615";
 
 /// How many more descriptors the gateway may open than it has open.
 const LEFT: usize = 6;
@@ -39,7 +45,7 @@ fn without_descriptors_accepting_pauses_and_goes_on_later() {
     let waiting: Vec<Client> = (0..CLIENTS)
         .map(|_| Client::connect(stage.gateway.address))
         .collect();
-    stage.gateway.hears("no connection can be accepted");
+    stage.gateway.hears(CODE);
 
     // What is connected goes on, at little cost.
     let used = cpu_time(process);
@@ -70,6 +76,84 @@ fn a_gateway_without_descriptors_stops_when_it_is_asked_to() {
     let _waiting: Vec<Client> = (0..CLIENTS)
         .map(|_| Client::connect(stage.gateway.address))
         .collect();
-    stage.gateway.hears("no connection can be accepted");
+    stage.gateway.hears(CODE);
+    stage.gateway.stop();
+}
+
+/// The codes of what the gateway says it lacks.
+fn troubles(stage: &Stage) -> Vec<String> {
+    let status = stage.gateway.status();
+    let troubles = status["troubles"].as_array().unwrap();
+    let code = |trouble: &serde_json::Value| trouble["code"].as_str().unwrap().to_owned();
+    troubles.iter().map(code).collect()
+}
+
+#[test]
+fn a_hundred_idle_clients_under_a_limit_of_64_silence_neither_pages_nor_calls() {
+    let server = HttpServer::start(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = server.address;
+    let config = format!(
+        "endpoints: {{ main: {{ path: /mcp, prefix: \"{{server}}.\" }} }}\n\
+         servers:\n  \
+         good: {{ command: {FAULTY:?}, era: modern, start: {{ when: lazy }} }}\n  \
+         web: {{ url: \"http://{address}/mcp\", era: modern }}\n"
+    );
+    let mut stage = Stage::open_under("ulimit -n 64", &config);
+    let mut caller = stage.client();
+    let connect = |_| Client::connect(stage.gateway.address);
+    let idle: Vec<Client> = (0..100).map(connect).collect();
+    assert!(stage.gateway.hears(CODE).contains("Too many open files"));
+
+    // Neither server has been reached before: there is still room for a process and a connection.
+    for mark in 0..20 {
+        caller.echoes("good.echo", mark);
+        caller.echoes("web.echo", mark);
+        assert_eq!(troubles(&stage), [CODE]);
+    }
+    assert!(stage.gateway.page("/readyz").starts_with("HTTP/1.1 200"));
+    assert!(stage.gateway.page("/health").contains("\"degraded\""));
+    assert!(descriptors(stage.gateway.id()) < 64);
+
+    drop(idle);
+    stage.client().echoes("good.echo", 21);
+    stage.gateway.hears("there are descriptors again");
+    assert!(troubles(&stage).is_empty());
+    stage.gateway.stop();
+}
+
+#[test]
+fn idle_clients_make_room_for_those_that_wait() {
+    let config = format!("servers:\n  good: {{ command: {FAULTY:?}, era: modern }}\n");
+    let mut stage = Stage::open_under("ulimit -n 64", &config);
+    let connect = |_| Client::connect(stage.gateway.address);
+    let idle: Vec<Client> = (0..20).map(connect).collect();
+    let mut late = stage.client().begin("echo", &json!({ "mark": 0 }));
+    stage.gateway.hears(CODE);
+    let reply = late.reply().unwrap();
+    assert_eq!(text_of(&reply), json!({ "mark": 0 }).to_string());
+    drop(idle);
+    stage.gateway.stop();
+}
+
+/// The soft and the hard limit of a process (proc(5)).
+fn limits(process: u32) -> (u64, u64) {
+    let text = std::fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
+    let line = text.lines().find(|line| line.starts_with("Max open files"));
+    let mut numbers = line.unwrap().split_whitespace().skip(3);
+    let mut next = || numbers.next().unwrap().parse().unwrap();
+    (next(), next())
+}
+
+#[test]
+fn the_gateway_raises_its_limit_and_its_processes_get_the_old_one() {
+    let config = format!("servers:\n  good: {{ command: {FAULTY:?}, era: modern }}\n");
+    let stage = Stage::open_under("ulimit -Sn 300 && ulimit -Hn 900", &config);
+    stage.client().echoes("echo", 0);
+    assert_eq!(limits(stage.gateway.id()), (900, 900));
+    let processes = descendants(stage.gateway.id());
+    assert!(!processes.is_empty());
+    for process in processes {
+        assert_eq!(limits(process), (300, 900));
+    }
     stage.gateway.stop();
 }

@@ -21,6 +21,7 @@ mod replicas;
 mod restarts;
 mod rotation;
 mod same_ids;
+mod shortages;
 mod sse;
 mod sse_clients;
 mod stage;

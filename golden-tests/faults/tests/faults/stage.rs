@@ -1,5 +1,6 @@
 //! A configuration becomes a plan, and a gateway process serves it.
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -104,9 +105,22 @@ impl Drop for Over<'_> {
     }
 }
 
+/// The gateway.
+const GATEWAY: &str = env!("CARGO_BIN_EXE_mcpc-faults-gateway");
+
 /// A gateway in a folder that holds its plan.
 fn command(folder: &Path, flags: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mcpc-faults-gateway"));
+    serving(Command::new(GATEWAY), folder, flags)
+}
+
+/// The same, started by a shell that has set these limits for itself.
+fn limited(limits: &str, folder: &Path) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", &format!("{limits} && exec \"$0\" \"$@\""), GATEWAY]);
+    serving(shell, folder, &[])
+}
+
+fn serving(mut command: Command, folder: &Path, flags: &[&str]) -> Command {
     command
         .args(["--plan", "plan.json"])
         .args(flags)
@@ -115,6 +129,21 @@ fn command(folder: &Path, flags: &[&str]) -> Command {
         .current_dir(folder)
         .stdin(Stdio::null());
     command
+}
+
+/// A user without rights. Limits on processes, and modes of directories, do not bind root.
+const NOBODY: u32 = 65_534;
+
+/// Makes the folder, with copies of both programs in it, one of a user who is not root, and lets the
+/// command run as that user. Tests that are not run by root are that user themselves.
+fn without_rights(command: &mut Command, folder: &Path) {
+    if rustix::process::geteuid().is_root() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            std::os::unix::fs::chown(entry.unwrap().path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        std::os::unix::fs::chown(folder, Some(NOBODY), Some(NOBODY)).unwrap();
+        command.uid(NOBODY).gid(NOBODY);
+    }
 }
 
 /// What a gateway says that does not start with these flags, and its exit code.
@@ -156,6 +185,63 @@ impl Stage {
         }
     }
 
+    /// Serves a configuration under limits that a shell sets: `ulimit -n 64`.
+    pub(crate) fn open_under(limits: &str, text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("plan.json"), plan(text)).unwrap();
+        let command = limited(limits, folder.path());
+        Self::open_by(command, folder)
+    }
+
+    /// Serves as a user who is not root. The text is made of the path of the misbehaving server.
+    pub(crate) fn open_without_rights(text: impl FnOnce(&str) -> String, flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name| folder.path().join(name);
+        std::fs::copy(GATEWAY, place("gateway")).unwrap();
+        std::fs::copy(FAULTY, place("faulty")).unwrap();
+        let text = text(place("faulty").to_str().unwrap());
+        std::fs::write(place("plan.json"), plan(&text)).unwrap();
+        let mut command = serving(Command::new(place("gateway")), folder.path(), flags);
+        without_rights(&mut command, folder.path());
+        Self::open_by(command, folder)
+    }
+
+    /// Serves with the log in a file.
+    pub(crate) fn open_logging_to(log: &Path, text: &str, flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("plan.json"), plan(text)).unwrap();
+        Self {
+            gateway: Running::start_logging_to(&mut command(folder.path(), flags), log),
+            folder,
+            flags: Vec::new(),
+        }
+    }
+
+    /// Lets the user that the gateway runs as, who is not root, have so many processes, and gives the
+    /// number before. Only that user may do so: root of a container lacks the right for others.
+    pub(crate) fn limit_processes(&self, to: &str) -> String {
+        let process = self.gateway.id();
+        let limits = std::fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
+        let mut lines = limits.lines();
+        let line = lines.find_map(|line| line.strip_prefix("Max processes"));
+        let before = line.unwrap().split_whitespace().next().unwrap();
+        let mut command = Command::new("prlimit");
+        command.args([format!("--pid={process}"), format!("--nproc={to}:")]);
+        if rustix::process::geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        assert!(command.status().unwrap().success());
+        before.to_owned()
+    }
+
+    fn open_by(mut command: Command, folder: TempDir) -> Self {
+        Self {
+            gateway: Running::start(&mut command),
+            folder,
+            flags: Vec::new(),
+        }
+    }
+
     /// Ends the gateway by force, and starts another one in its place.
     pub(crate) fn restart(self) -> Self {
         let Self {
@@ -174,14 +260,19 @@ impl Stage {
         self.folder.path()
     }
 
-    /// Puts another plan in place of the live one and waits until it is live.
-    pub(crate) fn replace(&mut self, text: &str) {
+    /// Puts another plan in place of the live one.
+    pub(crate) fn swap(&self, text: &str) {
         self.replace_bytes(&plan(text));
+    }
+
+    /// The same, and waits until it is live.
+    pub(crate) fn replace(&mut self, text: &str) {
+        self.swap(text);
         self.gateway.hears("the new plan is live");
     }
 
     /// Puts bytes in place of the plan, and does not wait for the gateway to notice by itself.
-    pub(crate) fn replace_bytes(&mut self, bytes: &[u8]) {
+    pub(crate) fn replace_bytes(&self, bytes: &[u8]) {
         std::fs::write(self.folder.path().join("new"), bytes).unwrap();
         let at = self.folder.path();
         std::fs::rename(at.join("new"), at.join("plan.json")).unwrap();
