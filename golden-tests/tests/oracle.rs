@@ -26,7 +26,8 @@ struct Oracle {
 
 impl Oracle {
     fn new() -> Self {
-        let document = mcpc_config::schema();
+        let document =
+            serde_json::from_str(mcpc_config::schema_text()).expect("our schema is JSON");
         let validator = jsonschema::validator_for(&document).expect("our schema is one");
         Self {
             document,

@@ -1,7 +1,9 @@
-//! The JSON Schema of `mcpc.yaml`, generated from the types.
+//! The JSON Schema of `mcpc.yaml`, as it is published and as the types describe it.
 //!
 //! Owns the transforms that make errors and editor help exact. Does not validate: the compiler's
-//! `shape` pass does, against exactly this document.
+//! `shape` pass does, against exactly the published document. A test of the repository holds that
+//! document to the types, so the program can read it and has no use for the code that makes it
+//! (`docs/decisions/0030-code-in-memory.md`).
 
 use schemars::Schema;
 use schemars::generate::SchemaSettings;
@@ -13,8 +15,14 @@ use crate::Config;
 /// The schema keyword that names what a scalar stands for: `duration`, `url`, `secret` and so on.
 pub const KIND_KEYWORD: &str = "x-mcpc-kind";
 
-/// The JSON Schema (draft 2020-12) of `mcpc.yaml`.
-pub fn schema() -> Value {
+/// The JSON Schema (draft 2020-12) of `mcpc.yaml` as it is published: indented, with a final line
+/// break.
+pub const fn schema_text() -> &'static str {
+    include_str!("../../mcpc.schema.json")
+}
+
+/// The same document made from the types, for the test that keeps the published one fresh.
+pub fn schema_of_types() -> Value {
     let mut settings = SchemaSettings::draft2020_12();
     settings.transforms.push(Box::new(ExactErrors));
     let mut document = settings.into_generator().into_root_schema_for::<Config>();
@@ -25,11 +33,6 @@ pub fn schema() -> Value {
     // Top-level `x-…` keys hold anchors for reuse; every other unknown key is an error.
     document.insert("patternProperties".to_owned(), json!({ "^x-": true }));
     document.to_value()
-}
-
-/// The schema as it is published: indented, with a final line break.
-pub fn schema_text() -> String {
-    format!("{:#}\n", schema())
 }
 
 /// Rewrites what schemars emits into forms on which every validator is exact.
@@ -115,7 +118,7 @@ mod tests {
     #[test]
     fn schema_has_no_keyword_that_blurs_errors() {
         let mut found = Vec::new();
-        keywords(&schema(), &mut found);
+        keywords(&schema_of_types(), &mut found);
         for banned in ["unevaluatedProperties", "anyOf", "oneOf", "allOf"] {
             assert!(!found.iter().any(|key| key == banned), "{banned}");
         }
