@@ -54,8 +54,8 @@ impl Engine {
         keys: &SessionKeys,
     ) -> Result<Self, Refusal> {
         let (now, wall) = (Instant::now(), SystemTime::now());
-        let sessions = Sessions::new(Seal::new(keys)?, &plan.limits, now, wall)?;
-        let states = StateSeal::new(keys, now, wall)?;
+        let sessions = Sessions::new(Seal::new(keys), &plan.limits, now, wall)?;
+        let states = StateSeal::new(keys, now, wall);
         let Prepared {
             snapshot, standing, ..
         } = Standing::default().prepare(plan, &keeper, &reach)?;

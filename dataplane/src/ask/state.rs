@@ -98,15 +98,11 @@ impl Binding {
 
 impl StateSeal {
     /// The seal under these keys. `now` and `wall` are the same moment on two clocks.
-    pub(crate) fn new(
-        keys: &SessionKeys,
-        now: Instant,
-        wall: SystemTime,
-    ) -> Result<Self, NoRandomness> {
-        Ok(Self {
-            keys: keys.ring("mcpc request state")?,
+    pub(crate) fn new(keys: &SessionKeys, now: Instant, wall: SystemTime) -> Self {
+        Self {
+            keys: keys.ring("mcpc request state"),
             clock: Clock::new(now, wall),
-        })
+        }
     }
 
     /// The state for a client: plain characters, without quotes.
@@ -211,7 +207,7 @@ impl StateSeal {
         let mut nonce = [0; NONCE_LEN];
         getrandom::fill(&mut nonce).map_err(|_| NoRandomness)?;
         let aad = Aad::from([purpose, principal].concat());
-        let key = self.keys.first();
+        let key = self.keys.first()?;
         key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut plain)
             .map_err(|_| NoRandomness)?;
         Ok(URL_SAFE_NO_PAD.encode([&nonce, plain.as_slice()].concat()))
@@ -250,7 +246,7 @@ mod tests {
 
     fn seal_of(key: [u8; 32]) -> StateSeal {
         let keys = SessionKeys::new(key, Vec::new());
-        StateSeal::new(&keys, Instant::now(), UNIX_EPOCH).unwrap()
+        StateSeal::new(&keys, Instant::now(), UNIX_EPOCH)
     }
 
     fn refused(why: AskFault, calls: &[u64]) -> Result<Content, Refused> {
@@ -266,7 +262,7 @@ mod tests {
         let keys = || SessionKeys::new([9; 32], vec![[1; 32]]);
         let open = |since_1970: Duration| {
             let wall = UNIX_EPOCH + since_1970;
-            let after = StateSeal::new(&keys(), Instant::now(), wall).unwrap();
+            let after = StateSeal::new(&keys(), Instant::now(), wall);
             after.open(state.as_bytes(), &bound(b"x"), Instant::now())
         };
         let second = Duration::from_secs(1);

@@ -28,7 +28,7 @@ fn sessions() -> Arc<Sessions> {
         list_items: 1,
         grace_ms: 1,
     };
-    let seal = Seal::new(&SessionKeys::new([7; 32], Vec::new())).unwrap();
+    let seal = Seal::new(&SessionKeys::new([7; 32], Vec::new()));
     Sessions::new(seal, &limits, Instant::now(), SystemTime::now()).unwrap()
 }
 

@@ -4,6 +4,8 @@
 //! nothing sealed for one use opens for another. The first key seals; all of them open, so that a key
 //! can be replaced while what it sealed is still out. Where the material lies is the daemon's business.
 
+use std::sync::OnceLock;
+
 use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
 use aws_lc_rs::hmac;
 
@@ -14,13 +16,22 @@ use crate::gateway::Refusal;
 const KEY_LEN: usize = 32;
 
 /// The material of at least one key. Not printable.
+#[derive(Clone)]
 pub struct SessionKeys {
     first: [u8; KEY_LEN],
     older: Vec<[u8; KEY_LEN]>,
 }
 
-/// The keys of one use: the first seals, all open.
+/// The keys of one use: the first seals, all open. They are derived when the first of them is needed: a
+/// gateway whose clients are all modern and are asked nothing seals nothing, and then the code of the cipher
+/// stays out of memory.
 pub(crate) struct KeyRing {
+    material: SessionKeys,
+    label: &'static str,
+    derived: OnceLock<Derived>,
+}
+
+struct Derived {
     first: LessSafeKey,
     older: Vec<LessSafeKey>,
 }
@@ -49,26 +60,44 @@ impl SessionKeys {
         Ok(material)
     }
 
-    /// The keys of one use, which the label tells from all others. Once per start: nothing is derived
-    /// while requests are served.
-    pub(crate) fn ring(&self, label: &str) -> Result<KeyRing, NoRandomness> {
-        let older = self.older.iter().map(|material| derive(material, label));
-        Ok(KeyRing {
-            first: derive(&self.first, label)?,
-            older: older.collect::<Result<_, _>>()?,
-        })
+    /// The keys of one use, which the label tells from all others.
+    pub(crate) fn ring(&self, label: &'static str) -> KeyRing {
+        KeyRing {
+            material: self.clone(),
+            label,
+            derived: OnceLock::new(),
+        }
     }
 }
 
 impl KeyRing {
     /// The key that seals.
-    pub(crate) fn first(&self) -> &LessSafeKey {
-        &self.first
+    pub(crate) fn first(&self) -> Result<&LessSafeKey, NoRandomness> {
+        Ok(&self.derived()?.first)
     }
 
     /// The keys that open, the one that seals before the others.
     pub(crate) fn all(&self) -> impl Iterator<Item = &LessSafeKey> {
-        std::iter::once(&self.first).chain(&self.older)
+        let derived = self.derived().into_iter();
+        derived.flat_map(|keys| std::iter::once(&keys.first).chain(&keys.older))
+    }
+
+    fn derived(&self) -> Result<&Derived, NoRandomness> {
+        if let Some(derived) = self.derived.get() {
+            return Ok(derived);
+        }
+        let derive = |material| derive(material, self.label);
+        let derived = Derived {
+            first: derive(&self.material.first)?,
+            older: self
+                .material
+                .older
+                .iter()
+                .map(derive)
+                .collect::<Result<_, _>>()?,
+        };
+        // Two workers that come at once derive the same keys.
+        Ok(self.derived.get_or_init(|| derived))
     }
 }
 

@@ -123,8 +123,8 @@ impl Asks {
 
 impl Seal {
     /// The seal under these keys: whoever has them opens its tokens.
-    pub(crate) fn new(keys: &SessionKeys) -> Result<Self, NoRandomness> {
-        keys.ring("mcpc session token").map(Self)
+    pub(crate) fn new(keys: &SessionKeys) -> Self {
+        Self(keys.ring("mcpc session token"))
     }
 
     /// Makes a token that opens on one endpoint only.
@@ -135,7 +135,7 @@ impl Seal {
         let mut plain = sealed.to_bytes();
         let tag = self
             .0
-            .first()
+            .first()?
             .seal_in_place_separate_tag(
                 Nonce::assume_unique_for_key(nonce),
                 Aad::from(endpoint),
@@ -228,14 +228,14 @@ mod tests {
 
     #[test]
     fn a_token_says_what_was_sealed() {
-        let seal = Seal::new(&SessionKeys::random().unwrap()).unwrap();
+        let seal = Seal::new(&SessionKeys::random().unwrap());
         let token = seal.seal(&sealed(), "/mcp").unwrap();
         assert_eq!(seal.open(token.as_bytes(), "/mcp"), Some(sealed()));
     }
 
     #[test]
     fn a_token_is_visible_ascii_of_one_length_and_never_the_same() {
-        let seal = Seal::new(&SessionKeys::random().unwrap()).unwrap();
+        let seal = Seal::new(&SessionKeys::random().unwrap());
         let first = seal.seal(&sealed(), "/mcp").unwrap();
         let second = seal.seal(&sealed(), "/mcp").unwrap();
         assert_ne!(first, second);
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn another_key_or_endpoint_does_not_open() {
-        let with_key = |key| Seal::new(&SessionKeys::new(key, Vec::new())).unwrap();
+        let with_key = |key| Seal::new(&SessionKeys::new(key, Vec::new()));
         let seal = with_key([1; 32]);
         let token = seal.seal(&sealed(), "/mcp").unwrap();
         let other = with_key([2; 32]);
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn an_older_key_opens_and_does_not_seal() {
-        let with_keys = |first, older| Seal::new(&SessionKeys::new(first, older)).unwrap();
+        let with_keys = |first, older| Seal::new(&SessionKeys::new(first, older));
         let before = with_keys([1; 32], Vec::new());
         let after = with_keys([2; 32], vec![[3; 32], [1; 32]]);
         let old = before.seal(&sealed(), "/mcp").unwrap();
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn every_cut_and_every_changed_character_does_not_open() {
-        let seal = Seal::new(&SessionKeys::random().unwrap()).unwrap();
+        let seal = Seal::new(&SessionKeys::random().unwrap());
         let token = seal.seal(&sealed(), "/mcp").unwrap().into_bytes();
         for len in 0..token.len() {
             assert_eq!(seal.open(&token[..len], "/mcp"), None, "{len}");
