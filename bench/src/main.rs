@@ -5,6 +5,7 @@
 //! check:                              generated mcpc.yaml ─► `mcpc check`
 //! storm:                              edits ─► mcpc.yaml ─► gateway under load
 //! same-ids:                           clients that use the same ids ─► gateway ─► shared upstreams
+//! gates:                              trouble of every kind ─► gateway; the figures that were promised
 //! ```
 //!
 //! The clients and the upstream live in this process, each subject in processes of its own, so
@@ -17,6 +18,7 @@ mod client;
 mod compare;
 mod connections;
 mod failure;
+mod gates;
 mod idle;
 mod load;
 mod pipe;
@@ -62,6 +64,8 @@ enum Command {
     Storm(storm::Options),
     /// Whether clients that all count their requests 1, 2, 3 get their own answers.
     SameIds(same_ids::Options),
+    /// What must hold when clients, servers or the gateway itself fail, each with its figure.
+    Gates(gates::Options),
 }
 
 #[derive(clap::Args)]
@@ -115,6 +119,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Connections(options) => connections::run(&options).await,
         Command::Storm(options) => storm::run(&options).await,
         Command::SameIds(options) => same_ids::run(&options).await,
+        Command::Gates(options) => gates::run(&options).await,
     }
 }
 

@@ -38,6 +38,11 @@ impl ReplyReader {
         self.session.as_deref()
     }
 
+    /// Whether no byte of the last reply has come.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.incoming.is_empty()
+    }
+
     /// Reads one reply to its last byte and returns its status and body.
     pub(crate) async fn read(&mut self, stream: &mut TcpStream) -> Result<(u16, &[u8]), Failure> {
         self.incoming.clear();

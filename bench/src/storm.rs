@@ -9,9 +9,9 @@ mod edits;
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -38,6 +38,8 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(10);
 /// How much the gateway may grow over all edits. A leak of 2 KiB per swap is more than this after half a
 /// minute at the usual rate.
 const GROWTH_MIB_LIMIT: f64 = 2.0;
+/// Calls that are to be reached are not waited for any longer.
+const STORM_LIMIT: Duration = Duration::from_secs(3600);
 const CALLS_PER_CLIENT_LIMIT: usize = 2_000_000;
 /// Where the run gives up: by then it has failed anyway.
 const MISSES_PER_CLIENT_LIMIT: usize = 10;
@@ -48,7 +50,7 @@ pub(crate) struct Options {
     /// The `mcpc` program.
     #[arg(long)]
     gateway: PathBuf,
-    /// Seconds of edits.
+    /// Seconds of edits, at least.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
     /// Edits per second.
@@ -60,9 +62,33 @@ pub(crate) struct Options {
     /// Send SIGHUP after each edit, and let the gateway not watch the file.
     #[arg(long)]
     hup: bool,
+    /// Go on until so many calls are answered, for an hour at most.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=20_000_000))]
+    calls: u64,
+}
+
+impl Options {
+    /// A storm for so many calls.
+    pub(crate) fn of(gateway: &Path, calls: u64) -> Self {
+        Self {
+            gateway: gateway.to_owned(),
+            seconds: 1,
+            rate: 100,
+            clients: 8,
+            hup: true,
+            calls,
+        }
+    }
 }
 
 pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
+    let storm = watch(options).await?;
+    storm.print();
+    storm.judge()
+}
+
+/// Lets a storm pass, and tells what it has shown.
+pub(crate) async fn watch(options: &Options) -> Result<Outcome, Failure> {
     let upstream = upstream::start(SocketAddr::from(([127, 0, 0, 1], 0)), Era::Modern)?;
     let program = options.gateway.canonicalize();
     let program = program.map_err(|error| Failure::at("find the gateway", &error))?;
@@ -78,12 +104,12 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
         upstream,
     };
 
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut clients = call_until(&stop, addresses.0, options.clients);
+    let pace = Arc::new(Pace::default());
+    let mut clients = call_until(&pace, addresses.0, options.clients);
     tokio::time::sleep(WARM_UP).await;
     let before = scene.look().await?;
-    let made = storm(&scene.gateway, options, &mut edits).await?;
-    stop.store(true, Ordering::Relaxed);
+    let made = storm(&scene.gateway, options, &mut edits, &pace).await?;
+    pace.is_over.store(true, Ordering::Relaxed);
     let mut tally = Tally::default();
     while let Some(joined) = clients.join_next().await {
         tally.add(joined.map_err(|error| Failure::at("finish a client", &error))?);
@@ -93,26 +119,40 @@ pub(crate) async fn run(options: &Options) -> Result<(), Failure> {
     tokio::time::sleep(QUIET).await;
     let after = scene.look().await?;
     let reloads = Reloads::count(&scene.gateway.said());
-    let storm = Outcome {
+    Ok(Outcome {
         made,
         tally,
         before,
         after,
         reloads,
         settled,
-    };
-    storm.print();
-    storm.judge()
+    })
+}
+
+/// What the clients and the storm know of each other.
+#[derive(Default)]
+struct Pace {
+    answered: AtomicU64,
+    is_over: AtomicBool,
 }
 
 /// Edits at the asked rate; a late edit is left out, not made up for. Returns how many there were.
-async fn storm(gateway: &Subject, options: &Options, edits: &mut Edits) -> Result<u64, Failure> {
+async fn storm(
+    gateway: &Subject,
+    options: &Options,
+    edits: &mut Edits,
+    pace: &Pace,
+) -> Result<u64, Failure> {
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate(options));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let begun = Instant::now();
-    let limit = options.seconds * options.rate;
+    let enough = Duration::from_secs(options.seconds);
+    let goes_on = || {
+        let has_few = pace.answered.load(Ordering::Relaxed) < options.calls;
+        begun.elapsed() < enough || (has_few && begun.elapsed() < STORM_LIMIT)
+    };
     let mut made = 0;
-    while made < limit && begun.elapsed() < Duration::from_secs(options.seconds) {
+    while goes_on() {
         ticks.tick().await;
         edit(gateway, &edits.next(), options.hup)?;
         made += 1;
@@ -180,15 +220,16 @@ impl Tally {
     }
 }
 
-fn call_until(stop: &Arc<AtomicBool>, address: SocketAddr, clients: u64) -> JoinSet<Tally> {
+fn call_until(pace: &Arc<Pace>, address: SocketAddr, clients: u64) -> JoinSet<Tally> {
     let mut calling = JoinSet::new();
     for number in 0..clients {
-        let stop = Arc::clone(stop);
+        let pace = Arc::clone(pace);
         calling.spawn(async move {
             let mut tally = Tally::default();
-            while !stop.load(Ordering::Relaxed) && tally.misses() < MISSES_PER_CLIENT_LIMIT {
+            while !pace.is_over.load(Ordering::Relaxed) && tally.misses() < MISSES_PER_CLIENT_LIMIT
+            {
                 match Client::connect(address, SHAPE, number).await {
-                    Ok(mut client) => call_until_miss(&mut client, &stop, &mut tally).await,
+                    Ok(mut client) => call_until_miss(&mut client, &pace, &mut tally).await,
                     Err(failure) => tally.miss(Some(Miss::Cut(failure))),
                 }
                 if tally.latencies.len() >= CALLS_PER_CLIENT_LIMIT {
@@ -207,11 +248,14 @@ const SHAPE: Shape = Shape {
     era: Era::Modern,
 };
 
-async fn call_until_miss(client: &mut Client, stop: &AtomicBool, tally: &mut Tally) {
-    while !stop.load(Ordering::Relaxed) && tally.latencies.len() < CALLS_PER_CLIENT_LIMIT {
+async fn call_until_miss(client: &mut Client, pace: &Pace, tally: &mut Tally) {
+    while !pace.is_over.load(Ordering::Relaxed) && tally.latencies.len() < CALLS_PER_CLIENT_LIMIT {
         let begun = Instant::now();
         match tokio::time::timeout(REPLY_LIMIT, client.attempt()).await {
-            Ok(Ok(())) => tally.latencies.push(begun.elapsed().as_secs_f64() * 1e3),
+            Ok(Ok(())) => {
+                tally.latencies.push(begun.elapsed().as_secs_f64() * 1e3);
+                pace.answered.fetch_add(1, Ordering::Relaxed);
+            }
             Ok(Err(miss)) => return tally.miss(Some(miss)),
             Err(_) => return tally.miss(None),
         }
@@ -293,7 +337,7 @@ impl Reloads {
 }
 
 /// All that a storm has shown.
-struct Outcome {
+pub(crate) struct Outcome {
     made: u64,
     tally: Tally,
     before: Look,
@@ -328,10 +372,16 @@ impl Outcome {
             at(0.99),
             at(1.0)
         ));
-        table::line(&format!(
+        table::line(&self.line());
+    }
+
+    /// All of it in one line.
+    pub(crate) fn line(&self) -> String {
+        let (before, after) = (&self.before, &self.after);
+        format!(
             "{} calls, {} lost, {} wrong, {} cut; RSS {:.1} -> {:.1} MiB; \
              {} edits, {} swaps, {} refusals, {} without effect; child kept: {}",
-            latencies.len(),
+            self.tally.latencies.len(),
             self.tally.lost,
             self.tally.wrong,
             self.tally.cut,
@@ -342,7 +392,7 @@ impl Outcome {
             self.reloads.refusals,
             self.reloads.unchanged,
             if self.child_kept() { "yes" } else { "no" },
-        ));
+        )
     }
 
     fn child_kept(&self) -> bool {
@@ -353,7 +403,8 @@ impl Outcome {
         self.after.resident_mib - self.before.resident_mib
     }
 
-    fn judge(&self) -> Result<(), Failure> {
+    /// Why it failed, if it did.
+    pub(crate) fn judge(&self) -> Result<(), Failure> {
         if let Some(miss) = &self.tally.first_miss {
             return Err(Failure::new(format!("not every call was answered: {miss}")));
         }

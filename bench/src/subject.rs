@@ -134,6 +134,21 @@ impl Subject {
         }
     }
 
+    /// Waits for it to end by itself, for so long at most. Gives its exit code; nothing for one that goes on
+    /// or was ended by a signal.
+    pub(crate) async fn exit_code(&mut self, limit: Duration) -> Result<Option<i32>, Failure> {
+        let begun = Instant::now();
+        while begun.elapsed() < limit {
+            let looked = self.child.try_wait();
+            let ended = looked.map_err(|error| Failure::at("wait for the proxy", &error))?;
+            if let Some(status) = ended {
+                return Ok(status.code());
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(None)
+    }
+
     pub(crate) fn process(&self) -> u32 {
         self.child.id()
     }
@@ -171,6 +186,10 @@ impl Subject {
 
 impl Drop for Subject {
     fn drop(&mut self) {
+        // What has ended was waited for, and its id may be somebody else's by now.
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
         // The tree is read before anything ends: orphans could not be found any more.
         let members = self.processes();
         signal(self.child.id(), Signal::TERM);
@@ -192,7 +211,8 @@ impl Drop for Subject {
     }
 }
 
-fn signal(process: u32, signal: Signal) {
+/// Sends a signal to a process that this program has started, or that such a one has.
+pub(crate) fn signal(process: u32, signal: Signal) {
     let process = i32::try_from(process).ok().and_then(Pid::from_raw);
     if let Some(process) = process {
         let _gone_already = kill_process(process, signal);

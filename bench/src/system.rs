@@ -64,6 +64,21 @@ pub(crate) fn peak_mib(process: u32) -> Option<f64> {
     mib(&format!("/proc/{process}/status"), "VmHWM:")
 }
 
+/// Lets [`peak_mib`] begin anew with what is resident now (proc(5), `clear_refs`).
+pub(crate) fn reset_peak(process: u32) -> Result<(), Failure> {
+    let written = fs::write(format!("/proc/{process}/clear_refs"), "5");
+    written.map_err(|error| Failure::at("let a measurement begin anew", &error))
+}
+
+/// Whether a process is there, and does not just wait to be reaped.
+pub(crate) fn is_alive(process: u32) -> bool {
+    let text = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let state = text
+        .rsplit_once(") ")
+        .map(|(_, rest)| rest.starts_with('Z'));
+    state.is_some_and(|is_zombie| !is_zombie)
+}
+
 /// How many files, sockets and pipes a process has open.
 pub(crate) fn descriptors(process: u32) -> Result<usize, Failure> {
     let listed = fs::read_dir(format!("/proc/{process}/fd"));

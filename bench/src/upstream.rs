@@ -3,7 +3,7 @@
 //! Owns: one thread, hyper, and prebuilt replies; counts connections and calls (`GET /stats`).
 //! `tools/call` answers one text of `arguments.bytes` bytes, as JSON or, with
 //! `arguments.stream`, as an event stream of unannounced length; `arguments.mark` comes back as it
-//! is. Does not check headers: the gateway in front of it is what is measured, and this must not be the
+//! is; `arguments.fault` asks for one of the [`Fault`]s. Does not check headers: the gateway in front of it is what is measured, and this must not be the
 //! bottleneck. Over standard input and output the same answers are `pipe`'s.
 
 use std::borrow::Cow;
@@ -14,8 +14,9 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Limited};
@@ -50,6 +51,23 @@ impl Era {
     }
 }
 
+/// What may go wrong with a call, if it asks for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Fault {
+    /// There is no answer.
+    Silence,
+    /// The answer comes half a second later.
+    Late,
+    /// Log messages of 1 KiB, as fast as they are read, and no answer. As [`Self::Silence`] over pipes.
+    Firehose,
+    /// 64 MiB on standard error without a line break, then the answer. Of pipes only.
+    Flood,
+}
+
+/// How late an answer is that is late.
+pub(crate) const LATE: Duration = Duration::from_millis(500);
+
 /// A running upstream. It ends with this process.
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
@@ -66,12 +84,18 @@ impl Upstream {
     pub(crate) fn calls(&self) -> u64 {
         self.counts.calls.load(Ordering::Relaxed)
     }
+
+    /// From now on lists stop after their heads.
+    pub(crate) fn stall_lists(&self) {
+        self.counts.lists_stall.store(true, Ordering::Relaxed);
+    }
 }
 
 #[derive(Default)]
 struct Counts {
     connections: AtomicU64,
     calls: AtomicU64,
+    lists_stall: AtomicBool,
 }
 
 /// Binds the address and serves it on a thread of its own.
@@ -148,6 +172,8 @@ struct Arguments<'a> {
     stream: bool,
     #[serde(borrow, default)]
     mark: Option<&'a RawValue>,
+    #[serde(default)]
+    fault: Option<Fault>,
 }
 
 /// What the thread keeps: the texts are built once per size.
@@ -184,7 +210,16 @@ impl Echo {
         };
         match call.id {
             None => empty(StatusCode::ACCEPTED),
-            Some(id) => self.reply(id.get(), &call),
+            Some(id) => {
+                let mut response = self.reply(id.get(), &call);
+                match call.fault() {
+                    Some(Fault::Silence) => std::future::pending().await,
+                    Some(Fault::Late) => tokio::time::sleep(LATE).await,
+                    Some(Fault::Firehose) => response = firehose(),
+                    Some(Fault::Flood) | None => {}
+                }
+                response
+            }
         }
     }
 
@@ -200,6 +235,10 @@ impl Echo {
             _ => StatusCode::OK,
         };
         let mut response = json(status, call.reply(id, self.era));
+        if call.method == "tools/list" && self.counts.lists_stall.load(Ordering::Relaxed) {
+            response = Response::new(Pieces::of(VecDeque::new(), After::Stall));
+            response.headers_mut().insert(CONTENT_TYPE, JSON);
+        }
         if call.method == "initialize" && self.era == Era::Legacy {
             let session = HeaderValue::from_static("echo-session");
             response.headers_mut().insert("mcp-session-id", session);
@@ -236,8 +275,12 @@ data: ",
             pieces.push_back(text);
             pieces.push_back(Bytes::from([ECHO_AFTER, after].concat()));
         }
-        let announced = !arguments.stream;
-        let mut response = Response::new(Pieces { pieces, announced });
+        let after = if arguments.stream {
+            After::End
+        } else {
+            After::Known
+        };
+        let mut response = Response::new(Pieces::of(pieces, after));
         let kind = if arguments.stream { EVENTS } else { JSON };
         response.headers_mut().insert(CONTENT_TYPE, kind);
         response
@@ -275,6 +318,11 @@ const TOOLS: &str = concat!(
 );
 
 impl Call<'_> {
+    /// What is to go wrong with it.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.params.arguments.fault
+    }
+
     /// The whole message that answers it, unless it asks for a text of some size.
     pub(crate) fn reply(&self, id: &str, era: Era) -> String {
         let outcome = self.value(era).map_or_else(
@@ -312,29 +360,50 @@ fn initialized(params: &Params<'_>) -> String {
 }
 
 fn json(status: StatusCode, text: String) -> Response<Pieces> {
-    let mut response = Response::new(Pieces {
-        pieces: VecDeque::from([Bytes::from(text)]),
-        announced: true,
-    });
+    let pieces = VecDeque::from([Bytes::from(text)]);
+    let mut response = Response::new(Pieces::of(pieces, After::Known));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
 }
 
 fn empty(status: StatusCode) -> Response<Pieces> {
-    let mut response = Response::new(Pieces {
-        pieces: VecDeque::new(),
-        announced: true,
-    });
+    let mut response = Response::new(Pieces::of(VecDeque::new(), After::Known));
     *response.status_mut() = status;
     response
 }
 
-/// A body in shared pieces, so that a large text is never copied. Without an announced length
-/// hyper sends it chunked.
+/// A stream of log messages that never ends.
+fn firehose() -> Response<Pieces> {
+    let filler = "x".repeat(1024);
+    let notice = format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"level":"info","data":"{filler}"}}}}"#
+    );
+    let event = Bytes::from(format!("event: message\ndata: {notice}\n\n"));
+    let mut response = Response::new(Pieces::of(VecDeque::new(), After::Again(event)));
+    response.headers_mut().insert(CONTENT_TYPE, EVENTS);
+    response
+}
+
+/// A body in shared pieces, so that a large text is never copied.
 struct Pieces {
     pieces: VecDeque<Bytes>,
-    announced: bool,
+    after: After,
+}
+
+/// What comes after the pieces. Only an end that is known beforehand is announced; hyper sends
+/// everything else chunked.
+enum After {
+    Known,
+    End,
+    Stall,
+    Again(Bytes),
+}
+
+impl Pieces {
+    fn of(pieces: VecDeque<Bytes>, after: After) -> Self {
+        Self { pieces, after }
+    }
 }
 
 impl Body for Pieces {
@@ -345,15 +414,20 @@ impl Body for Pieces {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.pieces.pop_front().map(|piece| Ok(Frame::data(piece))))
+        match (self.pieces.pop_front(), &self.after) {
+            (Some(piece), _) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+            (None, After::Known | After::End) => Poll::Ready(None),
+            (None, After::Stall) => Poll::Pending,
+            (None, After::Again(event)) => Poll::Ready(Some(Ok(Frame::data(event.clone())))),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.pieces.is_empty()
+        self.pieces.is_empty() && matches!(self.after, After::Known | After::End)
     }
 
     fn size_hint(&self) -> SizeHint {
-        if !self.announced {
+        if !matches!(self.after, After::Known) {
             return SizeHint::default();
         }
         let bytes: usize = self.pieces.iter().map(Bytes::len).sum();
