@@ -234,7 +234,9 @@ impl Source {
     }
 }
 
-/// Tells what is new until nothing can be any more.
+/// Tells what is new until nothing can be any more, or until more was acknowledged than can be held: the
+/// client opens another stream then, and is acknowledged what there is (2026-07-28 Subscriptions). There is
+/// nothing that a session could be told.
 async fn run(wish: &Wish, mut source: Source, frames: &Frames) {
     let mut last = *source.changes.borrow_and_update();
     let mut updates = source.subscriptions.inbox().listen();
@@ -260,8 +262,13 @@ async fn run(wish: &Wish, mut source: Source, frames: &Frames) {
                 if told.is_err() {
                     return;
                 }
-                for uri in source.subscriptions.inbox().take() {
-                    frames.send(wish.update(&uri)).await;
+                let mail = source.subscriptions.inbox().take();
+                for uri in &mail.updated {
+                    frames.send(wish.update(uri)).await;
+                }
+                let is_stream = wish.subscription.is_some();
+                if is_stream && mail.is_refused && source.subscriptions.has_refused() {
+                    return;
                 }
             }
         }

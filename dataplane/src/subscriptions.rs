@@ -28,6 +28,9 @@ pub(crate) const SUBSCRIPTIONS_MAX: usize = 256;
 /// How long the acknowledgement of a stream waits for servers that are still starting.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
+/// And how long for what servers say to the subscriptions. Clients wait for the acknowledgement.
+const ANSWER_MAX: Duration = Duration::from_millis(300);
+
 /// The subscriptions of one session or stream. They end with it.
 pub(crate) struct Subscriptions {
     inbox: Arc<Inbox>,
@@ -75,8 +78,9 @@ pub(crate) fn unsubscribe(
     Ok(done(asked))
 }
 
-/// The subscriptions of a stream: those that can be had of the resources that are wished. Its client is
-/// told at once which these are, so no upstream is asked before (2026-07-28 Subscriptions).
+/// The subscriptions of a stream: those that can be had of the resources that are wished. Its client is told
+/// soon which these are (2026-07-28 Subscriptions): what an upstream has not said by then counts as a yes,
+/// and [`Subscriptions::has_refused`] tells if it was none.
 pub(crate) async fn of_stream(
     served: &Arc<Served>,
     wished: Vec<Box<str>>,
@@ -86,9 +90,17 @@ pub(crate) async fn of_stream(
     }
     let subscriptions = Arc::<Subscriptions>::default();
     let until = Instant::now() + WAIT_MAX;
+    let mut attached = Vec::new();
     for uri in wished {
         let attaching = attach(served, &uri, &subscriptions.inbox);
         if let Ok(Ok((watch, _))) = timeout_at(until, attaching).await {
+            attached.push((uri, watch));
+        }
+    }
+    let until = Instant::now() + ANSWER_MAX;
+    for (uri, watch) in attached {
+        // An upstream that failed will be asked again; one that has refused will not.
+        if !matches!(watch.settled(until).await, Err(Unwatchable::Refused(_))) {
             subscriptions.add(uri, watch)?;
         }
     }
@@ -140,6 +152,12 @@ impl Subscriptions {
     pub(crate) fn uris(&self) -> Vec<Box<str>> {
         let held = self.held.borrow();
         held.iter().flatten().map(|(uri, _)| uri.clone()).collect()
+    }
+
+    /// Whether an upstream has refused one of them after it was acknowledged.
+    pub(crate) fn has_refused(&self) -> bool {
+        let held = self.held.borrow();
+        held.iter().flatten().any(|(_, watch)| watch.is_refused())
     }
 
     /// Ends all of them, for good.

@@ -67,28 +67,37 @@ pub(crate) struct Watch {
     number: u64,
 }
 
-/// The updates that one client was not told yet. An update that comes again before it was told is told
-/// once; so there are never more than the client watches.
-pub(crate) struct Inbox(watch::Sender<BTreeSet<Box<str>>>);
+/// What one client was not told yet. An update that comes again before it was told is told once; so there
+/// are never more than the client watches.
+pub(crate) struct Inbox(watch::Sender<Mail>);
+
+/// What is in an inbox.
+#[derive(Default)]
+pub(crate) struct Mail {
+    /// The resources that were updated.
+    pub(crate) updated: BTreeSet<Box<str>>,
+    /// An upstream does not want to tell of one of them.
+    pub(crate) is_refused: bool,
+}
 
 impl Inbox {
     /// Nothing has happened.
     pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(BTreeSet::new()))
+        Self(watch::Sender::new(Mail::default()))
     }
 
     /// Hears when there is something in it.
-    pub(crate) fn listen(&self) -> watch::Receiver<BTreeSet<Box<str>>> {
+    pub(crate) fn listen(&self) -> watch::Receiver<Mail> {
         let mut receiver = self.0.subscribe();
         receiver.mark_changed();
         receiver
     }
 
     /// Takes out what is in it: of several readers, one gets each update.
-    pub(crate) fn take(&self) -> BTreeSet<Box<str>> {
-        let mut taken = BTreeSet::new();
-        self.0.send_if_modified(|updated| {
-            taken = std::mem::take(updated);
+    pub(crate) fn take(&self) -> Mail {
+        let mut taken = Mail::default();
+        self.0.send_if_modified(|mail| {
+            taken = std::mem::take(mail);
             false
         });
         taken
@@ -97,7 +106,13 @@ impl Inbox {
     /// There was an update.
     pub(crate) fn put(&self, uri: &str) {
         self.0
-            .send_if_modified(|updated| updated.insert(uri.into()));
+            .send_if_modified(|mail| mail.updated.insert(uri.into()));
+    }
+
+    /// There will be none of one of its resources.
+    fn refuse(&self) {
+        self.0
+            .send_if_modified(|mail| !std::mem::replace(&mut mail.is_refused, true));
     }
 }
 
@@ -176,6 +191,9 @@ impl Watches {
                     topic.tell(uri);
                 }
                 topic.standing = standing;
+                if matches!(topic.standing, Standing::Refused(_)) {
+                    topic.readers.iter().for_each(|(_, inbox)| inbox.refuse());
+                }
             }
         });
     }
@@ -267,6 +285,13 @@ impl Watch {
         }
     }
 
+    /// Whether the upstream has said that it does not want to.
+    pub(crate) fn is_refused(&self) -> bool {
+        let topics = self.watches.topics.borrow();
+        let topic = topics.get(&self.uri);
+        topic.is_some_and(|topic| matches!(topic.standing, Standing::Refused(_)))
+    }
+
     /// Whether this is the upstream that it was made with.
     pub(crate) fn is_of(&self, watches: &Arc<Watches>) -> bool {
         Arc::ptr_eq(&self.watches, watches)
@@ -296,7 +321,8 @@ mod tests {
     use super::*;
 
     fn told(inbox: &Inbox) -> Vec<String> {
-        inbox.take().into_iter().map(String::from).collect()
+        let updated = inbox.take().updated;
+        updated.into_iter().map(String::from).collect()
     }
 
     #[test]
@@ -354,6 +380,24 @@ mod tests {
                 .watch(&"x".repeat(URI_BYTES_MAX + 1), &inbox)
                 .is_none()
         );
+    }
+
+    #[test]
+    fn those_who_watch_hear_of_a_refusal_and_nobody_else() {
+        let watches = Arc::new(Watches::new());
+        let (one, other) = (Arc::new(Inbox::new()), Arc::new(Inbox::new()));
+        let refused = watches.watch("a://1", &one).unwrap();
+        let held = watches.watch("a://2", &other).unwrap();
+        watches.settle([
+            ("a://1", Standing::Refused(None)),
+            ("a://2", Standing::Held),
+        ]);
+        assert!(refused.is_refused() && !held.is_refused());
+        assert!(one.take().is_refused && !other.take().is_refused);
+        assert!(!one.take().is_refused, "it is told once");
+        // Whoever asks again asks the upstream again.
+        let _again = watches.watch("a://1", &other).unwrap();
+        assert!(!refused.is_refused());
     }
 
     #[test]
