@@ -18,10 +18,7 @@ use crate::profile::Profile;
 use crate::snapshot::{Served, ServedMember};
 use crate::upstream::Wish;
 
-/// How long the first answer to a client waits for upstreams that are still starting.
-const WAIT_MAX: Duration = Duration::from_secs(5);
-
-/// And for one that has just failed.
+/// How long the first answer to a client waits at most for an upstream that has just failed.
 const WAIT_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
 /// What an endpoint offers.
@@ -50,13 +47,15 @@ async fn profile(member: &ServedMember) -> Option<Arc<Profile>> {
         return None;
     }
     let began = Instant::now();
-    let deadline = began + member.patience(WAIT_MAX, WAIT_AFTER_FAILURE);
+    // The list that follows waits again.
+    let usual = Duration::from_millis(member.timeouts.list_ms / 2);
+    let deadline = began + member.patience(usual, WAIT_AFTER_FAILURE);
     let profile = timeout_at(deadline, upstream.profile(deadline)).await;
     let profile = profile.unwrap_or(Err(Failure::ConnectTimeout));
     let has_cost =
         |failure: &Failure| failure.is_timeout() || began.elapsed() >= WAIT_AFTER_FAILURE;
     if profile.as_ref().is_err_and(has_cost) {
-        upstream.note_late(Wish::Greeting, WAIT_MAX);
+        upstream.note_late(Wish::Greeting, usual);
     }
     profile.ok()
 }

@@ -25,10 +25,7 @@ use crate::reply::LocalReply;
 use crate::snapshot::{Served, ServedMember};
 use crate::upstream::{Upstream, Wish};
 
-/// How long a list waits for one upstream at most; its own first-byte time may be shorter.
-const WAIT_MAX: Duration = Duration::from_secs(10);
-
-/// And for one that has just failed.
+/// How long a list waits at most for an upstream that has just failed.
 const WAIT_AFTER_FAILURE: Duration = Duration::from_secs(2);
 
 /// And for one that owes another list.
@@ -275,7 +272,7 @@ fn mirrored(
 
 /// One member's list, from the first of its replicas that gives it.
 async fn fetch(served: &Served, member: &ServedMember, kind: Kind) -> Result<Part, Failure> {
-    let until = Instant::now() + WAIT_MAX;
+    let until = Instant::now() + Duration::from_millis(member.timeouts.list_ms);
     let mut tour = member.replicas.tour();
     loop {
         let upstream = tour.next_to_ask(Wish::List(kind));
@@ -298,7 +295,7 @@ async fn fetch_from(
     if upstream.owes(wish) {
         return Err(Failure::FirstByteTimeout);
     }
-    let usual = WAIT_MAX.min(Duration::from_millis(member.timeouts.first_byte_ms));
+    let usual = Duration::from_millis(member.timeouts.list_ms);
     let mut wait = member.patience(usual, WAIT_AFTER_FAILURE);
     if upstream.owes_anything() && upstream.era().is_some() {
         wait = wait.min(WAIT_BESIDE_LATE);
@@ -316,7 +313,8 @@ async fn fetch_from(
     let has_cost =
         |failure: &Failure| failure.is_timeout() || began.elapsed() >= WAIT_AFTER_FAILURE;
     if part.as_ref().is_err_and(has_cost) {
-        upstream.note_late(wish, usual);
+        let first_byte = Duration::from_millis(member.timeouts.first_byte_ms);
+        upstream.note_late(wish, usual.min(first_byte));
     }
     part
 }

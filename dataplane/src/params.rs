@@ -544,6 +544,7 @@ mod tests {
                 first_byte_ms: 1,
                 idle_ms: 1,
                 total_ms: 1,
+                list_ms: 1,
             },
         })
     }

@@ -123,7 +123,7 @@ fn telling(key: &str, value: &Value) -> impl Iterator<Item = Value> + use<> {
         Value::Object(map)
     };
     let values = match key {
-        "connect" | "first_byte" | "idle" => vec![json!("300d")],
+        "connect" | "first_byte" | "idle" | "list" => vec![json!("300d")],
         "total" => vec![json!("1ms"), json!("0s")],
         "address" => vec![json!("0.0.0.0:80")],
         "path" => vec![json!("/a//b")],

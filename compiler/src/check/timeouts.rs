@@ -53,6 +53,7 @@ fn parts_of_total(resolved: &Resolved<'_>, server: &ResolvedServer<'_>, sink: &m
         ("connect", timeouts.connect),
         ("first_byte", timeouts.first_byte),
         ("idle", timeouts.idle),
+        ("list", timeouts.list),
     ];
     // Paths are only made for what needs them: most servers have the defaults.
     if total.as_ms() > 0

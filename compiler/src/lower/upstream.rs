@@ -39,6 +39,7 @@ fn timeouts(timeouts: &Timeouts) -> mcpc_plan::Timeouts {
         first_byte_ms: timeouts.first_byte.as_ms().min(total_ms),
         idle_ms: timeouts.idle.as_ms().min(total_ms),
         total_ms,
+        list_ms: timeouts.list.as_ms().min(total_ms),
     }
 }
 

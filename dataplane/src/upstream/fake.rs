@@ -283,6 +283,7 @@ pub(super) fn timeouts() -> Timeouts {
         first_byte_ms: 5_000,
         idle_ms: 5_000,
         total_ms: 20_000,
+        list_ms: 10_000,
     }
 }
 

@@ -214,6 +214,7 @@ async fn is_given(
         first_byte_ms: ms,
         idle_ms: ms,
         total_ms: ms,
+        list_ms: ms,
     };
     let deadline = Instant::now() + patience;
     let asked = async {

@@ -204,6 +204,7 @@ async fn ask(
             first_byte_ms: PATIENCE_MS,
             idle_ms: PATIENCE_MS,
             total_ms: PATIENCE_MS,
+            list_ms: PATIENCE_MS,
         },
     };
     match upstream.try_once(&call, session).await? {

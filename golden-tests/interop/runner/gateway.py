@@ -16,7 +16,7 @@ BUILD_SECONDS = 1800
 READY_SECONDS = 60
 STOP_SECONDS = 20
 # A gateway that starts with its client starts every server anew, which takes long where many do so at once.
-PATIENT = {"timeouts": {"connect": "30s"}}
+PATIENT = {"timeouts": {"connect": "30s", "list": "60s"}}
 
 
 def build(children, say):

@@ -400,6 +400,10 @@ pub struct Timeouts {
     /// The whole call. Default 5m.
     #[serde(default = "Timeouts::default_total")]
     pub total: Duration,
+    /// How long a list waits for this server's part before it goes on without it, the start of a process
+    /// included; the greeting of a client waits half as long. Default 10s.
+    #[serde(default = "Timeouts::default_list")]
+    pub list: Duration,
 }
 
 impl Timeouts {
@@ -415,6 +419,9 @@ impl Timeouts {
     fn default_total() -> Duration {
         Duration::from_ms(300_000)
     }
+    fn default_list() -> Duration {
+        Duration::from_ms(10_000)
+    }
 }
 
 impl Default for Timeouts {
@@ -424,6 +431,7 @@ impl Default for Timeouts {
             first_byte: Self::default_first_byte(),
             idle: Self::default_idle(),
             total: Self::default_total(),
+            list: Self::default_list(),
         }
     }
 }

@@ -245,7 +245,7 @@ pub enum Era {
     Legacy,
 }
 
-/// How long the parts of a call may take. Invariant: connect, first byte and idle are at most total.
+/// How long the parts of a call may take. Invariant: all of them are at most total.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Timeouts {
@@ -257,4 +257,6 @@ pub struct Timeouts {
     pub idle_ms: u64,
     /// The whole call, in milliseconds.
     pub total_ms: u64,
+    /// How long a list or a greeting waits for this server's part, in milliseconds.
+    pub list_ms: u64,
 }

@@ -30,6 +30,7 @@ fn upstream(name: &str, transport: Transport) -> Upstream {
             first_byte_ms: 2,
             idle_ms: 3,
             total_ms: 4,
+            list_ms: 4,
         },
     }
 }
@@ -275,7 +276,7 @@ fn every_part_of_a_plan_is_under_the_digest() {
         |plan| plan.listener.address.set_port(1),
         |plan| plan.limits.grace_ms = 2,
         |plan| plan.endpoints[0].name = "other".into(),
-        |plan| plan.upstreams[0].timeouts.total_ms = 5,
+        |plan| plan.upstreams[0].timeouts.list_ms = 3,
         |plan| plan.provenance.clear(),
         |plan| plan.secrets[0].required = false,
     ];

@@ -46,6 +46,7 @@ fn plan(path: &str) -> Plan {
             first_byte_ms: 1000,
             idle_ms: 1000,
             total_ms: 1000,
+            list_ms: 1000,
         },
     };
     let member = Member {

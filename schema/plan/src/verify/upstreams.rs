@@ -57,8 +57,9 @@ fn verify_timeouts(timeouts: &Timeouts) -> Result<(), PlanError> {
         first_byte_ms,
         idle_ms,
         total_ms,
+        list_ms,
     } = *timeouts;
-    let parts = [connect_ms, first_byte_ms, idle_ms];
+    let parts = [connect_ms, first_byte_ms, idle_ms, list_ms];
     hold(
         parts.iter().all(|part| *part > 0 && *part <= total_ms),
         "a timeout is zero or longer than the whole call",
