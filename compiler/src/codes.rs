@@ -214,6 +214,7 @@ codes! {
     UPSTREAM_STOPPED 9317 "a server left the configuration"
     UPSTREAM_REFUSED 9318 "a server refused a request of the gateway"
     ASKS_TOO_OFTEN 9319 "a server asks the client again and again"
+    CIRCUIT_OPEN 9320 "a server failed too often"
     SECRET_MISSING 9601 "a secret is missing"
     SECRET_UNUSABLE 9602 "a secret cannot stand where it is used"
     ADDRESS_UNAVAILABLE 9603 "an address cannot be listened on"

@@ -68,6 +68,7 @@ impl Engine {
         ));
         let scene = Arc::new(Scene::new(source, &snapshot));
         let relays = relay_changes(&keeper, &snapshot);
+        snapshot.take_effect();
         Ok(Self {
             plane,
             scene,
@@ -121,6 +122,7 @@ impl Engine {
         } = prepared;
         standing.take_over(&self.standing);
         self.plane.live.store(Arc::clone(&snapshot));
+        snapshot.take_effect();
         self.plane.sessions.adopt(&snapshot.limits);
         self.scene.committed(&snapshot);
         self.relays = relay_changes(&self.keeper, &snapshot);

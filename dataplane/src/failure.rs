@@ -32,6 +32,8 @@ pub(crate) enum Failure {
     Handshake,
     /// The process ended too often and is not started again for now.
     Degraded,
+    /// Calls to it failed too often, so it gets none for now.
+    CircuitOpen,
     /// The upstream's queue is full.
     Overloaded,
     /// The upstream asks the client for something that cannot be carried to it.
@@ -61,7 +63,11 @@ impl Failure {
     pub(crate) fn is_before_send(self) -> bool {
         matches!(
             self,
-            Self::Unreachable | Self::ConnectTimeout | Self::Degraded | Self::Overloaded
+            Self::Unreachable
+                | Self::ConnectTimeout
+                | Self::Degraded
+                | Self::CircuitOpen
+                | Self::Overloaded
         ) || self.is_of_gateway()
     }
 

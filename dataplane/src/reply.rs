@@ -472,6 +472,7 @@ fn failure_row(failure: Failure) -> Row {
             true,
             "the server ended too often and is not started again for now",
         ),
+        Failure::CircuitOpen => upstream("MCPC9320", true, "the server failed too often"),
         Failure::Overloaded => upstream("MCPC9315", true, "the server has too much to do"),
         Failure::AskRefused => lost(
             "MCPC9316",

@@ -57,6 +57,13 @@ pub(crate) struct ServedMember {
 }
 
 impl Snapshot {
+    /// It is live: what it says of upstreams that may have been alive before holds from now on.
+    pub(crate) fn take_effect(&self) {
+        for (_, replicas) in &self.servers {
+            replicas.take_effect();
+        }
+    }
+
     /// The endpoint at a path.
     pub(crate) fn endpoint(&self, path: &str) -> Option<&Arc<Served>> {
         let at = self

@@ -20,6 +20,11 @@ pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
     not_zero(resolved, &site.key("grace"), limits.grace, sink);
     for server in &resolved.servers {
         parts_of_total(resolved, server, sink);
+        if let Some(breaker) = server.server.breaker() {
+            let site = server.site().key("breaker");
+            not_zero(resolved, &site.key("within"), breaker.within, sink);
+            not_zero(resolved, &site.key("open_for"), breaker.open_for, sink);
+        }
         if let Server::Stdio(stdio) = server.server {
             process(resolved, server, stdio, sink);
         }

@@ -55,13 +55,9 @@ fn unsupported_keys(server: &Server) -> Vec<&'static str> {
             ("sharing", *sharing == Sharing::Session),
             ("limits", limits.is_some()),
         ],
-        Server::Http(http) => vec![
-            ("breaker", http.breaker.is_some()),
-            ("retry", http.retry.is_some()),
-        ],
+        Server::Http(http) => vec![("retry", http.retry.is_some())],
         Server::Replicated(replicated) => vec![
             ("balance", replicated.balance != Balance::RoundRobin),
-            ("breaker", replicated.breaker.is_some()),
             ("retry", replicated.retry.is_some()),
         ],
     };

@@ -4,8 +4,8 @@ use mcpc_config::{
     Era, HttpServer, ReplicatedServer, Server, StartWhen, StdioServer, Timeouts, Url,
 };
 use mcpc_plan::{
-    ContentKey, HttpTransport, Replica, Replicated, Restart, Scheme, Start, StdioTransport,
-    Template, Transport, Upstream,
+    Breaker, ContentKey, HttpTransport, Replica, Replicated, Restart, Scheme, Start,
+    StdioTransport, Template, Transport, Upstream,
 };
 
 use crate::placeholder::template;
@@ -28,6 +28,11 @@ pub(super) fn lower(server: &ResolvedServer<'_>) -> Upstream {
         transport,
         era,
         timeouts: timeouts(server.server.timeouts()),
+        breaker: server.server.breaker().map(|breaker| Breaker {
+            failures: breaker.failures,
+            within_ms: breaker.within.as_ms(),
+            open_for_ms: breaker.open_for.as_ms(),
+        }),
     }
 }
 

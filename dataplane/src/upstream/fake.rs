@@ -272,6 +272,7 @@ pub(super) fn start(transport: Transport, era: PlanEra, reach: &Arc<dyn Reach>) 
         transport,
         era,
         timeouts: timeouts(),
+        breaker: None,
     };
     let resolved = Resolved::of(&definition, reach.as_ref()).unwrap();
     Upstream::start(&definition, resolved, &Keeper::here(), reach, &limits()).unwrap()

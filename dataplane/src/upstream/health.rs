@@ -149,7 +149,7 @@ impl State {
             Stage::Ready(_) if last_failure.is_some() => (UpstreamState::Failing, last_failure),
             Stage::Ready(_) => (UpstreamState::Ready, last_failure),
             Stage::Resting { failure, .. } => (UpstreamState::Failing, Some(failure)),
-            Stage::Degraded { .. } => (UpstreamState::Down, last_failure),
+            Stage::Degraded { .. } | Stage::Open { .. } => (UpstreamState::Down, last_failure),
             Stage::Stopping | Stage::Stopped => (UpstreamState::Draining, last_failure),
         };
         let micros = health.latency_micros.load(Ordering::Relaxed);

@@ -88,6 +88,10 @@ impl Upstream {
             Stage::Resting { failure, .. } => {
                 tracing::debug!(server = %name, ?failure, "the server cannot be used");
             }
+            Stage::Open { until } => {
+                let pause = until.saturating_duration_since(Instant::now());
+                tracing::warn!(server = %name, ?pause, "calls failed too often, and there are none for now");
+            }
             Stage::Degraded { .. } => {
                 tracing::error!(server = %name, "the server ended too often and is left alone for now");
             }
@@ -142,7 +146,10 @@ async fn keep_http(upstream: &Arc<Upstream>, site: &Arc<Site>, definition: &mcpc
     let mut pause = HTTP_PAUSE_FROM;
     let mut has_opened = false;
     loop {
-        upstream.publish(Stage::Starting);
+        // Behind an open breaker nobody waits for what comes of it.
+        if !upstream.breaker.is_open() {
+            upstream.publish(Stage::Starting);
+        }
         let opening = async {
             // A closed semaphore would mean that the keeper is gone, and this task with it.
             let _turn = upstream.keeper.handshakes().acquire().await;
@@ -153,32 +160,35 @@ async fn keep_http(upstream: &Arc<Upstream>, site: &Arc<Site>, definition: &mcpc
             () = upstream.drained() => return,
         };
         let failure = match opened {
-            Ok(Opened::Http(line, profile)) => {
+            Ok(Opened::Http(http, profile)) => {
                 pause = HTTP_PAUSE_FROM;
-                let session = Arc::new(Session {
-                    profile: Arc::new(profile),
-                    line: Line::Http(line),
-                });
-                upstream.publish(Stage::Ready(Arc::clone(&session)));
-                if std::mem::replace(&mut has_opened, true) {
-                    upstream.note_all_changed();
+                let is_first = !std::mem::replace(&mut has_opened, true);
+                match hold(upstream, http, profile, is_first).await {
+                    Held::Drained => return,
+                    Held::Lost => continue,
+                    Held::Failing => None,
                 }
-                if hold(upstream, &session).await == Held::Drained {
-                    return;
-                }
-                continue;
             }
             Ok(Opened::Sse(sse, profile)) => {
                 pause = HTTP_PAUSE_FROM;
                 let is_first = !std::mem::replace(&mut has_opened, true);
-                if hold_sse(upstream, sse, profile, is_first).await == Held::Drained {
-                    return;
+                match hold_sse(upstream, sse, profile, is_first).await {
+                    Held::Drained => return,
+                    Held::Lost => Some(Failure::Closed),
+                    Held::Failing => None,
                 }
-                Failure::Closed
             }
-            Err(failure) => failure,
+            Err(failure) => Some(failure),
         };
-        upstream.health.note_failure(failure);
+        if let Some(failure) = failure {
+            upstream.health.note_failure(failure);
+        }
+        let Some(failure) = failure.filter(|_| !upstream.breaker.is_open()) else {
+            if rest_open(upstream).await == Held::Drained {
+                return;
+            }
+            continue;
+        };
         let until = Instant::now() + pause;
         pause = (pause * 2).min(HTTP_PAUSE_TO);
         upstream.publish(Stage::Resting {
@@ -191,6 +201,17 @@ async fn keep_http(upstream: &Arc<Upstream>, site: &Arc<Site>, definition: &mcpc
             () = upstream.presence.demanded() => {}
             () = upstream.drained() => return,
         }
+    }
+}
+
+/// Sends no calls until the pause of an open breaker is over. Then the next handshake decides: it is the
+/// only one who tries, and changes nothing at the upstream.
+async fn rest_open(upstream: &Arc<Upstream>) -> Held {
+    let until = Instant::now() + upstream.breaker.pause();
+    upstream.publish(Stage::Open { until });
+    tokio::select! {
+        () = sleep_until(until) => Held::Failing,
+        () = upstream.drained() => Held::Drained,
     }
 }
 
@@ -221,19 +242,41 @@ async fn open(
     }
 }
 
+/// Lets calls use a session, and clients know that what it shows may differ from what the last one did.
+fn ready(upstream: &Upstream, session: &Arc<Session>, is_first: bool) {
+    upstream.breaker.close();
+    upstream.publish(Stage::Ready(Arc::clone(session)));
+    if !is_first {
+        upstream.note_all_changed();
+    }
+}
+
 #[derive(PartialEq, Eq)]
 enum Held {
     /// The upstream does not know the session any more.
     Lost,
+    /// Calls to it failed too often.
+    Failing,
     /// The upstream left the plan.
     Drained,
 }
 
 /// Holds a session until it is lost or no longer needed.
-async fn hold(upstream: &Arc<Upstream>, session: &Arc<Session>) -> Held {
+async fn hold(
+    upstream: &Arc<Upstream>,
+    http: HttpSession,
+    profile: Profile,
+    is_first: bool,
+) -> Held {
+    let session = Arc::new(Session {
+        profile: Arc::new(profile),
+        line: Line::Http(http),
+    });
+    ready(upstream, &session, is_first);
     let Line::Http(http) = &session.line else {
         return Held::Lost;
     };
+    let session = &session;
     let listening = async {
         intake::listen(upstream, session, http).await;
         // It ends only with the session, which is then withdrawn.
@@ -241,6 +284,7 @@ async fn hold(upstream: &Arc<Upstream>, session: &Arc<Session>) -> Held {
     };
     tokio::select! {
         () = upstream.presence.withdrawn(session) => Held::Lost,
+        () = upstream.breaker.opened() => Held::Failing,
         () = listening => Held::Lost,
         () = subscribe::keep(upstream, session) => Held::Lost,
         () = late::ask(upstream, session) => Held::Lost,
@@ -263,12 +307,10 @@ async fn hold_sse(
         profile: Arc::new(profile),
         line: Line::Stdio(Arc::clone(&sse.link)),
     });
-    upstream.publish(Stage::Ready(Arc::clone(&session)));
-    if !is_first {
-        upstream.note_all_changed();
-    }
+    ready(upstream, &session, is_first);
     tokio::select! {
         () = sse.gone() => Held::Lost,
+        () = upstream.breaker.opened() => Held::Failing,
         () = subscribe::keep(upstream, &session) => Held::Lost,
         () = late::ask(upstream, &session) => Held::Lost,
         () = upstream.drained() => {

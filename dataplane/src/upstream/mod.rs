@@ -13,6 +13,7 @@
 //! session. Does not decide who may call (`policy`) or how a failure is told (`reply`).
 
 mod body;
+mod breaker;
 mod child;
 mod events;
 #[cfg(test)]
@@ -79,6 +80,7 @@ use crate::policy::Permit;
 use crate::profile::Profile;
 use crate::tally::Origin;
 
+use breaker::Breaker;
 use child::Program;
 use farewell::Farewell;
 use floor::{Floor, Place};
@@ -117,6 +119,7 @@ pub(crate) struct Upstream {
     watches: Arc<Watches>,
     floor: Arc<Floor>,
     health: Health,
+    breaker: Breaker,
     late: Late,
     /// When the end comes, once the upstream has left the plan.
     stopping: watch::Sender<Option<End>>,
@@ -212,6 +215,7 @@ impl Upstream {
             watches: Arc::new(Watches::new()),
             floor: Floor::new(),
             health: Health::new(),
+            breaker: Breaker::new(),
             late: Late::new(),
             stopping: watch::Sender::new(None),
             life: LIVES.fetch_add(1, Ordering::Relaxed),
@@ -310,7 +314,7 @@ impl Upstream {
                 // nothing is sent again.
                 Err(Failure::Closed) if is_safe && session.is_http() => {}
                 Err(failure) => {
-                    self.health.note_failure(failure);
+                    self.note_failure(failure);
                     return Err(failure);
                 }
             }
@@ -474,6 +478,11 @@ impl Upstream {
         self.life
     }
 
+    /// The live plan says when it gets no calls any more.
+    pub(crate) fn obey(&self, breaker: Option<&mcpc_plan::Breaker>) {
+        self.breaker.obey(breaker);
+    }
+
     /// Another plan than the one that started it is live now.
     pub(crate) fn take_over(&self) {
         self.is_taken_over.store(true, Ordering::Relaxed);
@@ -491,6 +500,12 @@ impl Upstream {
     /// What operators see.
     pub(crate) fn state(&self) -> State {
         State::of(self)
+    }
+
+    /// A call has failed.
+    fn note_failure(&self, failure: Failure) {
+        self.health.note_failure(failure);
+        self.breaker.note(failure);
     }
 
     fn note_change(&self, method: &[u8]) {

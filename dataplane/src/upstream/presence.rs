@@ -34,6 +34,8 @@ pub(super) enum Stage {
     },
     /// It ended too often; the next attempt is at `until` and not sooner.
     Degraded { until: Instant },
+    /// Calls to it failed too often; it is tried at `until` and gets none before.
+    Open { until: Instant },
     /// It left the plan; its session or process is being ended.
     Stopping,
     /// Nothing is left of it.
@@ -97,6 +99,7 @@ impl Presence {
                     Stage::Ready(session) => return Ok(Arc::clone(session)),
                     Stage::Stopping | Stage::Stopped => return Err(Failure::Stopped),
                     Stage::Degraded { .. } => return Err(Failure::Degraded),
+                    Stage::Open { .. } => return Err(Failure::CircuitOpen),
                     Stage::Resting {
                         failure,
                         until,

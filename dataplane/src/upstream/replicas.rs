@@ -29,6 +29,7 @@ pub(crate) struct Replicas {
     /// The others, as in the plan.
     others: Box<[Replica]>,
     turns: Turns,
+    breaker: Option<mcpc_plan::Breaker>,
 }
 
 /// One replica.
@@ -99,6 +100,7 @@ impl Replicas {
             first,
             others,
             turns: Turns::new(),
+            breaker: definition.breaker.clone(),
         })
     }
 
@@ -196,6 +198,13 @@ impl Replicas {
         let ready = self.choose(|_, replica| replica.upstream.is_ready());
         let replica = ready.and_then(|at| self.get(at));
         &replica.unwrap_or(&self.first).upstream
+    }
+
+    /// Their plan is live: what it says of them holds from now on.
+    pub(crate) fn take_effect(&self) {
+        for upstream in self.upstreams() {
+            upstream.obey(self.breaker.as_ref());
+        }
     }
 
     /// All of them, as in the plan.

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mcpc_plan::{ContentKey, Era as PlanEra, HttpTransport, Replicated, Scheme, Transport};
@@ -109,6 +109,11 @@ impl Stage {
             transport,
             era: plan_era,
             timeouts: timeouts(),
+            breaker: Some(mcpc_plan::Breaker {
+                failures: 3,
+                within_ms: 30_000,
+                open_for_ms: 10_000,
+            }),
         };
         let reach: Arc<dyn Reach> = Arc::new(places);
         let start = |instance: mcpc_plan::Upstream| {
@@ -123,8 +128,10 @@ impl Stage {
             let mut alive = alive.iter();
             alive.find_map(|(its, upstream)| (its == key).then(|| Arc::clone(upstream)))
         };
+        let replicas = Replicas::of(&definition, find).unwrap();
+        replicas.take_effect();
         Self {
-            replicas: Replicas::of(&definition, find).unwrap(),
+            replicas,
             servers,
             records,
         }
@@ -324,4 +331,72 @@ async fn a_task_is_found_at_the_replica_that_has_it() {
     }
     let nobodys = stage.send(task(r#"{"taskId":"c"}"#)).await.unwrap();
     assert!(nobodys.contains("no task"), "{nobodys}");
+}
+
+/// Servers that answer calls with an HTTP error as long as they are ill.
+fn ill(ill: &Arc<AtomicBool>) -> impl Fn(&str, &Seen) -> Option<Scripted> + Clone + use<> {
+    let ill = Arc::clone(ill);
+    move |name, seen| {
+        let is_ill = name == "a" && ill.load(Ordering::SeqCst);
+        Some(if is_ill {
+            Scripted::status(503)
+        } else {
+            Scripted::json(result(seen, &format!("{name:?}")))
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_fails_is_passed_over_until_a_handshake_has_reached_it() {
+    for era in [Era::Modern, Era::Legacy] {
+        let is_ill = Arc::new(AtomicBool::new(true));
+        let mut stage = Stage::scripted(era, &TWO, ill(&is_ill));
+        stage.ready(2).await;
+        let mut failed = 0;
+        for _ in 0..30 {
+            failed += usize::from(stage.asks().await == Err(Failure::Status(503)));
+        }
+        assert_eq!(failed, 3, "the third failure is the last one");
+        let first = stage.replicas.all().next().unwrap();
+        assert_eq!(first.upstream.state().condition, UpstreamState::Down);
+        let seen = std::iter::from_fn(|| stage.records[0].try_recv().ok());
+        assert_eq!(seen.filter(|seen| seen.method() == "tools/call").count(), 3);
+
+        is_ill.store(false, Ordering::SeqCst);
+        sleep(Duration::from_secs(9)).await;
+        assert_eq!(count(&stage.who(4).await, "b"), 4, "its pause is not over");
+        sleep(Duration::from_secs(2)).await;
+        let mut seen = std::iter::from_fn(|| stage.records[0].try_recv().ok());
+        assert!(
+            seen.all(|seen| seen.method() != "tools/call"),
+            "no call is a probe"
+        );
+        assert_eq!(count(&stage.who(4).await, "a"), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_breaker_refuses_calls_at_once_also_while_the_server_is_tried() {
+    let is_ill = Arc::new(AtomicBool::new(true));
+    let stage = Stage::scripted(
+        Era::Modern,
+        &[("a", 1, false), ("b", 1, true)],
+        ill(&is_ill),
+    );
+    stage.ready(2).await;
+    stage.refuses(1, true);
+    for _ in 0..3 {
+        assert_eq!(stage.asks().await, Err(Failure::Status(503)));
+    }
+    stage.refuses(0, true);
+    for _ in 0..40 {
+        sleep(Duration::from_secs(1)).await;
+        let began = Instant::now();
+        assert!(stage.asks().await.is_err());
+        assert!(began.elapsed() < Duration::from_millis(100));
+    }
+    is_ill.store(false, Ordering::SeqCst);
+    stage.refuses(0, false);
+    sleep(Duration::from_secs(11)).await;
+    assert_eq!(stage.asks().await.as_deref(), Ok("a"));
 }

@@ -156,7 +156,7 @@ impl EventStream {
                 }
             }
             Err(failure) => {
-                upstream.health.note_failure(*failure);
+                upstream.note_failure(*failure);
                 self.farewell.on_failure(*failure);
                 self.source = None;
             }

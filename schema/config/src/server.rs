@@ -57,6 +57,15 @@ impl Server {
         }
     }
 
+    /// When to stop sending calls to it.
+    pub fn breaker(&self) -> Option<&Breaker> {
+        match self {
+            Self::Stdio(_) => None,
+            Self::Http(server) => server.breaker.as_ref(),
+            Self::Replicated(server) => server.breaker.as_ref(),
+        }
+    }
+
     /// How long a call may take.
     pub fn timeouts(&self) -> &Timeouts {
         match self {
@@ -441,11 +450,11 @@ impl Default for Timeouts {
 #[serde(deny_unknown_fields)]
 pub struct Breaker {
     /// How many failures open it.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1000))]
     pub failures: u32,
     /// The window in which they count.
     pub within: Duration,
-    /// How long it stays open.
+    /// How long it stays open until the server is asked whether it is there.
     pub open_for: Duration,
 }
 

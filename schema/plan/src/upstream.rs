@@ -36,6 +36,21 @@ pub struct Upstream {
     pub era: Era,
     /// How long a call may take.
     pub timeouts: Timeouts,
+    /// When it gets no calls any more; each replica for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<Breaker>,
+}
+
+/// When an upstream that fails gets no calls any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Breaker {
+    /// So many failures open it.
+    pub failures: u32,
+    /// The window in which they count, in milliseconds.
+    pub within_ms: u64,
+    /// How long it stays open until the upstream is tried, in milliseconds.
+    pub open_for_ms: u64,
 }
 
 impl Upstream {
@@ -50,6 +65,7 @@ impl Upstream {
             transport: Transport::Http(replica.http.clone()),
             era: self.era,
             timeouts: self.timeouts.clone(),
+            breaker: self.breaker.clone(),
         };
         replicated.replicas.iter().map(instance).collect()
     }

@@ -9,10 +9,10 @@
 use std::collections::BTreeMap;
 
 use mcpc_plan::{
-    Access, AdminListener, ContentKey, Digest, Endpoint, Era, ExactRoute, FORMAT, HttpTransport,
-    Limits, Listener, Member, MemberId, Names, OpenRoute, Part, Pattern, Plan, PlanError, Rename,
-    Replica, Replicated, Restart, Routes, Scheme, SecretUse, Source, Start, StartWhen,
-    StdioTransport, Template, Timeouts, Transport, Upstream, UpstreamId, Uris,
+    Access, AdminListener, Breaker, ContentKey, Digest, Endpoint, Era, ExactRoute, FORMAT,
+    HttpTransport, Limits, Listener, Member, MemberId, Names, OpenRoute, Part, Pattern, Plan,
+    PlanError, Rename, Replica, Replicated, Restart, Routes, Scheme, SecretUse, Source, Start,
+    StartWhen, StdioTransport, Template, Timeouts, Transport, Upstream, UpstreamId, Uris,
 };
 
 fn patterns(texts: &[&str]) -> Box<[Pattern]> {
@@ -32,6 +32,7 @@ fn upstream(name: &str, transport: Transport) -> Upstream {
             total_ms: 4,
             list_ms: 4,
         },
+        breaker: None,
     }
 }
 
@@ -412,6 +413,28 @@ fn replicas_are_several_and_different_and_one_of_them_is_used() {
         assert!(
             matches!(refused, Err(PlanError::Inconsistent { .. })),
             "{bad:?}: {refused:?}"
+        );
+    }
+}
+
+#[test]
+fn a_breaker_counts_something_within_some_time() {
+    let with = |failures, within_ms, open_for_ms| {
+        rule_after(|plan| {
+            plan.upstreams[0].breaker = Some(Breaker {
+                failures,
+                within_ms,
+                open_for_ms,
+            });
+        })
+    };
+    assert_eq!(with(1, 1, 1), Ok(()));
+    assert_eq!(with(1000, 1, 1), Ok(()));
+    for (failures, within_ms, open_for_ms) in [(0, 1, 1), (1001, 1, 1), (1, 0, 1), (1, 1, 0)] {
+        let refused = with(failures, within_ms, open_for_ms);
+        assert!(
+            matches!(refused, Err(PlanError::Inconsistent { .. })),
+            "{refused:?}"
         );
     }
 }

@@ -48,6 +48,7 @@ fn plan(path: &str) -> Plan {
             total_ms: 1000,
             list_ms: 1000,
         },
+        breaker: None,
     };
     let member = Member {
         upstream: UpstreamId::new(0).unwrap(),

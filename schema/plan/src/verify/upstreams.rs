@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    ContentKey, HttpTransport, PlanError, Replicated, StdioTransport, Template, Timeouts,
+    Breaker, ContentKey, HttpTransport, PlanError, Replicated, StdioTransport, Template, Timeouts,
     Transport, Upstream,
 };
 
@@ -13,6 +13,9 @@ use super::{hold, is_sorted};
 const REPLICAS_MAX: usize = 1024;
 const WEIGHT_MAX: u32 = 1000;
 
+/// The most failures that a breaker counts.
+const FAILURES_MAX: u32 = 1000;
+
 pub(super) fn verify(upstreams: &[Upstream]) -> Result<(), PlanError> {
     hold(!upstreams.is_empty(), "there is no upstream")?;
     hold(
@@ -21,6 +24,7 @@ pub(super) fn verify(upstreams: &[Upstream]) -> Result<(), PlanError> {
     )?;
     for upstream in upstreams {
         verify_timeouts(&upstream.timeouts)?;
+        upstream.breaker.as_ref().map_or(Ok(()), verify_breaker)?;
         match &upstream.transport {
             Transport::Stdio(stdio) => verify_stdio(stdio)?,
             Transport::Http(http) => verify_http(http)?,
@@ -63,6 +67,15 @@ fn verify_timeouts(timeouts: &Timeouts) -> Result<(), PlanError> {
     hold(
         parts.iter().all(|part| *part > 0 && *part <= total_ms),
         "a timeout is zero or longer than the whole call",
+    )
+}
+
+fn verify_breaker(breaker: &Breaker) -> Result<(), PlanError> {
+    hold(
+        (1..=FAILURES_MAX).contains(&breaker.failures)
+            && breaker.within_ms > 0
+            && breaker.open_for_ms > 0,
+        "a breaker opens at once, or at too many failures, or for no time",
     )
 }
 
