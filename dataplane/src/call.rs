@@ -111,6 +111,8 @@ pub(crate) struct Call {
     pub(crate) mirrored: Vec<(http::HeaderName, http::HeaderValue)>,
     /// The replica that alone can go on with it, because it asked for more.
     pub(crate) replica: Option<usize>,
+    /// The headers that say which trace it is part of, for upstreams over HTTP.
+    pub(crate) trace: Vec<(http::HeaderName, http::HeaderValue)>,
     /// What the client's departure means.
     pub(crate) leave: Leave,
     /// When the caller must have an answer, whatever happens.

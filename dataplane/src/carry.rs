@@ -6,14 +6,27 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use memchr::memmem;
 
 use crate::call::Era;
 use crate::failure::Failure;
 use crate::json;
 use crate::reply::LocalReply;
 
-/// Adds what every result of 2026-07-28 has.
+/// Adds what every result of 2026-07-28 has. An older server that says it as well, which means nothing
+/// there, is not believed: no member stands twice.
 pub(crate) fn complete(result: &Bytes, is_cacheable: bool) -> Bytes {
+    let keys: &[&[u8]] = if is_cacheable {
+        &[b"resultType", b"ttlMs", b"cacheScope"]
+    } else {
+        &[b"resultType"]
+    };
+    // Nearly no result has them, and looking for their names is cheaper than reading it.
+    let may_say = keys.iter().any(|key| memmem::find(result, key).is_some());
+    let cleaned = may_say
+        .then(|| json::retain(result, |key| !keys.contains(&key)).ok())
+        .flatten();
+    let result = cleaned.as_deref().unwrap_or(result);
     let rest = result
         .strip_prefix(b"{")
         .unwrap_or_default()
@@ -161,6 +174,19 @@ mod tests {
         assert_eq!(
             complete_of(r#"{ "a":1}"#).as_ref(),
             br#"{"resultType":"complete","a":1}"#
+        );
+        let own = r#"{"resultType":"input_required","ttlMs":5,"content":["\"resultType\""]}"#;
+        assert_eq!(
+            complete_of(own).as_ref(),
+            br#"{"resultType":"complete","ttlMs":5,"content":["\"resultType\""]}"#
+        );
+        assert_eq!(
+            complete(
+                &Bytes::from_static(br#"{"cacheScope":"public","ttlMs":5}"#),
+                true
+            )
+            .as_ref(),
+            br#"{"resultType":"complete","ttlMs":0,"cacheScope":"private"}"#
         );
         let strip = |text: &'static str| strip_modern(&Bytes::from_static(text.as_bytes()));
         assert_eq!(

@@ -44,6 +44,8 @@ pub(crate) struct Client {
     pub(crate) mirrors: bool,
     /// `Mcp-Param-*` headers, for modern upstreams.
     pub(crate) mirrored: Vec<(HeaderName, HeaderValue)>,
+    /// The headers that say which trace its request is part of.
+    pub(crate) trace: Vec<(HeaderName, HeaderValue)>,
     /// The call's entry in its session, if it has one.
     pub(crate) flight: Option<InFlight>,
 }

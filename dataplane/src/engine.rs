@@ -15,6 +15,7 @@ use crate::Reach;
 use crate::ask::state::StateSeal;
 use crate::gateway::{Refusal, Swapped};
 use crate::keeper::Keeper;
+use crate::list;
 use crate::pipeline::Plane;
 use crate::prepare::{Prepared, Standing};
 use crate::replay::Replays;
@@ -210,10 +211,20 @@ impl Engine {
 fn relay_changes(keeper: &Keeper, snapshot: &Snapshot) -> watch::Sender<()> {
     let live = watch::Sender::new(());
     for served in &snapshot.endpoints {
-        for member in &served.members {
+        for (index, member) in served.members.iter().enumerate() {
             for upstream in member.replicas.upstreams() {
-                let changes = upstream.changes();
-                keeper.spawn(Arc::clone(&served.hub).relay(changes, live.subscribe()));
+                let of_member = Arc::clone(served);
+                let is_news = move |kind| {
+                    let served = Arc::clone(&of_member);
+                    async move {
+                        match served.members.get(index) {
+                            Some(member) => list::is_news(&served, member, kind).await,
+                            None => false,
+                        }
+                    }
+                };
+                let (hub, changes) = (Arc::clone(&served.hub), upstream.changes());
+                keeper.spawn(hub.relay(changes, live.subscribe(), is_news));
             }
         }
     }

@@ -1,14 +1,21 @@
 //! Tells listening clients of one endpoint that a list has changed.
 //!
 //! A counter for each kind of list, watched: changes that come faster than a client reads them
-//! become one notification by construction, and a slow client costs nobody anything.
+//! become one notification by construction, and a slow client costs nobody anything. What a server says
+//! counts as far as clients see it: `list` looks, and `shown` knows what they saw last.
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::sleep;
 
+use crate::list::Kind;
 use crate::upstream::Changes;
+
+/// How long after a change of one upstream the next one is looked at.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// The counters of one endpoint path. It lives across swaps, so listening clients stay connected.
 pub(crate) struct Hub {
@@ -42,13 +49,18 @@ impl Hub {
         });
     }
 
-    /// Relays the changes of one upstream until the plan is replaced or the upstream is gone. Watches
-    /// from the call on, not from the first poll, so that between two plans no change is missed.
-    pub(crate) fn relay(
+    /// Relays the changes of one upstream until the plan is replaced or the upstream is gone, as far as
+    /// they are news for clients. Watches from the call on, not from the first poll, so that between two
+    /// plans no change is missed.
+    pub(crate) fn relay<F>(
         self: Arc<Self>,
         mut source: watch::Receiver<Changes>,
         mut replaced: watch::Receiver<()>,
-    ) -> impl Future<Output = ()> + Send + 'static {
+        is_news: impl Fn(Kind) -> F + Send + Sync + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static
+    where
+        F: Future<Output = bool> + Send,
+    {
         let mut last = *source.borrow_and_update();
         async move {
             loop {
@@ -60,27 +72,122 @@ impl Hub {
                     _ = replaced.changed() => return,
                 }
                 let now = *source.borrow_and_update();
-                self.changes.send_modify(|changes| {
-                    changes.tools += u64::from(now.tools != last.tools);
-                    changes.prompts += u64::from(now.prompts != last.prompts);
-                    changes.resources += u64::from(now.resources != last.resources);
-                });
+                let said = Said {
+                    tools: now.tools != last.tools,
+                    prompts: now.prompts != last.prompts,
+                    resources: now.resources != last.resources,
+                };
                 last = now;
+                let news = async {
+                    // Whoever comes later lists anyway.
+                    if self.changes.receiver_count() == 0 {
+                        return said;
+                    }
+                    said.as_far_as(&is_news).await
+                };
+                let news = tokio::select! {
+                    news = news => news,
+                    // Under the next plan nobody looks at it again.
+                    _ = replaced.changed() => said,
+                };
+                self.tell(news);
+                // What a server says over and over is looked at once in a while.
+                tokio::select! {
+                    () = sleep(PAUSE) => {}
+                    _ = replaced.changed() => {}
+                }
             }
+        }
+    }
+
+    fn tell(&self, news: Said) {
+        self.changes.send_modify(|changes| {
+            changes.tools += u64::from(news.tools);
+            changes.prompts += u64::from(news.prompts);
+            changes.resources += u64::from(news.resources);
+        });
+    }
+}
+
+/// Which lists are said to have changed.
+#[derive(Clone, Copy)]
+struct Said {
+    tools: bool,
+    prompts: bool,
+    resources: bool,
+}
+
+impl Said {
+    /// What is left if only news counts.
+    async fn as_far_as<F>(self, is_news: &impl Fn(Kind) -> F) -> Self
+    where
+        F: Future<Output = bool>,
+    {
+        let Self {
+            tools,
+            prompts,
+            resources,
+        } = self;
+        // Resources and their templates have one notification, and both are looked at: each is known
+        // by clients from then on.
+        let resources =
+            resources && (is_news(Kind::Resources).await | is_news(Kind::Templates).await);
+        Self {
+            tools: tools && is_news(Kind::Tools).await,
+            prompts: prompts && is_news(Kind::Prompts).await,
+            resources,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Arc, Changes, Hub, watch};
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::{Arc, Changes, Duration, Hub, Kind, sleep, watch};
+
+    async fn always(_: Kind) -> bool {
+        true
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_news_is_told_and_what_is_said_over_and_over_is_looked_at_once_in_a_while() {
+        let hub = Arc::new(Hub::new());
+        let watching = hub.watch();
+        let upstream = watch::Sender::new(Changes::default());
+        let plan = watch::Sender::new(());
+        let looks = Arc::new(AtomicU64::new(0));
+        let seen = Arc::clone(&looks);
+        let is_news = move |kind| {
+            seen.fetch_add(1, Ordering::SeqCst);
+            async move { kind == Kind::Templates }
+        };
+        let relay = Arc::clone(&hub).relay(upstream.subscribe(), plan.subscribe(), is_news);
+        let saying = async {
+            for _ in 0..1000 {
+                upstream.send_modify(|changes| {
+                    changes.tools += 1;
+                    changes.resources += 1;
+                });
+                sleep(Duration::from_millis(1)).await;
+            }
+            drop(upstream);
+        };
+        tokio::join!(relay, saying);
+        assert_eq!((watching.borrow().tools, watching.borrow().prompts), (0, 0));
+        assert!((1..=11).contains(&watching.borrow().resources));
+        assert_eq!(
+            looks.load(Ordering::SeqCst),
+            3 * watching.borrow().resources
+        );
+    }
 
     #[tokio::test]
     async fn a_relay_ends_with_its_plan_though_nothing_changes() {
         let hub = Arc::new(Hub::new());
         let upstream = watch::Sender::new(Changes::default());
         let plan = watch::Sender::new(());
-        let relay = Arc::clone(&hub).relay(upstream.subscribe(), plan.subscribe());
+        let relay = Arc::clone(&hub).relay(upstream.subscribe(), plan.subscribe(), always);
         drop(plan);
         relay.await;
         assert_eq!(upstream.receiver_count(), 0);
@@ -93,7 +200,7 @@ mod tests {
         let watching = hub.watch();
         let upstream = watch::Sender::new(Changes::default());
         let plan = watch::Sender::new(());
-        let relay = Arc::clone(&hub).relay(upstream.subscribe(), plan.subscribe());
+        let relay = Arc::clone(&hub).relay(upstream.subscribe(), plan.subscribe(), always);
         upstream.send_modify(|changes| changes.tools += 1);
         drop(plan);
         relay.await;

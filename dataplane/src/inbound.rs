@@ -4,6 +4,7 @@
 //! do. Comes from `pipeline`, goes to the client adapters.
 
 use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
 
 use crate::json::Member;
 use crate::message::{self, Malformed, Message};
@@ -13,6 +14,9 @@ use crate::server::{Field, Head};
 
 /// The session of a legacy client, in its replies.
 pub(crate) const SESSION_HEADER: &str = "mcp-session-id";
+
+/// The headers of trace context.
+const TRACE: [&[u8]; 2] = [b"traceparent", b"tracestate"];
 
 /// Which kinds of reply a client takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,6 +187,19 @@ pub(crate) fn is_json(head: &Head) -> bool {
         return false;
     };
     essence(value).eq_ignore_ascii_case(b"application/json")
+}
+
+/// The headers that say which trace a request is part of (W3C Trace Context). They are handed on, so that
+/// spans of both sides meet; what `_meta` says of a trace is the message's own and passes with it.
+pub(crate) fn trace_of(head: &Head) -> Vec<(HeaderName, HeaderValue)> {
+    let is_trace = |name: &[u8]| TRACE.iter().any(|it| name.eq_ignore_ascii_case(it));
+    head.others()
+        .filter(|(name, _)| is_trace(name))
+        .filter_map(|(name, value)| {
+            let value = HeaderValue::from_bytes(value).ok()?;
+            Some((HeaderName::from_bytes(name).ok()?, value))
+        })
+        .collect()
 }
 
 /// Reads the message of a body, and where the known members of its params are: one pass for both.

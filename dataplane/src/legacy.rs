@@ -13,7 +13,7 @@ use crate::ask::kind;
 use crate::call::{Call, Era, Leave, Party, Reply};
 use crate::client::{Asked, Client};
 use crate::discover;
-use crate::inbound::Accepts;
+use crate::inbound::{self, Accepts};
 use crate::level::Level;
 use crate::list;
 use crate::params::Params;
@@ -107,7 +107,9 @@ pub(crate) fn read(
     } else {
         session(head, served, plane)?
     };
-    caller(session, plane, id, accepts)
+    let mut caller = caller(session, plane, id, accepts)?;
+    caller.client.trace = inbound::trace_of(head);
+    Ok(caller)
 }
 
 /// A client of this era within its session, with the request's entry there.
@@ -135,6 +137,7 @@ pub(crate) fn caller(
         set_level,
         mirrors: false,
         mirrored: Vec::new(),
+        trace: Vec::new(),
         flight,
     };
     Ok(Caller { client, session })
@@ -237,6 +240,7 @@ async fn tell_level(asked: &Asked<'_>, member: &ServedMember, upstream: &Arc<Ups
         party: Party::Unknown,
         log_level: None,
         mirrored: Vec::new(),
+        trace: Vec::new(),
         replica: None,
         leave: Leave::Cancels,
         deadline: Instant::now() + std::time::Duration::from_millis(member.timeouts.first_byte_ms),

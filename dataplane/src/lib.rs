@@ -62,6 +62,7 @@ mod serve;
 mod server;
 mod session;
 mod shortage;
+mod shown;
 mod snapshot;
 mod sse;
 mod status;

@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +32,9 @@ const WAIT_AFTER_FAILURE: Duration = Duration::from_secs(2);
 
 /// And for one that owes another list.
 const WAIT_BESIDE_LATE: Duration = Duration::from_millis(250);
+
+/// And if clients wait to be told what has become of it.
+const NEWS_MAX: Duration = Duration::from_millis(250);
 
 /// What is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -132,46 +137,34 @@ pub(crate) async fn merge(
         .iter()
         .map(|member| -> join::Boxed<'_, _> { Box::pin(fetch(served, member, kind)) });
     let parts = join::all(asks.collect()).await;
-    let mut merged = Merged {
-        entries: Vec::new(),
-        count: 0,
-        ttl_ms: u64::MAX,
-        is_public: true,
-        missing: Vec::new(),
-    };
-    let mut listed: Vec<(Box<str>, MemberId)> = Vec::new();
-    let mut mirrors = HashMap::new();
-    let mut seen = HashSet::new();
+    let mut merging = Merging::new();
     let mut failure = None;
     for ((index, member), part) in served.members.iter().enumerate().zip(parts) {
-        match part {
+        let digest = match part {
             Ok(part) => {
-                merged.ttl_ms = merged.ttl_ms.min(part.ttl_ms);
-                merged.is_public &= part.is_public;
-                for entry in &part.entries {
-                    let Ok(mirrored) = mirrored(kind, member, part.era, entry) else {
-                        continue;
-                    };
-                    let Some(name) = merged.add(kind, member, entry, &mut seen) else {
-                        continue;
-                    };
-                    if !mirrored.is_empty()
-                        && let Some(exposed) = member.plan.tools.expose(&member.plan.prefix, &name)
-                    {
-                        mirrors.insert(exposed.into_owned().into(), mirrored);
-                    }
-                    if let Some(id) = MemberId::new(index) {
-                        listed.push((name, id));
-                    }
+                if kind == Kind::Tools {
+                    // It may have been set by a call before.
+                    let _known = member.tools_known.set(());
                 }
+                Some(merging.take(kind, index, member, &part))
             }
             Err(why) => {
                 log_missing(member, kind, why, correlation);
                 failure = failure.or(Some(why));
-                merged.missing.push(member.name.clone());
+                merging.merged.missing.push(member.name.clone());
+                None
             }
+        };
+        if correlation.is_some() {
+            member.shown.note(kind, digest);
         }
     }
+    let Merging {
+        mut merged,
+        listed,
+        mirrors,
+        ..
+    } = merging;
     if merged.missing.len() == served.members.len()
         && let Some(failure) = failure
     {
@@ -184,7 +177,7 @@ pub(crate) async fn merge(
     match kind {
         Kind::Resources => served.directory.learn_uris(listed.into_iter()),
         Kind::Templates => served.directory.learn_templates(listed.into_iter()),
-        Kind::Tools => served.mirrors.learn(mirrors, merged.missing.is_empty()),
+        Kind::Tools => served.mirrors.learn(&mirrors, merged.missing.is_empty()),
         Kind::Prompts => {}
     }
     Ok(merged)
@@ -200,16 +193,98 @@ fn log_missing(member: &ServedMember, kind: Kind, why: Failure, correlation: Opt
     tracing::warn!(correlation, %server, list, code, failure = ?why, "list is missing a part");
 }
 
-impl Merged {
-    /// Adds an entry under the name that clients see. Answers the upstream's own name or URI,
-    /// or nothing if the entry is not exposed, has no name, or its name is taken.
-    fn add(
-        &mut self,
-        kind: Kind,
-        member: &ServedMember,
-        entry: &Bytes,
-        seen: &mut HashSet<String>,
-    ) -> Option<Box<str>> {
+/// Lists a member's tools if nobody has done so: a client may call without listing, and what its
+/// headers must say stands in the list. A server that does not list cannot be held to it.
+pub(crate) async fn know_tools(served: &Served, member: &ServedMember) {
+    let listing = async {
+        let part = fetch(served, member, Kind::Tools).await?;
+        let mut merging = Merging::new();
+        merging.take(Kind::Tools, 0, member, &part);
+        let mirrors = merging.mirrors;
+        served.mirrors.learn(&mirrors, false);
+        Ok::<_, Failure>(())
+    };
+    // Calls that come at the same time wait for the same list.
+    let _known = member.tools_known.get_or_try_init(|| listing).await;
+}
+
+/// Whether clients have to be told that a member's part of a list is another one now.
+pub(crate) async fn is_news(served: &Served, member: &ServedMember, kind: Kind) -> bool {
+    // There is nothing to compare it with.
+    if member.shown.is_unseen(kind) {
+        return true;
+    }
+    let part = timeout_at(Instant::now() + NEWS_MAX, fetch(served, member, kind)).await;
+    let part = part.ok().and_then(Result::ok);
+    let digest = part.map(|part| Merging::new().take(kind, 0, member, &part));
+    member.shown.is_news(kind, digest)
+}
+
+/// A list on its way, and what is learned of it.
+struct Merging {
+    merged: Merged,
+    /// The servers' own names, and whose they are.
+    listed: Vec<(Box<str>, MemberId)>,
+    /// By exposed name.
+    mirrors: HashMap<Box<str>, Arc<[Mirrored]>>,
+    seen: HashSet<String>,
+}
+
+impl Merging {
+    fn new() -> Self {
+        Self {
+            merged: Merged {
+                entries: Vec::new(),
+                count: 0,
+                ttl_ms: u64::MAX,
+                is_public: true,
+                missing: Vec::new(),
+            },
+            listed: Vec::new(),
+            mirrors: HashMap::new(),
+            seen: HashSet::new(),
+        }
+    }
+
+    /// Takes a member's part. Answers a digest of what is exposed of it.
+    fn take(&mut self, kind: Kind, index: usize, member: &ServedMember, part: &Part) -> u64 {
+        let mut digest = DefaultHasher::new();
+        self.merged.ttl_ms = self.merged.ttl_ms.min(part.ttl_ms);
+        self.merged.is_public &= part.is_public;
+        for entry in &part.entries {
+            let Ok(mirrored) = mirrored(kind, member, part.era, entry) else {
+                continue;
+            };
+            let Some(named) = Named::of(kind, member, entry) else {
+                continue;
+            };
+            entry.hash(&mut digest);
+            // What another member has taken is still a part of this one's.
+            if self.seen.contains(&named.exposed) || !self.merged.add(entry, &named) {
+                continue;
+            }
+            if let Some(id) = MemberId::new(index) {
+                self.listed.push((named.own.as_ref().into(), id));
+            }
+            if !mirrored.is_empty() {
+                self.mirrors.insert(named.exposed.as_str().into(), mirrored);
+            }
+            self.seen.insert(named.exposed);
+        }
+        digest.finish()
+    }
+}
+
+/// An entry's name: where it stands, what it is, and what clients see.
+struct Named<'e> {
+    span: Range<usize>,
+    own: Cow<'e, str>,
+    exposed: String,
+}
+
+impl<'e> Named<'e> {
+    /// Nothing if the entry is not exposed or has no name.
+    fn of(kind: Kind, member: &ServedMember, entry: &'e Bytes) -> Option<Self> {
         let mut span = None;
         json::members(entry, u32::MAX, |part| {
             if part.key == kind.key() {
@@ -218,33 +293,36 @@ impl Merged {
         })
         .ok()?;
         let span = span?;
-        let name = json::text(entry.get(span.clone())?)?;
-        let rename = |names: &Names| {
-            names
-                .expose(&member.plan.prefix, &name)
-                .map(Cow::into_owned)
-        };
+        let own = json::text(entry.get(span.clone())?)?;
+        let rename = |names: &Names| names.expose(&member.plan.prefix, &own).map(Cow::into_owned);
         let exposed = match kind {
             Kind::Tools => rename(&member.plan.tools)?,
             Kind::Prompts => rename(&member.plan.prompts)?,
             Kind::Resources | Kind::Templates => member
                 .plan
                 .resources
-                .allows(&name)
-                .then(|| name.clone().into_owned())?,
+                .allows(&own)
+                .then(|| own.clone().into_owned())?,
         };
-        if seen.contains(&exposed) {
-            return None;
-        }
+        Some(Self { span, own, exposed })
+    }
+}
+
+impl Merged {
+    /// Adds an entry under the name that clients see; whether it could be.
+    fn add(&mut self, entry: &Bytes, named: &Named<'_>) -> bool {
+        let Named { span, exposed, .. } = named;
+        let (Some(before), Some(after)) = (entry.get(..span.start), entry.get(span.end..)) else {
+            return false;
+        };
         if self.count > 0 {
             self.entries.push(b',');
         }
         self.count += 1;
-        self.entries.extend_from_slice(entry.get(..span.start)?);
-        json::write_text(&mut self.entries, &exposed);
-        self.entries.extend_from_slice(entry.get(span.end..)?);
-        seen.insert(exposed);
-        Some(name.as_ref().into())
+        self.entries.extend_from_slice(before);
+        json::write_text(&mut self.entries, exposed);
+        self.entries.extend_from_slice(after);
+        true
     }
 }
 
@@ -379,6 +457,7 @@ pub(crate) fn call(
         log_level: None,
         mirrored: Vec::new(),
         replica: None,
+        trace: Vec::new(),
         leave: Leave::Cancels,
         deadline,
         timeouts,

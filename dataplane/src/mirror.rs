@@ -1,8 +1,8 @@
 //! Arguments of tools that are headers as well: `x-mcp-header` in an input schema (2026-07-28 Tools).
 //!
 //! Owns reading the annotations of listed tools, refusing invalid ones, and the `Mcp-Param-*` headers of
-//! a call: compared with the body for a modern client, derived from it for a legacy one. A call of a tool
-//! that was never listed here passes as it is. `modern` has the headers that every request mirrors.
+//! a call: compared with the body for a modern client, derived from it for a legacy one. Tools that a
+//! server does not list are called as they are. `modern` has the headers that every request mirrors.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -50,17 +50,24 @@ impl Mirrors {
 
     /// Takes what a list has told; of servers that are missing from it, what was known stays known.
     /// Most endpoints have no such tool.
-    pub(crate) fn learn(&self, listed: HashMap<Box<str>, Arc<[Mirrored]>>, is_complete: bool) {
-        let known = self.0.load();
-        if listed.is_empty() && (known.is_empty() || !is_complete) {
+    pub(crate) fn learn(&self, listed: &HashMap<Box<str>, Arc<[Mirrored]>>, is_complete: bool) {
+        if listed.is_empty() && (self.0.load().is_empty() || !is_complete) {
             return;
         }
-        let mut next = HashMap::new();
-        if !is_complete {
-            next.clone_from(&known);
-        }
-        next.extend(listed);
-        self.0.store(Arc::new(next));
+        // Two lists may come at the same time.
+        self.0.rcu(|known| {
+            let mut next = if is_complete {
+                HashMap::new()
+            } else {
+                HashMap::clone(known)
+            };
+            next.extend(
+                listed
+                    .iter()
+                    .map(|(name, it)| (name.clone(), Arc::clone(it))),
+            );
+            next
+        });
     }
 
     /// Checks the headers that a modern client sent with a call, and writes those that a client without
@@ -285,10 +292,13 @@ fn says(said: &[u8], meant: &Argument) -> bool {
 }
 
 /// Whether two texts are the same number: `42` and `42.0` are (SEP-2243 compares integers by value).
+/// Beyond the whole numbers that a double tells apart, two that differ may look the same as doubles,
+/// so there only digits count.
 fn is_same_number(one: &[u8], other: &[u8]) -> bool {
+    const EXACT_MAX: f64 = 9_007_199_254_740_991.0;
     let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<f64>().ok();
-    number(one)
-        .is_some_and(|one| number(other).is_some_and(|other| one.to_bits() == other.to_bits()))
+    let exact = |text: &[u8]| number(text).filter(|number| number.abs() <= EXACT_MAX);
+    exact(one).is_some_and(|one| exact(other).is_some_and(|other| one.to_bits() == other.to_bits()))
 }
 
 /// A text as a header carries it: as it is, or in base64 between the markers.
@@ -374,6 +384,7 @@ mod tests {
             (&[(s, "=?base64?w6k=?=")], r#"{"s":"\u00e9"}"#),
             (&[(s, "=?base64?w6k=")], r#"{"s":"=?base64?w6k="}"#),
             (&[(n, "42.0")], r#"{"n":42}"#),
+            (&[(n, "9007199254740993")], r#"{"n":9007199254740993}"#),
         ] {
             assert_eq!(verdict(sent, arguments), Ok(()), "{sent:?} {arguments}");
         }
@@ -384,6 +395,8 @@ mod tests {
             (&[(s, "x"), (s, "x")], r#"{"s":"x"}"#),
             (&[(s, "=?base64?w6k?=")], r#"{"s":"\u00e9"}"#),
             (&[(n, "43")], r#"{"n":42}"#),
+            (&[(n, "9007199254740992")], r#"{"n":9007199254740993}"#),
+            (&[(n, "inf")], r#"{"n":1e999}"#),
         ] {
             let refused = Err(LocalReply::HeaderMismatch);
             assert_eq!(verdict(sent, arguments), refused, "{sent:?} {arguments}");

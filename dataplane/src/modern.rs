@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::call::Era;
 use crate::client::Client;
-use crate::inbound::Accepts;
+use crate::inbound::{self, Accepts};
 use crate::level::Level;
 use crate::params::{MODERN_REVISION, Params};
 use crate::reply::LocalReply;
@@ -19,12 +19,15 @@ use crate::server::{Field, Head};
 const PARAM_PREFIX: &[u8] = b"mcp-param-";
 
 /// Methods that earlier revisions have and this one has not; the answer is "no such method".
-const REMOVED: [&[u8]; 5] = [
+const REMOVED: [&[u8]; 7] = [
     b"initialize",
     b"ping",
     b"logging/setLevel",
     b"resources/subscribe",
     b"resources/unsubscribe",
+    // The tasks of 2025-11-25, which are an extension now that has neither.
+    b"tasks/list",
+    b"tasks/result",
 ];
 
 /// Where a request says again, outside of its body, what it asks.
@@ -82,11 +85,35 @@ pub(crate) fn read(
         set_level: None,
         mirrors: matches!(mirrors, Mirrors::Headers(_)),
         mirrored: mirrors.params(),
+        trace: mirrors.trace(),
         flight: None,
     })
 }
 
 impl Mirrors<'_> {
+    /// What is wrong with a request whose body names no version. A header that names one which is
+    /// not spoken here says more: its revision may have another place for it.
+    fn refuse_without_version(self) -> LocalReply {
+        let named = match self {
+            Self::Headers(head) => head.field(Field::Version),
+            Self::None => None,
+        };
+        match named.map(<[u8]>::trim_ascii) {
+            Some(named) if named != MODERN_REVISION.as_bytes() => LocalReply::VersionUnsupported {
+                requested: String::from_utf8_lossy(named).into_owned(),
+            },
+            _ => LocalReply::MetaMissing,
+        }
+    }
+
+    /// The headers of trace context.
+    fn trace(self) -> Vec<(HeaderName, HeaderValue)> {
+        match self {
+            Self::Headers(head) => inbound::trace_of(head),
+            Self::None => Vec::new(),
+        }
+    }
+
     /// The `Mcp-Param-*` headers.
     fn params(self) -> Vec<(HeaderName, HeaderValue)> {
         let Self::Headers(head) = self else {
@@ -109,7 +136,7 @@ impl Mirrors<'_> {
 /// The version in header and body: there, the same, and one that is spoken here.
 fn check_version(mirrors: Mirrors<'_>, params: &Params) -> Result<(), LocalReply> {
     let Some(version) = params.meta_version() else {
-        return Err(LocalReply::MetaMissing);
+        return Err(mirrors.refuse_without_version());
     };
     check_mirror(mirrors, Field::Version, Some(&version))?;
     if version.as_ref() == MODERN_REVISION.as_bytes() {
@@ -120,7 +147,8 @@ fn check_version(mirrors: Mirrors<'_>, params: &Params) -> Result<(), LocalReply
     })
 }
 
-/// Whether a header stands once and says what the body says.
+/// Whether a header stands once and says what the body says. Only a name can be encoded; the others
+/// are exact copies (Transports §Value Encoding).
 fn check_mirror(mirrors: Mirrors<'_>, field: Field, body: Option<&[u8]>) -> Result<(), LocalReply> {
     let Mirrors::Headers(head) = mirrors else {
         return Ok(());
@@ -129,7 +157,8 @@ fn check_mirror(mirrors: Mirrors<'_>, field: Field, body: Option<&[u8]>) -> Resu
         return Err(LocalReply::HeaderMismatch);
     };
     let value = value.trim_ascii();
-    let same = match sentinel(value) {
+    let encoded = sentinel(value).filter(|_| field == Field::Name);
+    let same = match encoded {
         None => value == body,
         Some(encoded) => STANDARD
             .decode(encoded)
@@ -195,6 +224,12 @@ mod tests {
             vec![version, name],
             vec![version, method],
             vec![version, ("mcp-method", "Tools/call"), name],
+            vec![version, ("mcp-method", "=?base64?dG9vbHMvY2FsbA==?="), name],
+            vec![
+                ("mcp-protocol-version", "=?base64?MjAyNi0wNy0yOA==?="),
+                method,
+                name,
+            ],
             vec![version, ("mcp-method", "tools/list"), name],
             vec![version, method, ("mcp-name", "other")],
             vec![version, method, ("mcp-name", "=?base64?Y2Fmw6k?=")],
@@ -231,6 +266,30 @@ mod tests {
             verdict(headers("t1").get(..2).unwrap_or_default()),
             mismatch
         );
+    }
+
+    #[test]
+    fn what_earlier_revisions_had_is_no_method() {
+        for method in REMOVED {
+            let method = std::str::from_utf8(method).unwrap_or_default();
+            let headers = [
+                ("mcp-protocol-version", "2026-07-28"),
+                ("mcp-method", method),
+            ];
+            let verdict = verdict_on(method, &headers, &format!("{{{META}}}"));
+            assert_eq!(verdict, Err(LocalReply::UnknownMethod), "{method}");
+        }
+    }
+
+    #[test]
+    fn a_version_that_only_a_header_names_is_refused_by_its_name() {
+        for version in ["2027-01-01", "banana", " 2031-01-01 "] {
+            let refused = LocalReply::VersionUnsupported {
+                requested: version.trim().to_owned(),
+            };
+            let headers = [("mcp-protocol-version", version)];
+            assert_eq!(verdict(&headers, r#"{"name":"a"}"#), Err(refused));
+        }
     }
 
     #[test]

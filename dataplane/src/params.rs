@@ -535,6 +535,7 @@ mod tests {
             asks: crate::session::Asks::default(),
             log_level: None,
             mirrored: Vec::new(),
+            trace: Vec::new(),
             party: crate::call::Party::Unknown,
             replica: None,
             leave: Leave::Cancels,

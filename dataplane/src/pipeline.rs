@@ -191,6 +191,8 @@ pub(crate) async fn take(
 ) -> Result<Response, LocalReply> {
     let (id, method, params) = match message {
         Message::Request { id, method, params } => (id, method, params),
+        // 2026-07-28 has no sessions, and no notification that means anything over HTTP.
+        Message::Notification { .. } if modern::is_late(head) => return Ok(accepted()),
         Message::Notification { method, params } => {
             return legacy::notification(head, served, plane, &method, params);
         }

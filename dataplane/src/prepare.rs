@@ -9,6 +9,7 @@ use std::io;
 use std::sync::Arc;
 
 use mcpc_plan::{ContentKey, Plan, Source};
+use tokio::sync::OnceCell;
 
 use crate::Reach;
 use crate::directory::Directory;
@@ -16,6 +17,7 @@ use crate::gateway::Refusal;
 use crate::hub::Hub;
 use crate::keeper::Keeper;
 use crate::mirror::Mirrors;
+use crate::shown::Shown;
 use crate::snapshot::{Served, ServedMember, Snapshot};
 use crate::upstream::{Replicas, Resolved, Unusable, Upstream};
 
@@ -193,6 +195,8 @@ fn served_member(
         plan: member.clone(),
         timeouts: upstream.timeouts.clone(),
         replicas: Arc::clone(replicas),
+        tools_known: OnceCell::new(),
+        shown: Shown::default(),
     })
 }
 

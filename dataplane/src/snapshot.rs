@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mcpc_plan::{Access, AdminListener, Digest, Endpoint, Limits, Listener, MemberId, Timeouts};
+use tokio::sync::OnceCell;
 
 use crate::directory::Directory;
 use crate::hub::Hub;
 use crate::mirror::Mirrors;
+use crate::shown::Shown;
 use crate::status::UpstreamState;
 use crate::upstream::Replicas;
 
@@ -54,6 +56,10 @@ pub(crate) struct ServedMember {
     pub(crate) timeouts: Timeouts,
     /// What is behind the name.
     pub(crate) replicas: Arc<Replicas>,
+    /// Set once the tools were listed, so that it is known which of their arguments are headers.
+    pub(crate) tools_known: OnceCell<()>,
+    /// What clients were shown last of its lists.
+    pub(crate) shown: Shown,
 }
 
 impl Snapshot {

@@ -235,9 +235,10 @@ pub(super) async fn open(
             Err(_) => *verdict = None,
         }
     }
-    let opened = initialize(program, upstream, patience).await?;
-    *verdict = Some(Verdict::of(Era::Legacy));
-    Ok(opened)
+    let opened = initialize(program, upstream, patience).await;
+    // A program that refuses the old handshake is asked the modern question next time.
+    *verdict = opened.is_ok().then(|| Verdict::after_initialize(*verdict));
+    opened
 }
 
 /// Starts a process and asks it the modern question. A modern process is kept; of any other only

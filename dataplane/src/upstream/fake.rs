@@ -315,6 +315,7 @@ pub(super) fn tool_call(era: Era, leave: Leave, params: &'static str) -> Call {
         asks: crate::session::Asks::default(),
         log_level: None,
         mirrored: Vec::new(),
+        trace: Vec::new(),
         party: crate::call::Party::Unknown,
         replica: None,
         leave,

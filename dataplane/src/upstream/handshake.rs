@@ -27,8 +27,9 @@ use crate::profile::Profile;
 /// loudly; a stale `legacy` would work silently for ever.
 const LEGACY_BELIEVED_FOR: Duration = Duration::from_secs(600);
 
-/// The revisions that Streamable HTTP carries in the legacy era.
-const LEGACY_OVER_HTTP: [&str; 3] = ["2025-03-26", "2025-06-18", "2025-11-25"];
+/// The revisions that Streamable HTTP carries in the legacy era. It is newer than the first of them, but
+/// there are servers that speak no other revision over it.
+const LEGACY_OVER_HTTP: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
 
 /// The most bytes of a body that is read only to use its connection again.
 const IGNORED_BYTES_MAX: usize = 64 * 1024;
@@ -49,6 +50,14 @@ impl Verdict {
             era,
             until: (era == Era::Legacy).then(|| Instant::now() + LEGACY_BELIEVED_FOR),
         }
+    }
+
+    /// What is known once the handshake of the legacy era has succeeded. That proves nothing anew of a
+    /// server that was not asked what else it speaks: it is believed no longer for it.
+    pub(super) fn after_initialize(before: Option<Self>) -> Self {
+        before
+            .filter(|before| before.era == Era::Legacy && before.is_believed())
+            .unwrap_or_else(|| Self::of(Era::Legacy))
     }
 
     pub(super) fn is_believed(&self) -> bool {
@@ -149,7 +158,23 @@ impl HttpHandshake<'_> {
                 .filter(Verdict::is_believed)
                 .map(|verdict| verdict.era),
         };
-        if known != Some(Era::Legacy) {
+        if known == Some(Era::Legacy) {
+            let opened = self.initialize().await;
+            match &opened {
+                Ok(_) => {
+                    *verdict = Some(Verdict::after_initialize(*verdict));
+                    return opened;
+                }
+                Err(failure) => {
+                    *verdict = None;
+                    // A server that refuses the handshake it took before is one of another era now.
+                    if self.era == mcpc_plan::Era::Legacy || !is_refusal(*failure) {
+                        return opened;
+                    }
+                }
+            }
+        }
+        if self.era != mcpc_plan::Era::Legacy {
             match self.discover().await? {
                 Proof::Modern(profile) => {
                     *verdict = Some(Verdict::of(Era::Modern));
@@ -165,7 +190,6 @@ impl HttpHandshake<'_> {
             }
         }
         let opened = self.initialize().await;
-        // A server that refuses the old handshake is asked the modern question next time.
         *verdict = opened.is_ok().then(|| Verdict::of(Era::Legacy));
         opened
     }
@@ -259,6 +283,11 @@ impl HttpHandshake<'_> {
             reply,
         })
     }
+}
+
+/// Whether a server has answered the handshake, and does not want it.
+fn is_refusal(failure: Failure) -> bool {
+    matches!(failure, Failure::Handshake | Failure::Status(_))
 }
 
 /// What the upstream calls its session or its revision cannot be said back to it.

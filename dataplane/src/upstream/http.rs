@@ -40,8 +40,8 @@ pub(super) enum Outcome {
     Done(Reply),
     /// A stream that holds the answer.
     Events(Box<HttpEvents>),
-    /// The upstream does not know the session, so it did not execute the call (2025-11-25
-    /// §Session Management: 404).
+    /// The upstream does not know the session (2025-11-25 §Session Management: 404), or has become one
+    /// of 2026-07-28, which refuses what has not its headers: it did not execute the call.
     Unknown,
     /// The upstream refused the message in a way that old servers use for a lost session. The
     /// reply is the caller's if the call is not safe to repeat.
@@ -84,6 +84,10 @@ impl HttpSession {
             // A method that no field can carry cannot be mirrored; a modern upstream would refuse it.
             mirror(call, &mut request).map_err(|NotFieldValue| Failure::Garbage)?;
         }
+        for (name, value) in &call.trace {
+            let field = request.field(name.as_str(), value.as_bytes());
+            field.map_err(|NotFieldValue| Failure::Garbage)?;
+        }
         let now = Instant::now();
         let connect_by = (now + Duration::from_millis(call.timeouts.connect_ms)).min(call.deadline);
         let first_by = now + Duration::from_millis(call.timeouts.first_byte_ms);
@@ -114,7 +118,9 @@ impl HttpSession {
                     .await?;
                 let reply = reply_of(&whole, status, id, bounds)?;
                 body.settle();
-                Ok(if is_suspect(&reply, status, era, has_session) {
+                Ok(if has_become_modern(&reply, status, era) {
+                    Outcome::Unknown
+                } else if is_suspect(&reply, status, era, has_session) {
                     Outcome::Suspect(reply)
                 } else {
                     Outcome::Done(reply)
@@ -129,6 +135,17 @@ impl HttpSession {
     }
 }
 
+/// Whether a server of the older era was replaced by one of 2026-07-28: before that reads a call it looks
+/// for headers and for a version that calls of the older era have not.
+fn has_become_modern(reply: &Reply, status: StatusCode, era: Era) -> bool {
+    let Reply::Error(error) = reply else {
+        return false;
+    };
+    era == Era::Legacy
+        && status == StatusCode::BAD_REQUEST
+        && matches!(code_of(error), Some(-32020 | -32022))
+}
+
 /// Whether a refusal may mean that the session is gone or that the server was replaced by one of
 /// the other era. Every call says this of itself, so only codes that no call of the right era gets
 /// are believed.
@@ -140,7 +157,7 @@ fn is_suspect(reply: &Reply, status: StatusCode, era: Era, has_session: bool) ->
         return false;
     }
     match (era, code_of(error)) {
-        (Era::Legacy, Some(-32022..=-32020)) | (Era::Modern, Some(-32000 | -32600)) => true,
+        (Era::Legacy, Some(-32021)) | (Era::Modern, Some(-32000 | -32600)) => true,
         (Era::Legacy, Some(-32000)) => has_session,
         _ => false,
     }

@@ -40,6 +40,15 @@ enum End {
     None,
 }
 
+/// What is known of the streams of a session so far.
+#[derive(Default)]
+struct Past {
+    /// Whether one of them was open.
+    has_opened: bool,
+    /// Whether there was a time without one.
+    has_missed: bool,
+}
+
 /// The request for a modern upstream's announcements; nothing if it makes none.
 pub(super) fn listen_message(profile: &Profile, id: u64) -> Option<String> {
     let wanted: Vec<String> = [
@@ -72,17 +81,17 @@ pub(super) async fn listen(upstream: &Arc<Upstream>, session: &Arc<Session>, htt
         return std::future::pending().await;
     }
     let mut pause = PAUSE_FROM;
-    let mut has_missed = false;
+    let mut past = Past::default();
     loop {
         let began = Instant::now();
-        let end = stream(upstream, session, http, has_missed).await;
+        let end = stream(upstream, session, http, &mut past).await;
         upstream.floor.hear(false);
         match end {
             End::Again => {}
             End::Lost => return upstream.presence.withdraw(session),
             End::None => return std::future::pending().await,
         }
-        has_missed = true;
+        past.has_missed = true;
         if began.elapsed() > PAUSE_TO {
             pause = PAUSE_FROM;
         }
@@ -96,7 +105,7 @@ async fn stream(
     upstream: &Arc<Upstream>,
     session: &Arc<Session>,
     http: &HttpSession,
-    has_missed: bool,
+    past: &mut Past,
 ) -> End {
     let deadline = Instant::now() + STREAM_MAX;
     let id = upstream.ids.fetch_add(1, Ordering::Relaxed);
@@ -109,9 +118,10 @@ async fn stream(
     };
     upstream.health.note_connected();
     if exchange.status == StatusCode::NOT_FOUND && session.profile.era == Era::Legacy {
-        // Without a session id it is the stream that is not found.
-        let has_id = http.has_id;
-        return if has_id { End::Lost } else { End::None };
+        // Without a session id it is the stream that is not found, and so it is if there never was
+        // one: a server that has none may say so like this. Calls notice whether the session is gone.
+        let is_session = http.has_id && past.has_opened;
+        return if is_session { End::Lost } else { End::None };
     }
     if exchange.status.is_server_error() {
         return End::Again;
@@ -119,7 +129,8 @@ async fn stream(
     if !exchange.status.is_success() || exchange.kind != Kind::Events {
         return End::None;
     }
-    if has_missed {
+    past.has_opened = true;
+    if past.has_missed {
         upstream.note_all_changed();
         if session.profile.era == Era::Legacy {
             upstream.watches.missed();

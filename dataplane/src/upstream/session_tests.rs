@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use http::{HeaderName, HeaderValue};
 use mcpc_plan::Era as PlanEra;
 
 use super::fake::{Scripted, Server, crowd, permit, tool_call, upstream};
@@ -287,6 +288,119 @@ async fn an_era_is_proved_by_recognised_errors_only() {
         let found = upstream.profile(deadline).await.map(|profile| profile.era);
         assert_eq!(found, expected, "{status} {body}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_has_no_general_stream_is_greeted_once() {
+    let greetings = Arc::new(AtomicUsize::new(0));
+    let greeted = Arc::clone(&greetings);
+    let (server, _record) = Server::new(move |seen| {
+        if seen.method() == "initialize" {
+            greeted.fetch_add(1, Ordering::SeqCst);
+        }
+        let is_call = seen.method() == "tools/call";
+        let answer = || Scripted::json(result(seen, "{}"));
+        // Servers that only route POST say 404 to a GET.
+        legacy(seen, "s1").or_else(|| {
+            Some(if is_call {
+                answer()
+            } else {
+                Scripted::status(404)
+            })
+        })
+    });
+    let upstream = upstream(&server, PlanEra::Legacy);
+    for _ in 0..10 {
+        done(send(&upstream).await);
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    assert_eq!(greetings.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_of_the_first_revision_is_called_over_streamable_http_as_well() {
+    let (server, _record) = Server::new(|seen| {
+        let first = r#"{"protocolVersion":"2024-11-05","capabilities":{"tools":{}}}"#;
+        match seen.method() {
+            "initialize" => Some(Scripted::json(result(seen, first))),
+            "tools/call" => Some(Scripted::json(result(seen, "{}"))),
+            _ => legacy(seen, "s1").or_else(|| Some(Scripted::status(405))),
+        }
+    });
+    let upstream = upstream(&server, PlanEra::Auto);
+    assert_eq!(text(&done(send(&upstream).await)), "{}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn trace_context_goes_with_a_call_of_either_era() {
+    for era in [PlanEra::Legacy, PlanEra::Modern] {
+        let (server, mut record) = Server::new(|seen| {
+            let handshake = match seen.method() {
+                "server/discover" => modern(seen),
+                _ => legacy(seen, "s1"),
+            };
+            handshake.or_else(|| Some(Scripted::json(result(seen, "{}"))))
+        });
+        let upstream = upstream(&server, era);
+        let mut call = tool_call(Era::Modern, Leave::Cancels, PARAMS);
+        let context = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        call.trace.push((
+            HeaderName::from_static("traceparent"),
+            HeaderValue::from_static(context),
+        ));
+        done(upstream.send(call, permit()).await);
+        loop {
+            let seen = record.recv().await.unwrap();
+            if seen.method() == "tools/call" {
+                assert_eq!(seen.header("traceparent"), context);
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_changes_its_era_answers_the_call_that_meets_the_change() {
+    let is_modern = Arc::new(AtomicUsize::new(0));
+    let now = Arc::clone(&is_modern);
+    let (server, _record) = Server::new(move |seen| {
+        if now.load(Ordering::SeqCst) == 0 {
+            return legacy(seen, "s1").or_else(|| Some(Scripted::json(result(seen, "1"))));
+        }
+        if seen.header("mcp-protocol-version") == "2026-07-28" {
+            return modern(seen).or_else(|| Some(Scripted::json(result(seen, "2"))));
+        }
+        Some(
+            Scripted::json(r#"{"jsonrpc":"2.0","error":{"code":-32020,"message":"no header"}}"#)
+                .with_status(400),
+        )
+    });
+    let upstream = upstream(&server, PlanEra::Auto);
+    assert_eq!(text(&done(send(&upstream).await)), "1");
+    assert_eq!(upstream.era(), Some(Era::Legacy));
+    is_modern.store(1, Ordering::SeqCst);
+    assert_eq!(text(&done(send(&upstream).await)), "2");
+    assert_eq!(upstream.era(), Some(Era::Modern));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_that_come_and_go_do_not_prolong_what_is_believed_of_an_era() {
+    let probes = Arc::new(AtomicUsize::new(0));
+    let asked = Arc::clone(&probes);
+    let (server, _record) = Server::new(move |seen| {
+        if seen.method() == "server/discover" {
+            asked.fetch_add(1, Ordering::SeqCst);
+        }
+        // Every call finds its session lost, so that every one is followed by a handshake.
+        legacy(seen, "s1").or_else(|| Some(Scripted::status(404)))
+    });
+    let upstream = upstream(&server, PlanEra::Auto);
+    for _minute in 0..25 {
+        assert_eq!(send(&upstream).await.err(), Some(Failure::SessionLost));
+        tokio::time::advance(Duration::from_secs(60)).await;
+    }
+    // At the beginning, and whenever ten minutes have passed.
+    assert_eq!(probes.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test(start_paused = true)]

@@ -139,6 +139,36 @@ async fn a_modern_program_needs_one_process() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_program_that_changes_its_era_is_found_at_its_second_start() {
+    let (programs, _record) = Programs::new(|number, message| {
+        // The second process is the first one's sibling, which has answered the probe.
+        if number <= 2 {
+            return legacy(message).unwrap_or_else(Act::die);
+        }
+        let refused = format!(
+            r#"{{"jsonrpc":"2.0","id":{},"error":{{"code":-32022,"message":"no"}}}}"#,
+            message["id"]
+        );
+        match message["method"].as_str() {
+            Some("initialize") => Act::say(refused),
+            _ => modern(message).unwrap_or_else(|| Act::say(result(message, "7"))),
+        }
+    });
+    let upstream = fake(&programs, PlanEra::Auto);
+    assert_eq!(call(&upstream, PARAMS).await, Err(Failure::Closed));
+    let mut answered = None;
+    for _ in 0..10 {
+        answered = call(&upstream, PARAMS).await.ok();
+        if answered.is_some() {
+            break;
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    assert_eq!(answered.as_deref(), Some("7"));
+    assert_eq!(upstream.era(), Some(Era::Modern));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lazy_program_is_not_started_before_it_is_needed() {
     let (programs, _record) = Programs::new(|_, message| legacy(message).unwrap());
     let upstream = fake(&programs, PlanEra::Legacy);

@@ -195,6 +195,7 @@ async fn ask(
         asks: Asks::default(),
         log_level: None,
         mirrored: Vec::new(),
+        trace: Vec::new(),
         party: crate::call::Party::Unknown,
         replica: None,
         leave: Leave::Cancels,
