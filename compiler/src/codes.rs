@@ -106,6 +106,7 @@ codes! {
     UNKNOWN_ROLE 5004 "a name refers to no role"
     UNKNOWN_ENDPOINT 5005 "a name refers to no endpoint"
     TARGET_WITHOUT_SERVER 5006 "a rule or test does not say which server it means"
+    TOO_MANY_EXPOSED 5007 "the endpoints expose too much"
 
     NOT_SUPPORTED_YET 6001 "something is not supported yet"
     NAME_OF_TWO_SERVERS 6002 "two servers expose the same name"

@@ -16,6 +16,7 @@ mod decode;
 mod diagnostic;
 mod emit;
 mod expand;
+mod exposure;
 mod lower;
 mod meaning;
 #[cfg(feature = "oracle")]
@@ -168,7 +169,7 @@ fn run(input: &Input<'_>, secrets: &mut Option<Vec<Span>>, sink: &mut Sink) -> O
     unknown.extend(misplaced);
     let shaped = shape::shape(input.source, &tree, &meaning, &unknown, sink)?;
     let decoded = decode::decode(tree, &meaning, &unknown, shaped, sink)?;
-    let resolved = resolve::resolve(&decoded, input.overrides, sink);
+    let resolved = resolve::resolve(&decoded, input.overrides, sink)?;
     check::check(&resolved, sink);
     if sink.has_errors() || !decoded.is_complete {
         return None;

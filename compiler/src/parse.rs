@@ -18,9 +18,9 @@ use crate::tree::{Content, Entry, Map, NodeId, Span32, Style, Tree};
 
 /// How deep lists and maps may lie in each other, aliases followed.
 pub(crate) const DEPTH_MAX: usize = 64;
-/// How many values a text may have: room for 15 000 servers. Measured: a text of wrong values costs
-/// about 600 bytes for each, so this keeps the worst text below 200 MB.
-const NODES_MAX: usize = 200_000;
+/// How many values a text may have: room for 10 000 servers. Measured: a text of wrong values costs up
+/// to 1.1 KB for each, and one of new names 1.5 KB, so this keeps the worst text below 200 MB and 2 s.
+const NODES_MAX: usize = 128_000;
 /// How many nodes aliases and merges may add.
 const COPIES_MAX: usize = 100_000;
 
@@ -304,7 +304,7 @@ impl<'a> Loader<'a> {
             return stop(
                 Diagnostic::error(
                     codes::TOO_MANY_NODES,
-                    "the text has more than 200000 values",
+                    "the text has more than 128000 values",
                     span,
                     "this is one too many",
                 )

@@ -13,6 +13,7 @@ use mcpc_config::{Config, Endpoint, Server};
 use crate::codes;
 use crate::decode::Decoded;
 use crate::diagnostic::{Diagnostic, Sink};
+use crate::exposure;
 use crate::path::Path;
 use crate::references::{References, broken_count};
 use crate::surface::Surface;
@@ -174,12 +175,15 @@ impl ResolvedEndpoint<'_> {
     }
 }
 
-/// Turns names into ids.
+/// Turns names into ids. Nothing, if that would take more than there is room for.
 pub(crate) fn resolve<'a>(
     decoded: &'a Decoded,
     overrides: Overrides,
     sink: &mut Sink,
-) -> Resolved<'a> {
+) -> Option<Resolved<'a>> {
+    if !exposure::is_bounded(decoded, sink) {
+        return None;
+    }
     let config = &decoded.config;
     let servers = config.servers.iter();
     let servers = servers.map(|(name, server)| resolve_server(name, server, decoded));
@@ -195,7 +199,7 @@ pub(crate) fn resolve<'a>(
     endpoints.sort_by_key(|endpoint| endpoint.path);
     references.check_access(sink);
     references.check_tests(sink);
-    Resolved {
+    Some(Resolved {
         decoded,
         listen: overrides
             .listen
@@ -205,7 +209,7 @@ pub(crate) fn resolve<'a>(
             .unwrap_or_else(|| config.admin.address.get()),
         servers,
         endpoints,
-    }
+    })
 }
 
 fn resolve_server<'a>(name: &'a str, server: &'a Server, decoded: &Decoded) -> ResolvedServer<'a> {

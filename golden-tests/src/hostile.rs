@@ -72,6 +72,8 @@ fn multiplication() -> Vec<Hostile> {
     let merges: String = repeated(1..MANY, |n| {
         format!("x-{n}: &m{n} {{ <<: *m{}, k{n}: v }}\n", n - 1)
     });
+    let servers: String = repeated(0..MANY, |n| format!("  s{n}: {{ command: x }}\n"));
+    let endpoints: String = repeated(0..MANY, |n| format!("  e{n}: {{ path: /{n} }}\n"));
     let merge_list = format!("<<: [{}]\n", "*a0,".repeat(MANY));
     vec![
         hostile(
@@ -82,6 +84,10 @@ fn multiplication() -> Vec<Hostile> {
         hostile(
             "one map merged often",
             format!("x-0: &a0 {{ a: b, c: d }}\n{merge_list}"),
+        ),
+        hostile(
+            "endpoints times servers",
+            format!("version: 1\nservers:\n{servers}endpoints:\n{endpoints}"),
         ),
         hostile("an anchor in itself", "servers: &a { b: *a }\n"),
         hostile(
