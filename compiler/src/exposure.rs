@@ -37,7 +37,10 @@ pub(crate) fn is_bounded(decoded: &Decoded, sink: &mut Sink) -> bool {
                 .filter_map(|server| entries.get(server.as_str()))
                 .sum(),
         };
-        sum = sum.saturating_add(exposed);
+        // Each exposed name begins with the prefix, which may repeat the server's name many times.
+        let prefix = endpoint.prefix.as_deref().unwrap_or_default();
+        let repeated = prefix.matches("{server}").count().max(1);
+        sum = sum.saturating_add(exposed.saturating_mul(repeated));
         if sum > ENTRIES_MAX {
             return refuse(decoded, &Path::of(["endpoints", name]), sink);
         }
