@@ -2,8 +2,8 @@
 //!
 //! Owns the thread and what its pages are. A heavy page cannot slow traffic, and traffic cannot
 //! slow a probe. Where the documents come from is the caller's; what they look like is `status`'s.
-//! Checks Host and Origin as the client listener does. Two pages take orders (`order`), which others
-//! carry out: from this machine only, and never from a web page.
+//! Checks Host and Origin as the client listener does. Some pages take orders: from this machine only, and
+//! never from a web page. What they do to plans (`order`) others carry out.
 
 use std::future::Future;
 use std::io;
@@ -33,6 +33,9 @@ use crate::status::{Phase, Status};
 /// Gives the picture of the moment.
 pub(crate) type StatusSource = Arc<dyn Fn() -> Status + Send + Sync>;
 
+/// Takes the gateway out of service, without stopping it.
+pub(crate) type Leave = Arc<dyn Fn() + Send + Sync>;
+
 /// The running admin thread. Ends when it is dropped.
 pub(crate) struct AdminThread {
     address: SocketAddr,
@@ -40,14 +43,23 @@ pub(crate) struct AdminThread {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Who answers operators.
-struct Desk {
+/// What operators see, and what they can ask for.
+pub(crate) struct Desk {
     status: StatusSource,
+    leave: Leave,
     orders: Orders,
     numbers: Arc<Numbers>,
     /// Bound beyond loopback: probes come under the address of the machine or pod, which no plan knows.
     takes_addresses: bool,
     open: AtomicU32,
+}
+
+/// One operator at the desk.
+#[derive(Clone)]
+struct Visit {
+    desk: Arc<Desk>,
+    /// Whether the other end of the connection is on this machine, or in the same pod.
+    is_near: bool,
 }
 
 /// Operators are few, and their requests small.
@@ -67,21 +79,14 @@ impl AdminThread {
     ///
     /// # Errors
     /// The address cannot be bound, or the system gives no thread.
-    pub(crate) fn start(
-        address: SocketAddr,
-        status: StatusSource,
-        orders: Orders,
-        numbers: Arc<Numbers>,
-    ) -> io::Result<Self> {
+    pub(crate) fn start(address: SocketAddr, mut desk: Desk) -> io::Result<Self> {
         let (stop, stopped) = watch::channel(None);
         let (bound, binding) = mpsc::sync_channel(1);
-        let desk = Arc::new(Desk {
-            status,
-            orders,
-            numbers,
-            takes_addresses: !address.ip().is_loopback(),
-            open: AtomicU32::new(0),
-        });
+        desk.takes_addresses = !address.ip().is_loopback();
+        let visit = Visit {
+            desk: Arc::new(desk),
+            is_near: false,
+        };
         let mut builder = Builder::new_current_thread();
         let thread = std::thread::Builder::new()
             .name("mcpc-admin".into())
@@ -95,7 +100,7 @@ impl AdminThread {
                     match listener.and_then(|listener| Ok((listener.local_addr()?, listener))) {
                         Ok((address, listener)) => {
                             drop(bound.send(Ok(address)));
-                            listener::run(listener, desk, stopped).await;
+                            listener::run(listener, visit, stopped).await;
                         }
                         Err(error) => drop(bound.send(Err(error))),
                     }
@@ -126,24 +131,31 @@ impl Drop for AdminThread {
     }
 }
 
-impl Door for Arc<Desk> {
+impl Door for Visit {
     fn bounds(&self) -> Bounds {
         BOUNDS
     }
 
     fn open(&self) -> &AtomicU32 {
-        &self.open
+        &self.desk.open
     }
 
     fn purpose(&self) -> Purpose {
         Purpose::Operators
     }
+
+    fn facing(&self, peer: SocketAddr) -> Self {
+        Self {
+            desk: Arc::clone(&self.desk),
+            is_near: peer.ip().to_canonical().is_loopback(),
+        }
+    }
 }
 
-impl Answers for Arc<Desk> {
+impl Answers for Visit {
     fn answer(&self, head: &Head, _: Intake<'_>) -> impl Future<Output = Response> {
         let asked = self.asked(head);
-        let desk = Arc::clone(self);
+        let desk = Arc::clone(&self.desk);
         async move {
             match asked {
                 Asked::Page(page) => page,
@@ -153,7 +165,7 @@ impl Answers for Arc<Desk> {
     }
 
     fn refuse(&self, fault: Fault) -> Response {
-        self.refusal(&LocalReply::Framing(fault))
+        self.desk.refusal(&LocalReply::Framing(fault))
     }
 }
 
@@ -165,30 +177,34 @@ enum Asked {
     Order(Wish),
 }
 
-impl Desk {
+impl Visit {
     fn asked(&self, head: &Head) -> Asked {
-        let wish = match head.path() {
-            "/reload" => Wish::Reload,
-            "/rollback" => Wish::RollBack,
-            _ => return Asked::Page(self.page(head)),
+        let order = match head.path() {
+            "/reload" => Some(Wish::Reload),
+            "/rollback" => Some(Wish::RollBack),
+            "/leave" => None,
+            _ => return Asked::Page(self.desk.page(head)),
         };
-        match self.may_order(head) {
-            Ok(()) => Asked::Order(wish),
-            Err(refusal) => Asked::Page(refusal),
+        match (self.may_order(head), order) {
+            (Err(refusal), _) => Asked::Page(refusal),
+            (Ok(()), Some(wish)) => Asked::Order(wish),
+            (Ok(()), None) => Asked::Page(self.desk.left()),
         }
     }
 
     /// Whether a request comes from an operator on this machine, as far as can be told.
     fn may_order(&self, head: &Head) -> Result<(), Response> {
-        self.judged(head)?;
+        let desk = &self.desk;
+        desk.judged(head)?;
         if head.method() != Method::Post {
-            return Err(self
+            return Err(desk
                 .refusal(&LocalReply::MethodNotAllowed)
                 .with("allow", "POST"));
         }
-        if self.takes_addresses {
-            let message = "orders are taken only if the admin address is a loopback address";
-            return Err(self.no_order(StatusCode::FORBIDDEN, message));
+        if !self.is_near {
+            let message =
+                "orders are taken only from the machine, or the pod, that the gateway runs in";
+            return Err(desk.no_order(StatusCode::FORBIDDEN, message));
         }
         // Browsers say with each POST which page it comes from. The tools of operators come from none.
         let says_site = |name: &[u8]| name.eq_ignore_ascii_case(b"sec-fetch-site");
@@ -196,9 +212,28 @@ impl Desk {
             head.field(Field::Origin).is_some() || head.others().any(|(name, _)| says_site(name));
         if is_page {
             let message = "orders are not taken from web pages";
-            return Err(self.no_order(StatusCode::FORBIDDEN, message));
+            return Err(desk.no_order(StatusCode::FORBIDDEN, message));
         }
         Ok(())
+    }
+}
+
+impl Desk {
+    /// What operators see, where their orders go, and how the gateway is taken out of service.
+    pub(crate) fn new(
+        status: StatusSource,
+        leave: Leave,
+        orders: Orders,
+        numbers: Arc<Numbers>,
+    ) -> Self {
+        Self {
+            status,
+            leave,
+            orders,
+            numbers,
+            takes_addresses: false,
+            open: AtomicU32::new(0),
+        }
     }
 
     /// Whether a request is for this gateway, and from no foreign page.
@@ -244,9 +279,15 @@ impl Desk {
     fn startupz(&self) -> Response {
         let started = match (self.status)().phase {
             Phase::Starting => false,
-            Phase::Serving | Phase::Draining => true,
+            Phase::Serving | Phase::Leaving | Phase::Draining => true,
         };
         document(passes(started), &Started { started })
+    }
+
+    /// Clients shall be sent elsewhere from now on. Answers what `/readyz` says then.
+    fn left(&self) -> Response {
+        (self.leave)();
+        document(StatusCode::OK, &(self.status)().readiness())
     }
 
     fn health(&self) -> Response {
@@ -349,13 +390,17 @@ mod tests {
     use crate::status::{UpstreamState, serving};
 
     fn desk(status: Status) -> Desk {
-        Desk {
-            status: Arc::new(move || status.clone()),
-            orders: Orders::open().0,
-            numbers: Arc::new(Numbers::new()),
-            takes_addresses: false,
-            open: AtomicU32::new(0),
-        }
+        let status = Arc::new(move || status.clone());
+        let numbers = Arc::new(Numbers::new());
+        Desk::new(status, Arc::new(|| {}), Orders::open().0, numbers)
+    }
+
+    fn visit(peer: &str) -> Visit {
+        let visit = Visit {
+            desk: Arc::new(desk(serving(&[]))),
+            is_near: false,
+        };
+        visit.facing(SocketAddr::new(peer.parse().unwrap(), 40_000))
     }
 
     fn ask(request: &str, fields: &[(&'static str, &str)]) -> Head {
@@ -405,6 +450,7 @@ mod tests {
         for (phase, ready, started) in [
             (Phase::Starting, 503, 503),
             (Phase::Serving, 200, 200),
+            (Phase::Leaving, 503, 200),
             (Phase::Draining, 503, 200),
         ] {
             let mut status = serving(&[]);
@@ -412,7 +458,8 @@ mod tests {
             let desk = desk(status);
             assert_eq!(get(&desk, "/livez").0, 200);
             assert_eq!(get(&desk, "/readyz").0, ready);
-            assert_eq!(get(&desk, "/health").0, ready);
+            let is_well = if phase == Phase::Leaving { 200 } else { ready };
+            assert_eq!(get(&desk, "/health").0, is_well);
             assert_eq!(get(&desk, "/startupz").0, started);
             assert_eq!(get(&desk, "/status").0, 200);
         }
@@ -458,9 +505,8 @@ mod tests {
 
     #[test]
     fn orders_come_from_this_machine_and_from_no_web_page() {
-        let mut desk = desk(serving(&[]));
         let own = ("host", "127.0.0.1:9090");
-        let status = |desk: &Desk, method: &str, fields: &[_]| match desk
+        let status = |from: &Visit, method: &str, fields: &[_]| match from
             .asked(&ask(&format!("{method} /rollback"), fields))
         {
             Asked::Order(wish) => {
@@ -469,11 +515,12 @@ mod tests {
             }
             Asked::Page(refusal) => refusal.status().as_u16(),
         };
-        assert_eq!(status(&desk, "POST", &[own]), 200);
+        let near = visit("127.0.0.1");
+        assert_eq!(status(&near, "POST", &[own]), 200);
         for method in ["GET", "HEAD", "PUT", "DELETE"] {
-            assert_eq!(status(&desk, method, &[own]), 405, "{method}");
+            assert_eq!(status(&near, method, &[own]), 405, "{method}");
         }
-        assert_eq!(status(&desk, "POST", &[("host", "evil.test")]), 403);
+        assert_eq!(status(&near, "POST", &[("host", "evil.test")]), 403);
         for field in [
             ("origin", "http://evil.test"),
             // A page that another program of this machine serves is no operator, either.
@@ -481,10 +528,32 @@ mod tests {
             ("origin", "null"),
             ("Sec-Fetch-Site", "same-origin"),
         ] {
-            assert_eq!(status(&desk, "POST", &[own, field]), 403, "{field:?}");
+            assert_eq!(status(&near, "POST", &[own, field]), 403, "{field:?}");
         }
-        desk.takes_addresses = true;
-        assert_eq!(status(&desk, "POST", &[own]), 403);
+        for (peer, answer) in [
+            ("::1", 200),
+            ("::ffff:127.0.0.1", 200),
+            ("10.0.0.7", 403),
+            ("::ffff:10.0.0.7", 403),
+        ] {
+            assert_eq!(status(&visit(peer), "POST", &[own]), answer, "{peer}");
+        }
+    }
+
+    #[test]
+    fn leaving_is_an_order_like_the_others() {
+        let head = |method: &str| ask(&format!("{method} /leave"), &[("host", "localhost")]);
+        for (peer, method, answer) in [
+            ("127.0.0.1", "POST", 200),
+            ("127.0.0.1", "GET", 405),
+            ("10.0.0.7", "POST", 403),
+        ] {
+            let status = match visit(peer).asked(&head(method)) {
+                Asked::Page(page) => Some(page.status().as_u16()),
+                Asked::Order(_) => None,
+            };
+            assert_eq!(status, Some(answer), "{peer} {method}");
+        }
     }
 
     #[tokio::test]
@@ -523,7 +592,8 @@ mod tests {
         let numbers = Arc::new(Numbers::new());
         let start = |address| {
             let (status, numbers) = (Arc::clone(&status), Arc::clone(&numbers));
-            AdminThread::start(address, status, Orders::open().0, numbers)
+            let desk = Desk::new(status, Arc::new(|| {}), Orders::open().0, numbers);
+            AdminThread::start(address, desk)
         };
         let admin = start("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = admin.address();

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::Reach;
-use crate::admin::AdminThread;
+use crate::admin::{AdminThread, Desk};
 use crate::descriptors;
 use crate::engine::Engine;
 use crate::figures::{self, Figures};
@@ -296,8 +296,11 @@ fn open_admin(
 ) -> Result<AdminThread, Refusal> {
     let (plane, scene) = (Arc::clone(&engine.plane), Arc::clone(&engine.scene));
     let numbers = Arc::clone(&plane.numbers);
+    let leaving = Arc::clone(&scene);
     let status = Arc::new(move || scene.status(&plane));
-    AdminThread::start(address, status, orders, numbers).map_err(|error| {
+    let leave = Arc::new(move || leaving.leaving());
+    let desk = Desk::new(status, leave, orders, numbers);
+    AdminThread::start(address, desk).map_err(|error| {
         let reason = format!(
             "cannot listen on {address} for operators: {}; give another address with `--admin` or `admin.address`",
             error.kind()

@@ -53,6 +53,11 @@ pub(crate) trait Door: Answers + Clone + 'static {
 
     /// Whose connections these are, for who may take the last descriptors.
     fn purpose(&self) -> Purpose;
+
+    /// Who answers somebody who connects from there.
+    fn facing(&self, _peer: SocketAddr) -> Self {
+        self.clone()
+    }
 }
 
 /// What a listener bounds.
@@ -130,7 +135,7 @@ pub(crate) async fn run<D: Door>(
     loop {
         tokio::select! {
             accepted = listener.accept(), if accepting.resting.is_none() => match accepted {
-                Ok((stream, _)) => accepting.open(stream),
+                Ok((stream, peer)) => accepting.open(stream, peer),
                 Err(error) => accepting.failed(&error),
             },
             () = sleep_until(accepting.rests_until()), if accepting.resting.is_some() => {
@@ -149,7 +154,7 @@ pub(crate) async fn run<D: Door>(
 
 impl<D: Door> Accepting<D> {
     /// Serves a connection, or closes it at once if there are too many.
-    fn open(&mut self, stream: TcpStream) {
+    fn open(&mut self, stream: TcpStream, peer: SocketAddr) {
         if descriptors::is_beyond(&stream, self.door.purpose()) {
             // It is served, as the last one for now.
             self.lacks_descriptors(&Errno::MFILE.into());
@@ -157,7 +162,7 @@ impl<D: Door> Accepting<D> {
             self.pause = PAUSE_LEAST;
         }
         let bounds = self.door.bounds();
-        let Some(slot) = Slot::take(&self.door, bounds.connections) else {
+        let Some(slot) = Slot::take(self.door.facing(peer), bounds.connections) else {
             self.log(
                 "a connection was closed: there are as many as there may be",
                 None,
@@ -241,12 +246,12 @@ impl<D: Door> Accepting<D> {
             return;
         };
         // The listener does not block: the first `WouldBlock` ends this, and so does any other error.
-        while let Ok((stream, _)) = listener.accept() {
+        while let Ok((stream, peer)) = listener.accept() {
             let stream = stream
                 .set_nonblocking(true)
                 .and_then(|()| TcpStream::from_std(stream));
             if let Ok(stream) = stream {
-                self.open(stream);
+                self.open(stream, peer);
             }
         }
     }
@@ -286,12 +291,12 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 impl<D: Door> Slot<D> {
-    fn take(door: &D, most: u32) -> Option<Self> {
+    fn take(door: D, most: u32) -> Option<Self> {
         let more = |open| (open < most).then_some(open + 1);
-        door.open()
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
-            .is_ok()
-            .then(|| Self(door.clone()))
+        let taken = door
+            .open()
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.is_ok().then(|| Self(door))
     }
 }
 

@@ -56,6 +56,8 @@ pub enum Phase {
     Starting,
     /// The listeners accept.
     Serving,
+    /// Clients are still served as ever, but none shall be sent here any more: the stop is near.
+    Leaving,
     /// Shutting down: in-flight calls finish, new connections are not taken.
     Draining,
 }
@@ -294,6 +296,8 @@ impl Status {
     pub fn health(&self) -> Health {
         let listener = match self.phase {
             Phase::Serving => HealthStatus::Ok,
+            // Who is here is served.
+            Phase::Leaving => HealthStatus::Degraded,
             Phase::Starting | Phase::Draining => HealthStatus::Unavailable,
         };
         let plan = match (&self.live, &self.refused) {

@@ -39,7 +39,7 @@ impl Scene {
         let live = live(&source, snapshot);
         Self {
             started: Instant::now(),
-            phase: AtomicU8::new(0),
+            phase: AtomicU8::new(Phase::Starting as u8),
             source,
             address: OnceLock::new(),
             live: ArcSwap::from_pointee(live),
@@ -55,12 +55,21 @@ impl Scene {
             // The doors open once; a second address would be a bug that changes nothing.
             let _first = self.address.set(address);
         }
-        self.phase.store(1, Ordering::Release);
+        self.phase.store(Phase::Serving as u8, Ordering::Release);
+    }
+
+    /// The gateway will be told to stop soon. Not before it serves, and not again when it stops already.
+    pub(crate) fn leaving(&self) {
+        let serving = Phase::Serving as u8;
+        let leaving = Phase::Leaving as u8;
+        let _elsewhere =
+            self.phase
+                .compare_exchange(serving, leaving, Ordering::AcqRel, Ordering::Acquire);
     }
 
     /// The gateway stops.
     pub(crate) fn draining(&self) {
-        self.phase.store(2, Ordering::Release);
+        self.phase.store(Phase::Draining as u8, Ordering::Release);
     }
 
     /// Another plan is live; what was refused before is history.
@@ -98,6 +107,18 @@ impl Scene {
         self.kept.store(kept.map(Arc::new));
     }
 
+    fn phase(&self) -> Phase {
+        let phases = [
+            Phase::Starting,
+            Phase::Serving,
+            Phase::Leaving,
+            Phase::Draining,
+        ];
+        let now = self.phase.load(Ordering::Acquire);
+        let phase = phases.into_iter().find(|phase| *phase as u8 == now);
+        phase.unwrap_or(Phase::Draining)
+    }
+
     /// The picture of this moment.
     pub(crate) fn status(&self, plane: &Plane) -> Status {
         let snapshot = plane.live.load();
@@ -113,11 +134,7 @@ impl Scene {
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
             uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            phase: match self.phase.load(Ordering::Acquire) {
-                0 => Phase::Starting,
-                1 => Phase::Serving,
-                _ => Phase::Draining,
-            },
+            phase: self.phase(),
             address: self
                 .address
                 .get()

@@ -10,8 +10,8 @@ use std::time::Duration;
 use mcpc_plan::{Endpoint, Plan};
 use serde_json::{Value, json};
 
-use crate::http;
 use crate::terminal::say;
+use mcpc_daemon::http;
 
 /// How long the servers have until they are left out of the greeting.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -13,7 +13,6 @@ mod demo;
 mod explain;
 mod export;
 mod greeting;
-mod http;
 mod input;
 mod order;
 mod plan;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use mcpc_dataplane::{Outcome, Verdict, Wish};
 
 use crate::terminal::{print, say};
-use crate::{Exit, args, http};
+use crate::{Exit, args};
+use mcpc_daemon::http;
 
 /// A large configuration takes a while to be compiled, and servers that are new are prepared.
 const PATIENCE: Duration = Duration::from_secs(60);

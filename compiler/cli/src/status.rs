@@ -7,7 +7,8 @@ use mcpc_dataplane::{Live, Phase, ReplicaStatus, Status, Taken, UpstreamState};
 use mcpc_plan::Era;
 
 use crate::terminal::{print, say};
-use crate::{Exit, args, http};
+use crate::{Exit, args};
+use mcpc_daemon::http;
 
 /// How long a gateway has to answer. Its admin listener has a thread of its own.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -197,6 +198,7 @@ fn phase(phase: Phase) -> &'static str {
     match phase {
         Phase::Starting => "starting",
         Phase::Serving => "serving",
+        Phase::Leaving => "leaving",
         Phase::Draining => "draining",
     }
 }

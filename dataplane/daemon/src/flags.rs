@@ -139,7 +139,7 @@ impl Window {
     }
 
     /// Reads a time within the bounds.
-    fn duration(text: &str) -> Result<Duration, &'static str> {
+    pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
         let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         let unit = text.get(digits.len()..).unwrap_or_default();
         let scale = match unit {

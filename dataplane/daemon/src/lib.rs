@@ -14,6 +14,8 @@ mod content;
 mod durable;
 mod flags;
 mod history;
+mod hooks;
+pub mod http;
 mod inputs;
 mod log;
 mod operate;

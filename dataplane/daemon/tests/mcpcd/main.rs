@@ -2,7 +2,7 @@
 //!
 //! The one upstream is never reached: nothing listens there. What a gateway does with servers that
 //! answer is tested where `mcpc run` is. `history.rs` has what happens to plans that were live,
-//! `remote.rs` plans from a URL.
+//! `remote.rs` plans from a URL, `hooks.rs` what a container runtime asks.
 
 #![expect(
     clippy::unwrap_used,
@@ -11,6 +11,7 @@
 )]
 
 mod history;
+mod hooks;
 mod remote;
 
 use std::net::SocketAddr;

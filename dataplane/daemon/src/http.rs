@@ -1,5 +1,6 @@
-//! One HTTP request to a gateway, with a deadline. For `mcpc status`, `mcpc reload`, `mcpc rollback` and
-//! the greeting.
+//! One HTTP request to a gateway, with a deadline: how commands ask one that runs.
+//!
+//! For `mcpc status`, `mcpc reload`, `mcpc rollback` and the greeting, `mcpcd healthcheck` and `mcpcd prestop`.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,7 +18,7 @@ const BYTES_MAX: usize = 64 << 20;
 ///
 /// # Errors
 /// No connection, no answer in time, or one that is not HTTP.
-pub(crate) fn get(address: SocketAddr, path: &str, patience: Duration) -> io::Result<Page> {
+pub fn get(address: SocketAddr, path: &str, patience: Duration) -> io::Result<Page> {
     exchange(address, path, &[], None, patience)
 }
 
@@ -25,7 +26,7 @@ pub(crate) fn get(address: SocketAddr, path: &str, patience: Duration) -> io::Re
 ///
 /// # Errors
 /// As [`get`].
-pub(crate) fn post(
+pub fn post(
     address: SocketAddr,
     path: &str,
     headers: &[(&'static str, &'static str)],
