@@ -4,7 +4,7 @@
 //! lowest number that is free, so the number of a new descriptor tells how many are in use without
 //! anybody counting. Clients get half of what the gateway does not need for itself, since a call may
 //! need another one for its server; the last few are for operators alone
-//! (`docs/decisions/0028-descriptors.md`). What is said when none is left is `shortage`'s.
+//! (`docs/decisions/0029-descriptors.md`). What is said when none is left is `shortage`'s.
 
 #[cfg(unix)]
 use std::os::fd::AsRawFd;

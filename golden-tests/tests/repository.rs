@@ -73,6 +73,11 @@ fn every_dependency_has_a_decision() {
 }
 
 #[test]
+fn every_decision_has_a_number_of_its_own() {
+    assert_none(&rules::misnumbered_decisions(Repository::this()));
+}
+
+#[test]
 fn every_code_has_a_page_a_case_and_a_use() {
     assert_none(&rules::incomplete_codes(CODES, Repository::this()));
 }

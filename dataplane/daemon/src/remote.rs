@@ -2,7 +2,7 @@
 //!
 //! Owns which URLs may be used and what one request for it looks like. What is read there decides which
 //! programs are started, so it must come from whom the operator named: over TLS, or from this machine;
-//! no redirects (`docs/decisions/0027-content-from-urls.md`).
+//! no redirects (`docs/decisions/0031-content-from-urls.md`).
 
 use std::io::ErrorKind;
 use std::net::IpAddr;

@@ -1,10 +1,11 @@
-//! Rule: every package from outside that a manifest names has a line in `docs/decisions/`.
+//! Rules: every package from outside that a manifest names has a line in `docs/decisions/`, and each
+//! record there has a number of its own.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::{Finding, Repository};
+use crate::{Finding, Repository, TextFile};
 
 /// Dependencies from outside without a table row of their own in a decision record. Takes the
 /// output of [`metadata`](super::metadata).
@@ -17,12 +18,34 @@ pub fn undecided_dependencies(metadata: &Value, repository: &Repository) -> Vec<
         .collect()
 }
 
+/// Records without the number of their file at the head of their title, and numbers that two records have.
+pub fn misnumbered_decisions(repository: &Repository) -> Vec<Finding> {
+    let mut numbers = BTreeSet::new();
+    let mut found = Vec::new();
+    for record in records(repository) {
+        let name = record.path.trim_start_matches(FOLDER);
+        let number = name.split_once('-').map_or(name, |(number, _)| number);
+        if !record.text.starts_with(&format!("# {number}: ")) {
+            let fact = format!("its title has to begin with `{number}: `");
+            found.push(Finding::at(&record.path, 1, fact));
+        }
+        if !numbers.insert(number) {
+            found.push(Finding::new(&record.path, "another record has this number"));
+        }
+    }
+    found
+}
+
+const FOLDER: &str = "docs/decisions/";
+
+fn records(repository: &Repository) -> impl Iterator<Item = &TextFile> {
+    let pages = repository.with_suffix(".md");
+    pages.filter(|file| file.path.starts_with(FOLDER))
+}
+
 /// The first cells of the tables in the decision records.
 fn decided(repository: &Repository) -> BTreeSet<String> {
-    let records = repository
-        .with_suffix(".md")
-        .filter(|file| file.path.starts_with("docs/decisions/"));
-    let lines = records.flat_map(|file| file.text.lines());
+    let lines = records(repository).flat_map(|file| file.text.lines());
     lines
         .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
         .map(|(name, _)| name.to_owned())
@@ -46,7 +69,6 @@ fn named(metadata: &Value) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::TextFile;
     use serde_json::json;
 
     #[test]
@@ -59,5 +81,17 @@ mod tests {
         };
         assert_eq!(with("hyper is fine\n"), 1);
         assert_eq!(with("| `hyper` | HTTP |\n"), 0);
+    }
+    #[test]
+    fn records_with_one_number_or_another_title_are_found() {
+        let found = |second: (&str, &str)| {
+            let first = TextFile::new("docs/decisions/0001-first.md", "# 0001: First\n");
+            let second = TextFile::new(second.0, second.1);
+            misnumbered_decisions(&Repository::of(vec![first, second])).len()
+        };
+        assert_eq!(found(("docs/decisions/0002-b.md", "# 0002: Second\n")), 0);
+        assert_eq!(found(("docs/decisions/0002-b.md", "# Second\n")), 1);
+        assert_eq!(found(("docs/decisions/0001-b.md", "# 0001: Second\n")), 1);
+        assert_eq!(found(("docs/guide/0001-b.md", "# A guide\n")), 0);
     }
 }

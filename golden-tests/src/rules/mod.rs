@@ -22,7 +22,7 @@ pub use calls::banned_calls;
 pub use codes::incomplete_codes;
 pub use confined::border_crossings;
 pub use crates::{budget, direction, metadata, package_tree};
-pub use decisions::undecided_dependencies;
+pub use decisions::{misnumbered_decisions, undecided_dependencies};
 pub use headers::missing_headers;
 pub use lengths::too_long;
 pub use licences::{licence_tree, unwelcome_licences};

@@ -3,7 +3,7 @@
 //! Owns the transforms that make errors and editor help exact. Does not validate: the compiler's
 //! `shape` pass does, against exactly the published document. A test of the repository holds that
 //! document to the types, so the program can read it and has no use for the code that makes it
-//! (`docs/decisions/0030-code-in-memory.md`).
+//! (`docs/decisions/0032-code-in-memory.md`).
 
 use schemars::Schema;
 use schemars::generate::SchemaSettings;
