@@ -144,6 +144,7 @@ pub(crate) struct Plan {
     pub(crate) out: Option<PathBuf>,
 
     /// Say what putting it in place of this plan would do to the servers: which go on, start, stop.
+    /// `-` is standard input.
     #[arg(long, value_name = "PLAN")]
     pub(crate) against: Option<PathBuf>,
 

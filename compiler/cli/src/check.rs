@@ -1,6 +1,6 @@
 //! `mcpc check`: every mistake of every file, in the format that was asked for.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mcpc_compiler::{Format, Input, NoVariables, Overrides, Tier, Variables};
 
@@ -12,6 +12,9 @@ use crate::terminal::{Terminal, say};
 use crate::variables::Environment;
 
 pub(crate) fn run(check: &args::Check, terminal: Terminal) -> Exit {
+    if !input::is_read_once(check.files.iter().map(PathBuf::as_path)) {
+        return Exit::Failed;
+    }
     let format = check.format.map_or_else(default_format, Format::from);
     let environment = match check.env.then(Environment::read).transpose() {
         Ok(environment) => environment,

@@ -1,4 +1,4 @@
-//! Reads a configuration from a file or standard input.
+//! Reads a configuration or a plan from a file or standard input.
 //!
 //! Owns what can go wrong before there is a text (`MCPC0001` to `MCPC0003`), told through the same
 //! renderers as everything else. Never reads more than the compiler would take.
@@ -8,6 +8,9 @@ use std::path::Path;
 
 use mcpc_compiler::{Code, Diagnostic, Rejected, Source, Span};
 use mcpc_daemon::{Content, is_standard, name_of, read_at_most, read_file};
+use mcpc_plan::Plan;
+
+use crate::terminal::say;
 
 const MISSING: Code = Code(1);
 const DIRECTORY: Code = Code(2);
@@ -16,6 +19,9 @@ const URL_UNREADABLE: Code = Code(6);
 
 /// The most bytes that the compiler takes.
 pub(crate) const BYTES_MAX: u64 = Source::BYTES_MAX as u64;
+
+/// The largest plan that is read, which is also the largest that a gateway takes.
+const PLAN_BYTES_MAX: u64 = 256 << 20;
 
 /// Why there is no text to compile.
 #[derive(Debug)]
@@ -37,7 +43,7 @@ impl Unread {
 
 /// Reads a file; `-` is standard input.
 pub(crate) fn read(file: &Path) -> Result<Source, Unread> {
-    match read_bytes(file) {
+    match read_bytes(file, BYTES_MAX) {
         Ok(bytes) => Source::from_bytes(name_of(file), bytes).map_err(Unread::BadText),
         Err(error) => Err(no_text(name_of(file), unreadable(&error))),
     }
@@ -53,17 +59,43 @@ pub(crate) fn read_content(content: &mut Content) -> Result<Source, Unread> {
     }
 }
 
+/// Reads a plan; `-` is standard input.
+///
+/// # Errors
+/// What to say on standard error.
+pub(crate) fn read_plan(file: &Path) -> Result<Plan, String> {
+    let told = |code: &str, reason: &str| {
+        let name = name_of(file);
+        format!("error[{code}]: {name}: {reason}\n  = note: run `mcpc explain {code}`\n")
+    };
+    let bytes = read_bytes(file, PLAN_BYTES_MAX).map_err(|error| {
+        let unreadable = unreadable(&error);
+        told(&unreadable.code.to_string(), &unreadable.message)
+    })?;
+    Plan::from_bytes(&bytes).map_err(|error| told(error.code(), &error.to_string()))
+}
+
+/// Standard input gives its text once: who names it twice would get nothing the second time.
+pub(crate) fn is_read_once<'a>(files: impl IntoIterator<Item = &'a Path>) -> bool {
+    let standard = files.into_iter().filter(|file| is_standard(file));
+    let is_once = standard.count() < 2;
+    if !is_once {
+        say("error: `-` is given twice, and standard input can be read only once\n");
+    }
+    is_once
+}
+
 fn no_text(name: String, diagnostic: Diagnostic) -> Unread {
     let source = Source::new(name, "");
     Unread::NoText(Box::new(Rejected { source, diagnostic }))
 }
 
 /// One byte more than the limit is enough for the compiler to see that the text is too large.
-fn read_bytes(file: &Path) -> io::Result<Vec<u8>> {
+fn read_bytes(file: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     if is_standard(file) {
-        read_at_most(io::stdin().lock(), BYTES_MAX)
+        read_at_most(io::stdin().lock(), bytes_max)
     } else {
-        read_file(file, BYTES_MAX)
+        read_file(file, bytes_max)
     }
 }
 

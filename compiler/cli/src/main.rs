@@ -23,9 +23,10 @@ mod terminal;
 mod variables;
 mod version;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::{ColorChoice, CommandFactory, FromArgMatches};
 use mcpc_daemon::wrong_usage;
 use mcpc_dataplane::Wish;
 
@@ -58,9 +59,31 @@ impl From<Exit> for ExitCode {
 
 fn main() -> ExitCode {
     mcpc_dataplane::child_entry(std::env::args_os());
-    let arguments = Arguments::try_parse().unwrap_or_else(|error| wrong_usage::<Arguments>(&error));
+    let arguments = parse().unwrap_or_else(|error| wrong_usage::<Arguments>(&error));
     let terminal = Terminal::new(arguments.color);
     dispatch(arguments.command, terminal).into()
+}
+
+/// Reads the command line. Help and wrong usage are written by the parser, before there is a
+/// `--color` that was read: it is looked for here.
+fn parse() -> Result<Arguments, clap::Error> {
+    let given: Vec<OsString> = std::env::args_os().collect();
+    let asks_for = |when: &str| {
+        let is_next =
+            |pair: &[OsString]| matches!(pair, [flag, value] if flag == "--color" && value == when);
+        let joined = format!("--color={when}");
+        given.windows(2).any(is_next)
+            || given.iter().any(|word| word.as_os_str() == joined.as_str())
+    };
+    let color = match (asks_for("always"), asks_for("never")) {
+        (true, false) => ColorChoice::Always,
+        (false, true) => ColorChoice::Never,
+        _ => ColorChoice::Auto,
+    };
+    let matches = Arguments::command()
+        .color(color)
+        .try_get_matches_from(given)?;
+    Arguments::from_arg_matches(&matches)
 }
 
 fn dispatch(command: Command, terminal: Terminal) -> Exit {

@@ -18,6 +18,21 @@ use crate::{Exit, args, export, input};
 const SUMMARY_FORMAT: u32 = 1;
 
 pub(crate) fn run(arguments: &args::Plan, terminal: Terminal) -> Exit {
+    let against = arguments.against.as_deref();
+    if !input::is_read_once(
+        [Some(arguments.file.as_path()), against]
+            .into_iter()
+            .flatten(),
+    ) {
+        return Exit::Failed;
+    }
+    let before = match against.map(input::read_plan).transpose() {
+        Ok(before) => before,
+        Err(refused) => {
+            say(&refused);
+            return Exit::Failed;
+        }
+    };
     let environment = match Environment::read() {
         Ok(environment) => environment,
         Err(unusable) => return unusable.tell(),
@@ -33,14 +48,6 @@ pub(crate) fn run(arguments: &args::Plan, terminal: Terminal) -> Exit {
         return Exit::Failed;
     };
     say(&summary(&plan));
-    let before = match arguments.against.as_deref().map(read_plan) {
-        None => None,
-        Some(Ok(before)) => Some(before),
-        Some(Err(refused)) => {
-            say(&refused);
-            return Exit::Failed;
-        }
-    };
     let impact = before.as_ref().map(|before| Impact::between(before, &plan));
     if let Some(impact) = &impact {
         say(&impact_for_people(impact));
@@ -177,19 +184,6 @@ fn summary_json(plan: &Plan, impact: Option<&Impact<'_>>) -> Value {
         members.insert("impact".to_owned(), impact);
     }
     summary
-}
-
-/// The plan that another one is held against.
-fn read_plan(file: &Path) -> Result<Plan, String> {
-    let shown = file.display();
-    let bytes = std::fs::read(file).map_err(|error| {
-        let kind = error.kind();
-        format!("error: the plan {shown} cannot be read: {kind}\n")
-    })?;
-    Plan::from_bytes(&bytes).map_err(|error| {
-        let code = error.code();
-        format!("error[{code}]: {shown}: {error}\n  = note: run `mcpc explain {code}`\n")
-    })
 }
 
 /// What a reload would do, a line for each kind.

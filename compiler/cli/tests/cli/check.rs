@@ -34,6 +34,29 @@ fn colour_is_for_terminals_or_when_asked_for() {
 }
 
 #[test]
+fn colour_of_the_help_is_the_one_that_was_asked_for() {
+    let folder = Folder::new();
+    for (arguments, is_coloured) in [
+        (&["check", "--help", "--color", "always"][..], true),
+        (&["--color=always", "--help"], true),
+        (&["check", "--help", "--color", "never"], false),
+        (&["--help"], false),
+    ] {
+        let ran = folder.mcpc(arguments).exits_with(0);
+        assert_eq!(ran.text().contains('\u{1b}'), is_coloured, "{arguments:?}");
+    }
+}
+
+#[test]
+fn standard_input_is_read_once() {
+    let folder = Folder::with_config(SMALLEST);
+    folder
+        .mcpc_with_input(&["check", "-", "mcpc.yaml", "-"], SMALLEST.as_bytes())
+        .exits_with(2)
+        .says("`-` is given twice");
+}
+
+#[test]
 fn json_is_one_versioned_document_for_all_files() {
     let folder = Folder::with_config(MISTAKEN);
     folder.write("other.yaml", SMALLEST);

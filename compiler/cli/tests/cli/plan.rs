@@ -133,6 +133,25 @@ fn standard_input_becomes_a_plan() {
 }
 
 #[test]
+fn the_plan_to_compare_with_may_come_from_standard_input() {
+    let folder = Folder::with_config(SMALLEST);
+    let plan = folder.mcpc(&["plan"]).exits_with(0).out;
+    folder
+        .mcpc_with_input(&["plan", "--against", "-"], &plan)
+        .exits_with(0)
+        .says("go on: time");
+    folder
+        .mcpc_with_input(&["plan", "-", "--against", "-"], &plan)
+        .exits_with(2)
+        .says("`-` is given twice");
+    for (against, code) in [("missing", "MCPC0001"), (".", "MCPC0002")] {
+        let ran = folder.mcpc(&["plan", "--against", against]).exits_with(2);
+        assert!(ran.out.is_empty());
+        ran.says(code);
+    }
+}
+
+#[test]
 fn a_link_stays_a_link_and_a_device_is_not_replaced() {
     let folder = Folder::with_config(SMALLEST);
     let expected = folder.mcpc(&["plan"]).exits_with(0).out;
