@@ -32,8 +32,8 @@ pub(crate) enum Failure {
     Handshake,
     /// The process ended too often and is not started again for now.
     Degraded,
-    /// Calls to it failed too often, so it gets none for now.
-    CircuitOpen,
+    /// Calls to it failed too often, so it gets none for so many seconds.
+    CircuitOpen(u32),
     /// The upstream's queue is full.
     Overloaded,
     /// The upstream asks the client for something that cannot be carried to it.
@@ -66,7 +66,7 @@ impl Failure {
             Self::Unreachable
                 | Self::ConnectTimeout
                 | Self::Degraded
-                | Self::CircuitOpen
+                | Self::CircuitOpen(_)
                 | Self::Overloaded
         ) || self.is_of_gateway()
     }

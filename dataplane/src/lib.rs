@@ -87,9 +87,9 @@ pub use secret::Secret;
 pub use session::SessionKeys;
 pub use shortage::{LOG, Shortage};
 pub use status::{
-    Components, EndpointStatus, Health, HealthStatus, Kept, ListenerHealth, Live, Phase,
-    PlanHealth, Readiness, Refused, ReplicaStatus, Status, Taken, Trouble, UpstreamHealth,
-    UpstreamState, UpstreamStatus,
+    BreakerState, BreakerStatus, Components, EndpointStatus, Health, HealthStatus, Kept,
+    ListenerHealth, Live, Phase, PlanHealth, Readiness, Refused, ReplicaStatus, Status, Taken,
+    Trouble, UpstreamHealth, UpstreamState, UpstreamStatus,
 };
 pub use stdio::Stdio;
 pub use tally::Calls;

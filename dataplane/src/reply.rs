@@ -318,6 +318,9 @@ impl LocalReply {
         let response = Response::json(status, Body::whole(self.message(era, id, correlation)));
         match self {
             Self::MethodNotAllowed => response.with("allow", "POST, GET, DELETE"),
+            Self::Upstream(Failure::CircuitOpen(seconds)) => {
+                response.with("retry-after", seconds.to_string())
+            }
             _ => response,
         }
     }
@@ -361,6 +364,9 @@ impl LocalReply {
             Self::Ask(AskFault::CapabilityMissing { required }) => {
                 out.extend_from_slice(b",\"requiredCapabilities\":");
                 write_capabilities(out, *required);
+            }
+            Self::Upstream(Failure::CircuitOpen(seconds)) => {
+                out.extend_from_slice(format!(",\"retryAfter\":{seconds}").as_bytes());
             }
             _ => {}
         }
@@ -472,7 +478,7 @@ fn failure_row(failure: Failure) -> Row {
             true,
             "the server ended too often and is not started again for now",
         ),
-        Failure::CircuitOpen => upstream("MCPC9320", true, "the server failed too often"),
+        Failure::CircuitOpen(_) => upstream("MCPC9320", true, "the server failed too often"),
         Failure::Overloaded => upstream("MCPC9315", true, "the server has too much to do"),
         Failure::AskRefused => lost(
             "MCPC9316",

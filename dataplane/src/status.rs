@@ -161,6 +161,9 @@ pub struct UpstreamStatus {
     pub pid: Option<u32>,
     /// The code of its last failure.
     pub last_error: Option<String>,
+    /// Its breaker, if it is one server that has one; of several, each has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<BreakerStatus>,
     /// Its replicas, as configured; none if it has only one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replicas: Vec<ReplicaStatus>,
@@ -186,6 +189,34 @@ pub struct ReplicaStatus {
     pub in_flight: u32,
     /// The code of its last failure.
     pub last_error: Option<String>,
+    /// Its breaker, if the live plan gives it one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<BreakerStatus>,
+}
+
+/// A breaker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BreakerStatus {
+    /// Whether calls go to the server.
+    pub state: BreakerState,
+    /// How many failures count at this moment.
+    pub failures: u32,
+    /// How often it has opened.
+    pub openings: u64,
+    /// When the server is asked whether it is there, while it is open.
+    pub until: Option<Timestamp>,
+}
+
+/// Whether calls go to a server with a breaker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerState {
+    /// They do.
+    Closed,
+    /// They do not.
+    Open,
+    /// They do not, and the server is being asked whether it is there.
+    HalfOpen,
 }
 
 /// How an upstream is.
@@ -437,6 +468,7 @@ pub(crate) fn serving(upstreams: &[(&str, UpstreamState)]) -> Status {
                 ignored_lines: 0,
                 pid: None,
                 last_error: None,
+                breaker: None,
                 replicas: Vec::new(),
             })
             .collect(),

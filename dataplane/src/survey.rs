@@ -15,10 +15,11 @@ use crate::reply::LocalReply;
 use crate::shortage;
 use crate::snapshot::Snapshot;
 use crate::status::{
-    EndpointStatus, Kept, Live, Phase, Refused, ReplicaStatus, Status, Taken, UpstreamStatus,
+    BreakerState, BreakerStatus, EndpointStatus, Kept, Live, Phase, Refused, ReplicaStatus, Status,
+    Taken, UpstreamStatus,
 };
 use crate::timestamp::Timestamp;
-use crate::upstream::{Replica, Replicas, State};
+use crate::upstream::{Position, Reading, Replica, Replicas, State};
 
 /// What the gateway knows of its own life.
 pub(crate) struct Scene {
@@ -181,6 +182,7 @@ fn upstream_status(name: &str, replicas: &Replicas) -> UpstreamStatus {
         ignored_lines: u32::try_from(state.ignored_lines).unwrap_or(u32::MAX),
         pid: state.pid.and_then(|pid| u32::try_from(pid).ok()),
         last_error: last_error(&state),
+        breaker: replicas.breaker().as_ref().map(breaker_status),
         replicas: all.map(replica_status).collect(),
     }
 }
@@ -196,6 +198,24 @@ fn replica_status(replica: &Replica) -> ReplicaStatus {
         latency_ms: latency_ms(&state),
         in_flight: u32::try_from(state.in_flight).unwrap_or(u32::MAX),
         last_error: last_error(&state),
+        breaker: replica.upstream.breaker().as_ref().map(breaker_status),
+    }
+}
+
+fn breaker_status(reading: &Reading) -> BreakerStatus {
+    let in_time = |until: tokio::time::Instant| {
+        let left = until.saturating_duration_since(tokio::time::Instant::now());
+        Timestamp::from(SystemTime::now() + left)
+    };
+    BreakerStatus {
+        state: match reading.position {
+            Position::Closed => BreakerState::Closed,
+            Position::Open => BreakerState::Open,
+            Position::HalfOpen => BreakerState::HalfOpen,
+        },
+        failures: u32::try_from(reading.failures).unwrap_or(u32::MAX),
+        openings: reading.openings,
+        until: reading.until.map(in_time),
     }
 }
 

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use mcpc_dataplane::{Live, Phase, ReplicaStatus, Status, Taken, UpstreamState};
+use mcpc_dataplane::{
+    BreakerState, BreakerStatus, Live, Phase, ReplicaStatus, Status, Taken, UpstreamState,
+};
 use mcpc_plan::Era;
 
 use crate::terminal::{print, say};
@@ -122,6 +124,9 @@ fn for_people(status: &Status) -> String {
         if let Some(error) = &upstream.last_error {
             write(format_args!(", last failure {error}"));
         }
+        if let Some(breaker) = &upstream.breaker {
+            write(format_args!("{}", breaker_for_people(breaker)));
+        }
         write(format_args!("\n"));
         for replica in &upstream.replicas {
             write(format_args!("  {}\n", replica_for_people(replica)));
@@ -136,7 +141,21 @@ fn replica_for_people(replica: &ReplicaStatus) -> String {
     if let Some(error) = &replica.last_error {
         text = format!("{text}, last failure {error}");
     }
+    if let Some(breaker) = &replica.breaker {
+        text += &breaker_for_people(breaker);
+    }
     text
+}
+
+/// Nothing of a breaker that has nothing to do.
+fn breaker_for_people(breaker: &BreakerStatus) -> String {
+    let until = breaker.until.map(|until| format!(" until {until}"));
+    match breaker.state {
+        BreakerState::Closed if breaker.openings == 0 => String::new(),
+        BreakerState::Closed => format!(", breaker opened {} times", breaker.openings),
+        BreakerState::Open => format!(", breaker open{}", until.unwrap_or_default()),
+        BreakerState::HalfOpen => ", breaker half-open".to_owned(),
+    }
 }
 
 /// The plans: the live one, the refused one, and those that can be gone back to.

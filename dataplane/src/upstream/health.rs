@@ -122,6 +122,11 @@ impl InFlight {
             began: Instant::now(),
         }
     }
+
+    /// When it began.
+    pub(super) fn began(&self) -> Instant {
+        self.began
+    }
 }
 
 impl Drop for InFlight {

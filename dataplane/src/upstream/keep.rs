@@ -18,6 +18,7 @@ use super::http_sse::{SseSession, may_be_spoken};
 use super::intake;
 use super::late;
 use super::presence::Stage;
+use super::probe;
 use super::restarts::Restarts;
 use super::subscribe;
 use super::wire::Site;
@@ -166,7 +167,6 @@ async fn keep_http(upstream: &Arc<Upstream>, site: &Arc<Site>, definition: &mcpc
                 match hold(upstream, http, profile, is_first).await {
                     Held::Drained => return,
                     Held::Lost => continue,
-                    Held::Failing => None,
                 }
             }
             Ok(Opened::Sse(sse, profile)) => {
@@ -174,44 +174,37 @@ async fn keep_http(upstream: &Arc<Upstream>, site: &Arc<Site>, definition: &mcpc
                 let is_first = !std::mem::replace(&mut has_opened, true);
                 match hold_sse(upstream, sse, profile, is_first).await {
                     Held::Drained => return,
-                    Held::Lost => Some(Failure::Closed),
-                    Held::Failing => None,
+                    Held::Lost => Failure::Closed,
                 }
             }
-            Err(failure) => Some(failure),
+            Err(failure) => failure,
         };
-        if let Some(failure) = failure {
-            upstream.health.note_failure(failure);
-        }
-        let Some(failure) = failure.filter(|_| !upstream.breaker.is_open()) else {
-            if rest_open(upstream).await == Held::Drained {
-                return;
-            }
-            continue;
-        };
-        let until = Instant::now() + pause;
-        pause = (pause * 2).min(HTTP_PAUSE_TO);
-        upstream.publish(Stage::Resting {
-            failure,
-            until,
-            on_demand: true,
-        });
+        upstream.health.note_failure(failure);
         tokio::select! {
-            () = sleep_until(until) => {}
-            () = upstream.presence.demanded() => {}
+            () = rest(upstream, failure, &mut pause) => {}
             () = upstream.drained() => return,
         }
     }
 }
 
-/// Sends no calls until the pause of an open breaker is over. Then the next handshake decides: it is the
+/// Waits until the upstream is tried again. Behind an open breaker the next handshake decides: it is the
 /// only one who tries, and changes nothing at the upstream.
-async fn rest_open(upstream: &Arc<Upstream>) -> Held {
-    let until = Instant::now() + upstream.breaker.pause();
-    upstream.publish(Stage::Open { until });
+async fn rest(upstream: &Arc<Upstream>, failure: Failure, pause: &mut Duration) {
+    if upstream.breaker.is_open() {
+        return probe::rest(upstream).await;
+    }
+    let until = Instant::now() + *pause;
+    *pause = (*pause * 2).min(HTTP_PAUSE_TO);
+    upstream.publish(Stage::Resting {
+        failure,
+        until,
+        on_demand: true,
+    });
     tokio::select! {
-        () = sleep_until(until) => Held::Failing,
-        () = upstream.drained() => Held::Drained,
+        () = sleep_until(until) => {}
+        () = upstream.presence.demanded() => {}
+        // Calls may fail because they wait in vain.
+        () = upstream.breaker.opened() => probe::rest(upstream).await,
     }
 }
 
@@ -244,19 +237,25 @@ async fn open(
 
 /// Lets calls use a session, and clients know that what it shows may differ from what the last one did.
 fn ready(upstream: &Upstream, session: &Arc<Session>, is_first: bool) {
-    upstream.breaker.close();
-    upstream.publish(Stage::Ready(Arc::clone(session)));
+    show(upstream, session);
     if !is_first {
         upstream.note_all_changed();
     }
+}
+
+/// Lets calls use a session, unless they have failed too often while it was being opened.
+fn show(upstream: &Upstream, session: &Arc<Session>) {
+    upstream.breaker.close();
+    upstream.publish(match upstream.breaker.until() {
+        None => Stage::Ready(Arc::clone(session)),
+        Some(until) => Stage::Open { until },
+    });
 }
 
 #[derive(PartialEq, Eq)]
 enum Held {
     /// The upstream does not know the session any more.
     Lost,
-    /// Calls to it failed too often.
-    Failing,
     /// The upstream left the plan.
     Drained,
 }
@@ -283,8 +282,8 @@ async fn hold(
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        () = upstream.presence.withdrawn(session) => Held::Lost,
-        () = upstream.breaker.opened() => Held::Failing,
+        () = upstream.presence.lost(session) => Held::Lost,
+        () = probe::guard(upstream, session) => Held::Lost,
         () = listening => Held::Lost,
         () = subscribe::keep(upstream, session) => Held::Lost,
         () = late::ask(upstream, session) => Held::Lost,
@@ -310,7 +309,7 @@ async fn hold_sse(
     ready(upstream, &session, is_first);
     tokio::select! {
         () = sse.gone() => Held::Lost,
-        () = upstream.breaker.opened() => Held::Failing,
+        () = probe::guard(upstream, &session) => Held::Lost,
         () = subscribe::keep(upstream, &session) => Held::Lost,
         () = late::ask(upstream, &session) => Held::Lost,
         () = upstream.drained() => {
@@ -330,7 +329,9 @@ async fn keep_stdio(upstream: &Arc<Upstream>, program: &Program, era: mcpc_plan:
     let mut verdict: Option<Verdict> = None;
     let mut restarts = Restarts::new(&program.definition.restart);
     loop {
-        upstream.publish(Stage::Starting);
+        if !upstream.breaker.is_open() {
+            upstream.publish(Stage::Starting);
+        }
         let opening = async {
             let _turn = upstream.keeper.starts().acquire().await;
             child::open(program, upstream, era, &mut verdict).await
@@ -360,9 +361,14 @@ async fn keep_stdio(upstream: &Arc<Upstream>, program: &Program, era: mcpc_plan:
             return;
         };
         let until = *until;
-        upstream.publish(stage);
+        let pause = async {
+            // What opened the breaker may have ended the process as well.
+            probe::rest(upstream).await;
+            upstream.publish(stage);
+            sleep_until(until).await;
+        };
         tokio::select! {
-            () = sleep_until(until) => {}
+            () = pause => {}
             () = upstream.drained() => return,
         }
     }
@@ -386,7 +392,7 @@ async fn hold_child(
     let listening = (session.profile.era == Era::Modern)
         .then(|| intake::listen_message(&session.profile, id))
         .flatten();
-    upstream.publish(Stage::Ready(Arc::clone(&session)));
+    show(upstream, &session);
     if let Some(message) = listening {
         // A process that does not read its input will be noticed by its callers.
         let deadline = began + FAREWELL;
@@ -398,6 +404,7 @@ async fn hold_child(
     let link = Arc::clone(&child.link);
     let held = tokio::select! {
         () = child.gone() => Held::Lost,
+        () = probe::guard(upstream, &session) => Held::Lost,
         () = subscribe::keep(upstream, &session) => Held::Lost,
         () = late::ask(upstream, &session) => Held::Lost,
         () = hang::hangs(&link, session.profile.era) => {

@@ -6,7 +6,7 @@
 //!                                       │          └► pool, lease      its connection
 //!                                       └► stdio ─► child's stdin    one process for all calls
 //!                                                └► http_sse         or one stream of 2024-11-05
-//! keep (keeper thread) ─► handshake | child ─► presence; intake ─► changes; subscribe ─► watches
+//! keep (keeper thread) ─► handshake | child ─► presence; intake ─► changes; subscribe ─► watches; probe
 //! ```
 //!
 //! Owns the life of an upstream across plans, its id space, and what is repeated after a lost
@@ -37,6 +37,7 @@ mod listening;
 pub(crate) mod page;
 mod pool;
 mod presence;
+mod probe;
 #[cfg(all(test, target_os = "linux"))]
 mod process_tests;
 mod question;
@@ -91,6 +92,7 @@ use presence::Presence;
 use stdio::Link;
 use wire::Site;
 
+pub(crate) use breaker::{Position, Reading};
 pub(crate) use child::LADDER;
 pub(crate) use health::State;
 pub(crate) use keep::End;
@@ -241,8 +243,16 @@ impl Upstream {
     ) -> Result<Answer, Failure> {
         let call = call.into();
         let flight = InFlight::begin(self);
-        let session = self.presence.session(call.deadline).await?;
+        let session = self.session(call.deadline, flight.began()).await?;
         self.send_over(session, call, flight, permit).await
+    }
+
+    /// The session for a call that began then. To wait for one in vain is a failure like others.
+    async fn session(&self, deadline: Instant, began: Instant) -> Result<Arc<Session>, Failure> {
+        let session = self.presence.session(deadline).await;
+        session.inspect_err(|failure| {
+            self.breaker.note(*failure, began);
+        })
     }
 
     /// Sends a call over a session that it has, or had a moment ago.
@@ -304,7 +314,10 @@ impl Upstream {
                     self.lose(&session);
                     return Ok(Answer::Done(reply));
                 }
-                Ok(Tried::Lost) if has_repeated => return Err(Failure::SessionLost),
+                Ok(Tried::Lost) if has_repeated => {
+                    self.note_failure(Failure::SessionLost, &flight);
+                    return Err(Failure::SessionLost);
+                }
                 Ok(Tried::Lost | Tried::Suspect(_)) => {
                     self.lose(&session);
                     session =
@@ -314,7 +327,7 @@ impl Upstream {
                 // nothing is sent again.
                 Err(Failure::Closed) if is_safe && session.is_http() => {}
                 Err(failure) => {
-                    self.note_failure(failure);
+                    self.note_failure(failure, &flight);
                     return Err(failure);
                 }
             }
@@ -502,10 +515,18 @@ impl Upstream {
         State::of(self)
     }
 
+    /// What operators see of its breaker; nothing if the live plan gives it none.
+    pub(crate) fn breaker(&self) -> Option<Reading> {
+        self.breaker.reading()
+    }
+
     /// A call has failed.
-    fn note_failure(&self, failure: Failure) {
+    fn note_failure(&self, failure: Failure, flight: &InFlight) {
         self.health.note_failure(failure);
-        self.breaker.note(failure);
+        if let Some(until) = self.breaker.note(failure, flight.began()) {
+            // The keeper does so as well, a moment later.
+            self.presence.shut(until);
+        }
     }
 
     fn note_change(&self, method: &[u8]) {

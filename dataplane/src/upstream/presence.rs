@@ -99,7 +99,7 @@ impl Presence {
                     Stage::Ready(session) => return Ok(Arc::clone(session)),
                     Stage::Stopping | Stage::Stopped => return Err(Failure::Stopped),
                     Stage::Degraded { .. } => return Err(Failure::Degraded),
-                    Stage::Open { .. } => return Err(Failure::CircuitOpen),
+                    Stage::Open { until } => return Err(circuit_open(*until)),
                     Stage::Resting {
                         failure,
                         until,
@@ -168,6 +168,30 @@ impl Presence {
         });
     }
 
+    /// Takes the session out of use at once, because the breaker has opened.
+    pub(super) fn shut(&self, until: Instant) {
+        self.phase.send_if_modified(|phase| {
+            let is_ready = matches!(phase.stage, Stage::Ready(_));
+            if is_ready {
+                self.live.store(None);
+                phase.stage = Stage::Open { until };
+            }
+            is_ready
+        });
+    }
+
+    /// Waits until a session is of no use any more. Behind an open breaker it only rests.
+    pub(super) async fn lost(&self, session: &Arc<Session>) {
+        let is_kept = |stage: &Stage| match stage {
+            Stage::Ready(ready) => Arc::ptr_eq(ready, session),
+            Stage::Open { .. } => true,
+            _ => false,
+        };
+        let mut phase = self.phase.subscribe();
+        // The sender lives in `self`, so it cannot be gone.
+        let _lost = phase.wait_for(|phase| !is_kept(&phase.stage)).await;
+    }
+
     /// Waits until a session is no longer used.
     pub(super) async fn withdrawn(&self, session: &Arc<Session>) {
         let is_current =
@@ -199,4 +223,11 @@ impl Presence {
     pub(super) async fn demanded(&self) {
         self.demand.notified().await;
     }
+}
+
+/// Calls are refused, and until when; a moment that has passed stands for soon.
+fn circuit_open(until: Instant) -> Failure {
+    let left = until.saturating_duration_since(Instant::now());
+    let seconds = left.as_millis().div_ceil(1000).max(1);
+    Failure::CircuitOpen(u32::try_from(seconds).unwrap_or(u32::MAX))
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::health::InFlight;
 use super::turns::Turns;
-use super::{Session, State, Upstream, Wish};
+use super::{Reading, Session, State, Upstream, Wish};
 use crate::ask::state::ReplicaMark;
 use crate::call::{Answer, Call, Era, Reply};
 use crate::failure::Failure;
@@ -289,6 +289,11 @@ impl Replicas {
         whole
     }
 
+    /// The breaker of the only one; several have one each.
+    pub(crate) fn breaker(&self) -> Option<Reading> {
+        self.sole()?.breaker()
+    }
+
     /// The next one to use of those that can be, by weight; backups only if there is no other.
     fn choose(&self, may_be: impl Fn(usize, &Replica) -> bool) -> Option<usize> {
         [false, true].into_iter().find_map(|backups| {
@@ -401,7 +406,7 @@ impl<'r> Tour<'r> {
             |(at, replica)| -> join::Boxed<'r, _> {
                 Box::pin(async move {
                     let upstream = &replica.upstream;
-                    let session = upstream.presence.session(deadline).await?;
+                    let session = upstream.session(deadline, Instant::now()).await?;
                     Ok(Stop {
                         at,
                         upstream,

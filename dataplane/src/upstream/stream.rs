@@ -132,6 +132,7 @@ impl EventStream {
     }
 
     fn note(&mut self, mut event: NextEvent) -> NextEvent {
+        let is_client_asked = self.is_client_asked();
         let upstream = self.farewell.upstream();
         match &mut event {
             Ok(Event::Notify(_) | Event::Pause) => {}
@@ -156,7 +157,13 @@ impl EventStream {
                 }
             }
             Err(failure) => {
-                upstream.note_failure(*failure);
+                // Who runs out of time while its client is asked has not failed.
+                match &self.flight {
+                    Some(flight) if !(is_client_asked && failure.is_timeout()) => {
+                        upstream.note_failure(*failure, flight);
+                    }
+                    Some(_) | None => {}
+                }
                 self.farewell.on_failure(*failure);
                 self.source = None;
             }

@@ -60,7 +60,7 @@ impl Server {
     /// When to stop sending calls to it.
     pub fn breaker(&self) -> Option<&Breaker> {
         match self {
-            Self::Stdio(_) => None,
+            Self::Stdio(server) => server.breaker.as_ref(),
             Self::Http(server) => server.breaker.as_ref(),
             Self::Replicated(server) => server.breaker.as_ref(),
         }
@@ -139,6 +139,9 @@ pub struct StdioServer {
     /// How long a call may take.
     #[serde(default)]
     pub timeouts: Timeouts,
+    /// When to stop sending calls to a server that fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<Breaker>,
     /// Which tools are exposed, and under which names. Absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<NameFilter>,

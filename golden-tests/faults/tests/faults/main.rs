@@ -9,6 +9,7 @@
 )]
 #![cfg(target_os = "linux")]
 
+mod breakers;
 mod cancels;
 mod correlations;
 mod descriptors;
