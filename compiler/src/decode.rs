@@ -164,23 +164,29 @@ fn judge(tree: &Tree, leaf: &Leaf) -> Option<Diagnostic> {
                 number_error(tree, leaf, codes::OUT_OF_RANGE, &limit, "out of range")
             })
         }
-        // JSON Schema takes `1.0` for a whole number, and the types do not.
-        Content::Float(number) if number.abs() < 9e18 => Some(number_error(
-            tree,
-            leaf,
-            codes::WRONG_TYPE,
-            "must be a whole number",
-            "write it without fraction and exponent",
-        )),
-        Content::Float(_) => Some(number_error(
-            tree,
-            leaf,
-            codes::OUT_OF_RANGE,
-            "must be at most 9223372036854775807",
-            "out of range",
-        )),
+        // JSON Schema takes `1.0` for a whole number, and `shape` lets no other one through.
+        Content::Float(number) => {
+            let Schema::Integer(form) = leaf.schema else {
+                return None;
+            };
+            whole(*number)
+                .is_none_or(|number| number > form.type_max)
+                .then(|| {
+                    let limit = format!("must be at most {}", form.type_max);
+                    number_error(tree, leaf, codes::OUT_OF_RANGE, &limit, "out of range")
+                })
+        }
         _ => None,
     }
+}
+
+/// A float that is a whole number, as that number.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "it has no fraction and is within the bounds"
+)]
+fn whole(number: f64) -> Option<i64> {
+    (number.fract() == 0.0 && number.abs() < 9e18).then_some(number as i64)
 }
 
 fn number_error(

@@ -98,7 +98,10 @@ impl<'de> Deserializer<'de> for Reader<'de> {
             }
             (_, Some(Content::Text(text))) => visitor.visit_borrowed_str(text),
             (_, Some(Content::Integer(number))) => visitor.visit_i64(*number),
-            (_, Some(Content::Float(number))) => visitor.visit_f64(*number),
+            (_, Some(Content::Float(number))) => match super::whole(*number) {
+                Some(number) => visitor.visit_i64(number),
+                None => visitor.visit_f64(*number),
+            },
             (_, Some(Content::Bool(value))) => visitor.visit_bool(*value),
             (Schema::Text(form), None) => match form.choices.first() {
                 Some(choice) => visitor.visit_str(choice),

@@ -21,7 +21,7 @@ pub(super) fn judge(pass: &mut Pass<'_>, node: NodeId, schema: &Schema) {
             let outside = *number < form.min || form.max.is_some_and(|max| *number > max);
             outside.then(|| out_of_range(pass, node, form, *number < form.min))
         }
-        // For JSON `1.0` is a whole number; `decode` says that it is none here.
+        // For JSON Schema `1.0` is a whole number.
         (Schema::Integer(form), Content::Float(number)) if number.fract() == 0.0 => {
             let (min, max) = (bound(form.min), form.max.map(bound));
             let outside = *number < min || max.is_some_and(|max| *number > max);
