@@ -351,6 +351,8 @@ impl Channel {
         let mut caller = legacy::caller(Some(self.session()), &self.plane, id, accepts)?;
         if let Some(client) = &mut client {
             client.flight = caller.client.flight.take();
+            // There is one client at the other end, whichever era it speaks.
+            client.party = caller.client.party;
         }
         Ok(client.map_or(caller, Caller::stateless))
     }

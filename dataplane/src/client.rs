@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
-use crate::call::{Era, Leave};
+use crate::call::{Era, Leave, Party};
 use crate::inbound::Accepts;
 use crate::level::Level;
 use crate::params::Params;
@@ -34,6 +34,8 @@ pub(crate) struct Asked<'a> {
 pub(crate) struct Client {
     /// Its era.
     pub(crate) era: Era,
+    /// Who else is surely the same client.
+    pub(crate) party: Party,
     /// What it takes back.
     pub(crate) accepts: Accepts,
     /// The least severe log message that it takes; nothing if it takes none.

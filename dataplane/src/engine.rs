@@ -213,12 +213,14 @@ fn relay_changes(keeper: &Keeper, snapshot: &Snapshot) -> watch::Sender<()> {
     for served in &snapshot.endpoints {
         for (index, member) in served.members.iter().enumerate() {
             for upstream in member.replicas.upstreams() {
-                let of_member = Arc::clone(served);
-                let is_news = move |kind| {
-                    let served = Arc::clone(&of_member);
+                let (of_member, said_by) = (Arc::clone(served), Arc::clone(upstream));
+                let is_news = move |kind, is_heard| {
+                    let (served, upstream) = (Arc::clone(&of_member), Arc::clone(&said_by));
                     async move {
                         match served.members.get(index) {
-                            Some(member) => list::is_news(&served, member, kind).await,
+                            Some(member) => {
+                                list::is_news(&served, member, &upstream, kind, is_heard).await
+                            }
                             None => false,
                         }
                     }

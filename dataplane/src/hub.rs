@@ -9,13 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::list::Kind;
 use crate::upstream::Changes;
 
-/// How long after a change of one upstream the next one is looked at.
-const PAUSE: Duration = Duration::from_millis(100);
+/// How long after a change of one upstream the next one is looked at: a list may be long, and a server
+/// that says over and over that it has changed is looked at less and less often.
+const PAUSE_FROM: Duration = Duration::from_millis(100);
+const PAUSE_TO: Duration = Duration::from_secs(3);
 
 /// The counters of one endpoint path. It lives across swaps, so listening clients stay connected.
 pub(crate) struct Hub {
@@ -50,19 +52,21 @@ impl Hub {
     }
 
     /// Relays the changes of one upstream until the plan is replaced or the upstream is gone, as far as
-    /// they are news for clients. Watches from the call on, not from the first poll, so that between two
-    /// plans no change is missed.
+    /// they are news for clients; `is_news` is told whether any of them listens. Watches from the call
+    /// on, not from the first poll, so that between two plans no change is missed.
     pub(crate) fn relay<F>(
         self: Arc<Self>,
         mut source: watch::Receiver<Changes>,
         mut replaced: watch::Receiver<()>,
-        is_news: impl Fn(Kind) -> F + Send + Sync + 'static,
+        is_news: impl Fn(Kind, bool) -> F + Send + Sync + 'static,
     ) -> impl Future<Output = ()> + Send + 'static
     where
         F: Future<Output = bool> + Send,
     {
         let mut last = *source.borrow_and_update();
         async move {
+            let mut pause = PAUSE_FROM;
+            let mut looked = None;
             loop {
                 tokio::select! {
                     // What was said before the plan was replaced is still passed on.
@@ -78,22 +82,22 @@ impl Hub {
                     resources: now.resources != last.resources,
                 };
                 last = now;
-                let news = async {
-                    // Whoever comes later lists anyway.
-                    if self.changes.receiver_count() == 0 {
-                        return said;
-                    }
-                    said.as_far_as(&is_news).await
+                let is_soon = looked.is_some_and(|at: Instant| at.elapsed() < pause * 2);
+                pause = if is_soon {
+                    (pause * 2).min(PAUSE_TO)
+                } else {
+                    PAUSE_FROM
                 };
+                let is_heard = self.changes.receiver_count() > 0;
                 let news = tokio::select! {
-                    news = news => news,
+                    news = said.as_far_as(&is_news, is_heard) => news,
                     // Under the next plan nobody looks at it again.
                     _ = replaced.changed() => said,
                 };
                 self.tell(news);
-                // What a server says over and over is looked at once in a while.
+                looked = Some(Instant::now());
                 tokio::select! {
-                    () = sleep(PAUSE) => {}
+                    () = sleep(pause) => {}
                     _ = replaced.changed() => {}
                 }
             }
@@ -119,23 +123,23 @@ struct Said {
 
 impl Said {
     /// What is left if only news counts.
-    async fn as_far_as<F>(self, is_news: &impl Fn(Kind) -> F) -> Self
+    async fn as_far_as<F>(self, is_news: &impl Fn(Kind, bool) -> F, is_heard: bool) -> Self
     where
         F: Future<Output = bool>,
     {
-        let Self {
+        let look = async |is_said: bool, kind| is_said && is_news(kind, is_heard).await;
+        // Resources and their templates have one notification, and both are looked at: each is known
+        // by clients from then on. A server that hangs is waited for once, not for each list.
+        let (tools, prompts, resources, templates) = tokio::join!(
+            look(self.tools, Kind::Tools),
+            look(self.prompts, Kind::Prompts),
+            look(self.resources, Kind::Resources),
+            look(self.resources, Kind::Templates),
+        );
+        Self {
             tools,
             prompts,
-            resources,
-        } = self;
-        // Resources and their templates have one notification, and both are looked at: each is known
-        // by clients from then on.
-        let resources =
-            resources && (is_news(Kind::Resources).await | is_news(Kind::Templates).await);
-        Self {
-            tools: tools && is_news(Kind::Tools).await,
-            prompts: prompts && is_news(Kind::Prompts).await,
-            resources,
+            resources: resources || templates,
         }
     }
 }
@@ -146,25 +150,26 @@ mod tests {
 
     use super::{Arc, Changes, Duration, Hub, Kind, sleep, watch};
 
-    async fn always(_: Kind) -> bool {
+    async fn always(_: Kind, _: bool) -> bool {
         true
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_news_is_told_and_what_is_said_over_and_over_is_looked_at_once_in_a_while() {
+    async fn only_news_is_told_and_what_is_said_over_and_over_is_looked_at_less_and_less() {
         let hub = Arc::new(Hub::new());
         let watching = hub.watch();
         let upstream = watch::Sender::new(Changes::default());
         let plan = watch::Sender::new(());
         let looks = Arc::new(AtomicU64::new(0));
         let seen = Arc::clone(&looks);
-        let is_news = move |kind| {
+        let is_news = move |kind, is_heard: bool| {
+            assert!(is_heard);
             seen.fetch_add(1, Ordering::SeqCst);
             async move { kind == Kind::Templates }
         };
         let relay = Arc::clone(&hub).relay(upstream.subscribe(), plan.subscribe(), is_news);
         let saying = async {
-            for _ in 0..1000 {
+            for _ in 0..20_000 {
                 upstream.send_modify(|changes| {
                     changes.tools += 1;
                     changes.resources += 1;
@@ -175,7 +180,8 @@ mod tests {
         };
         tokio::join!(relay, saying);
         assert_eq!((watching.borrow().tools, watching.borrow().prompts), (0, 0));
-        assert!((1..=11).contains(&watching.borrow().resources));
+        // Six times in the first few seconds, and every three seconds from then on.
+        assert_eq!(watching.borrow().resources, 12);
         assert_eq!(
             looks.load(Ordering::SeqCst),
             3 * watching.borrow().resources

@@ -129,8 +129,12 @@ pub(crate) fn caller(
         None => None,
     };
     let set_level = session.as_ref().and_then(|session| session.live.level());
+    let party = session.as_ref().map_or(Party::Unknown, |session| {
+        Party::Session(session.live.number())
+    });
     let client = Client {
         era: Era::Legacy,
+        party,
         accepts,
         // Until a client sets a level, what it gets is the server's choice: everything.
         log_level: Some(set_level.unwrap_or(Level::Debug)),

@@ -32,6 +32,7 @@ mod inbound;
 mod join;
 mod json;
 mod keeper;
+mod known;
 mod legacy;
 mod level;
 mod list;

@@ -143,8 +143,7 @@ pub(crate) async fn merge(
         let digest = match part {
             Ok(part) => {
                 if kind == Kind::Tools {
-                    // It may have been set by a call before.
-                    let _known = member.tools_known.set(());
+                    member.tools_known.note_listed();
                 }
                 Some(merging.take(kind, index, member, &part))
             }
@@ -194,29 +193,59 @@ fn log_missing(member: &ServedMember, kind: Kind, why: Failure, correlation: Opt
 }
 
 /// Lists a member's tools if nobody has done so: a client may call without listing, and what its
-/// headers must say stands in the list. A server that does not list cannot be held to it.
-pub(crate) async fn know_tools(served: &Served, member: &ServedMember) {
-    let listing = async {
-        let part = fetch(served, member, Kind::Tools).await?;
-        let mut merging = Merging::new();
-        merging.take(Kind::Tools, 0, member, &part);
-        let mirrors = merging.mirrors;
-        served.mirrors.learn(&mirrors, false);
-        Ok::<_, Failure>(())
+/// headers must say stands in the list. A server that does not list cannot be held to it; no call waits
+/// for it longer than a list would, and not beyond its own deadline.
+pub(crate) async fn know_tools(served: &Served, member: &ServedMember, deadline: Instant) {
+    if !member.tools_known.is_to_be_looked_for() {
+        return;
+    }
+    let wait = Duration::from_millis(member.timeouts.list_ms);
+    let looking = async {
+        let part = fetch(served, member, Kind::Tools).await;
+        part.is_ok_and(|part| {
+            learn_tools(served, member, &part);
+            true
+        })
     };
-    // Calls that come at the same time wait for the same list.
-    let _known = member.tools_known.get_or_try_init(|| listing).await;
+    let until = deadline.min(Instant::now() + wait);
+    // Hardly any call waits here, and none has to keep room for it.
+    Box::pin(member.tools_known.look(until, looking)).await;
 }
 
-/// Whether clients have to be told that a member's part of a list is another one now.
-pub(crate) async fn is_news(served: &Served, member: &ServedMember, kind: Kind) -> bool {
-    // There is nothing to compare it with.
-    if member.shown.is_unseen(kind) {
+/// Answers a digest of what is exposed.
+fn learn_tools(served: &Served, member: &ServedMember, part: &Part) -> u64 {
+    let mut merging = Merging::new();
+    let digest = merging.take(Kind::Tools, 0, member, part);
+    served.mirrors.learn(&merging.mirrors, false);
+    digest
+}
+
+/// Whether clients have to be told that a member's part of a list is another one now, as one of its
+/// replicas says. Nobody looks if nobody listens: who comes later lists anyway.
+pub(crate) async fn is_news(
+    served: &Served,
+    member: &ServedMember,
+    upstream: &Arc<Upstream>,
+    kind: Kind,
+    is_heard: bool,
+) -> bool {
+    if kind == Kind::Tools {
+        member.tools_known.note_changed();
+    }
+    // There may be nothing to compare it with.
+    if !is_heard || member.shown.is_unseen(kind) {
         return true;
     }
-    let part = timeout_at(Instant::now() + NEWS_MAX, fetch(served, member, kind)).await;
-    let part = part.ok().and_then(Result::ok);
-    let digest = part.map(|part| Merging::new().take(kind, 0, member, &part));
+    let fetching = fetch_from(served, member, upstream, kind);
+    let part = timeout_at(Instant::now() + NEWS_MAX, fetching).await;
+    let digest = part.ok().and_then(Result::ok).map(|part| {
+        if kind != Kind::Tools {
+            return Merging::new().take(kind, 0, member, &part);
+        }
+        let digest = learn_tools(served, member, &part);
+        member.tools_known.note_listed();
+        digest
+    });
     member.shown.is_news(kind, digest)
 }
 

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderName, HeaderValue};
 
-use crate::call::Era;
+use crate::call::{Era, Party};
 use crate::client::Client;
 use crate::inbound::{self, Accepts};
 use crate::level::Level;
@@ -80,6 +80,8 @@ pub(crate) fn read(
     }
     Ok(Client {
         era: Era::Modern,
+        // Clients without a session cannot be told apart until they have identities.
+        party: Party::Unknown,
         accepts,
         log_level: params.log_level().and_then(|level| Level::parse(&level)),
         set_level: None,

@@ -9,13 +9,13 @@ use std::io;
 use std::sync::Arc;
 
 use mcpc_plan::{ContentKey, Plan, Source};
-use tokio::sync::OnceCell;
 
 use crate::Reach;
 use crate::directory::Directory;
 use crate::gateway::Refusal;
 use crate::hub::Hub;
 use crate::keeper::Keeper;
+use crate::known::Known;
 use crate::mirror::Mirrors;
 use crate::shown::Shown;
 use crate::snapshot::{Served, ServedMember, Snapshot};
@@ -195,7 +195,7 @@ fn served_member(
         plan: member.clone(),
         timeouts: upstream.timeouts.clone(),
         replicas: Arc::clone(replicas),
-        tools_known: OnceCell::new(),
+        tools_known: Known::new(),
         shown: Shown::default(),
     })
 }

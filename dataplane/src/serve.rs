@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use crate::ask::bridge::{Bridge, askable};
 use crate::ask::retry::{self, Resumed};
 use crate::ask::{Way, can_ask, may_ask};
-use crate::call::{Call, Era, Party};
+use crate::call::{Call, Era};
 use crate::carry::strip_tools;
-use crate::client::{Asked, Client};
+use crate::client::Asked;
 use crate::discover;
 use crate::failure::Failure;
 use crate::inbound::{Accepts, Form, SESSION_HEADER};
@@ -161,17 +161,21 @@ async fn answer_routed(
     let tool = (method.as_ref() == b"tools/call").then(|| params.name());
     let tool = tool.flatten();
     let exposed = params.name().or_else(|| params.uri());
-    let (takes, era) = (client.accepts, client.era);
+    let (takes, era, party) = (client.accepts, client.era, client.party);
     let found = route::find(served, &method, &mut params).await;
     let route = found.inspect_err(|refused| disown(refused, era, &params, plane))?;
     let member = route.member;
-    settle_headers(served, member, tool.as_deref(), &params, &mut client).await?;
+    let deadline = Instant::now() + member.total();
+    if client.mirrors && tool.is_some() {
+        list::know_tools(served, member, deadline).await;
+    }
+    let mirrors = &served.mirrors;
+    mirrors.settle(tool.as_deref(), &params, &mut client)?;
     // A client that writes these headers itself hears itself that they were refused.
     let tool = tool.filter(|_| !client.mirrors);
     log_routed(served, member, &method, correlation);
     let leave = replay::leave_of(client.leave(), session.as_ref(), takes);
     let asks = askable(&client, session.as_ref());
-    let party = party(session.as_ref());
     let bridge = Bridge {
         plane,
         served,
@@ -179,9 +183,8 @@ async fn answer_routed(
         exposed,
         capabilities: params.meta_capabilities(),
     };
-    let mirrored = std::mem::take(&mut client.mirrored);
+    let (log_level, mirrored) = (client.set_level, std::mem::take(&mut client.mirrored));
     let trace = std::mem::take(&mut client.trace);
-    let set_level = client.set_level;
     let mut writer = Writer::new(id, &method, client, params.progress_token(), correlation);
     writer.name.clone_from(&route.name);
     let mut replica = None;
@@ -202,12 +205,12 @@ async fn answer_routed(
         era,
         asks,
         party,
-        log_level: set_level,
+        log_level,
         mirrored,
         replica,
         trace,
         leave,
-        deadline: Instant::now() + std::time::Duration::from_millis(member.timeouts.total_ms),
+        deadline,
         timeouts: member.timeouts.clone(),
     });
     call_upstream(&bridge, session, takes, writer, call, tool).await
@@ -222,27 +225,6 @@ fn disown(refused: &LocalReply, era: Era, params: &Params, plane: &Plane) {
     {
         retry::misused(plane, &state, legacy::ANONYMOUS);
     }
-}
-
-/// Settles which headers go with a call, once it is known which arguments are headers.
-async fn settle_headers(
-    served: &Served,
-    member: &ServedMember,
-    tool: Option<&[u8]>,
-    params: &Params,
-    client: &mut Client,
-) -> Result<(), LocalReply> {
-    if client.mirrors && tool.is_some() && !member.tools_known.initialized() {
-        Box::pin(list::know_tools(served, member)).await;
-    }
-    served.mirrors.settle(tool, params, client)
-}
-
-/// Whose calls a session's are. Without one, clients cannot be told apart until they have identities.
-fn party(session: Option<&Session>) -> Party {
-    session.map_or(Party::Unknown, |session| {
-        Party::Session(session.live.number())
-    })
 }
 
 /// Sends a call and writes what comes back. If nothing does for long, the response begins without it.

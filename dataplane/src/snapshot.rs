@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mcpc_plan::{Access, AdminListener, Digest, Endpoint, Limits, Listener, MemberId, Timeouts};
-use tokio::sync::OnceCell;
 
 use crate::directory::Directory;
 use crate::hub::Hub;
+use crate::known::Known;
 use crate::mirror::Mirrors;
 use crate::shown::Shown;
 use crate::status::UpstreamState;
@@ -56,8 +56,8 @@ pub(crate) struct ServedMember {
     pub(crate) timeouts: Timeouts,
     /// What is behind the name.
     pub(crate) replicas: Arc<Replicas>,
-    /// Set once the tools were listed, so that it is known which of their arguments are headers.
-    pub(crate) tools_known: OnceCell<()>,
+    /// Whether the tools were listed, so that it is known which of their arguments are headers.
+    pub(crate) tools_known: Known,
     /// What clients were shown last of its lists.
     pub(crate) shown: Shown,
 }
@@ -81,6 +81,11 @@ impl Snapshot {
 }
 
 impl ServedMember {
+    /// How long a call may take.
+    pub(crate) fn total(&self) -> Duration {
+        Duration::from_millis(self.timeouts.total_ms)
+    }
+
     /// How long a list or a greeting waits for this member: as long as it may take, or a shorter
     /// time if the last thing it did was to fail. What was waited for in vain is not waited for again:
     /// see `Upstream::owes`.

@@ -19,7 +19,8 @@ use crate::call::Party;
 /// How long a call waits for the others to end or to ask, before it goes on beside them.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long a call that has asked may still ask more. From then on it is taken to wait.
+/// How long a call that has asked may still ask more. From then on it is taken to wait, and others need
+/// not wait for it.
 const HEARING: Duration = Duration::from_millis(50);
 
 /// How long a call that was left may still ask: its server has to hear of it first.
@@ -36,6 +37,8 @@ pub(super) struct Floor {
     moved: Notify,
     /// Whether the server was ever heard to ask without saying for which call.
     has_asked: AtomicBool,
+    /// Whether the server was ever heard to ask on while all its calls waited for their clients.
+    asks_on: AtomicBool,
     /// Whether the server has a general stream that is heard, if it is reached over HTTP.
     is_heard: AtomicBool,
     began: Instant,
@@ -59,7 +62,7 @@ const NEVER: u64 = u64::MAX;
 enum Standing {
     /// Its server may be working on it, and may ask.
     Active,
-    /// It has asked and has no answer yet.
+    /// It has asked and has no answer yet. Calls of others go on beside it.
     Waiting,
     /// It was left long ago.
     Over,
@@ -79,6 +82,7 @@ impl Floor {
             entrance: Semaphore::new(1),
             moved: Notify::new(),
             has_asked: AtomicBool::new(false),
+            asks_on: AtomicBool::new(false),
             is_heard: AtomicBool::new(false),
             began: Instant::now(),
         })
@@ -158,31 +162,38 @@ impl Floor {
         }
     }
 
-    /// The youngest of the calls that can be meant, if all of them are one party's. A call that waits
-    /// for its client is only meant if no other one is active.
+    /// The call that is meant, if all that can be meant are one party's. One that waits for its client
+    /// can be meant as well, as servers may go on asking; but a call that waits for a client without a
+    /// session is often never heard of again, so it only counts at servers that were seen to do so.
     fn speaker(&self) -> Option<Arc<Seat>> {
         let now = self.now();
         let seats = self.seats.pin();
         if !seats.is_empty() {
             self.has_asked.store(true, Ordering::Relaxed);
         }
-        for standing in [Standing::Active, Standing::Waiting] {
-            let mut meant = seats.values().filter(|seat| seat.standing(now) == standing);
-            if let Some(first) = meant.next() {
-                return meant.try_fold(Arc::clone(first), |youngest, seat| {
-                    let is_same = seat.party.is(&youngest.party);
-                    is_same.then(|| {
-                        let is_younger = seat.rank() > youngest.rank();
-                        if is_younger {
-                            Arc::clone(seat)
-                        } else {
-                            youngest
-                        }
-                    })
-                });
-            }
+        let stands = |seat: &Seat, standing| seat.standing(now) == standing;
+        if !seats.values().any(|seat| stands(seat, Standing::Active))
+            && seats.values().any(|seat| stands(seat, Standing::Waiting))
+        {
+            self.asks_on.store(true, Ordering::Relaxed);
         }
-        None
+        let asks_on = self.asks_on.load(Ordering::Relaxed);
+        let mut meant = seats.values().filter(|seat| match seat.standing(now) {
+            Standing::Active => true,
+            Standing::Waiting => asks_on || matches!(seat.party, Party::Session(_)),
+            Standing::Over => false,
+        });
+        let first = meant.next().map(Arc::clone)?;
+        meant.try_fold(first, |likeliest, seat| {
+            let is_same = seat.party.is(&likeliest.party);
+            is_same.then(|| {
+                if seat.rank(now) > likeliest.rank(now) {
+                    Arc::clone(seat)
+                } else {
+                    likeliest
+                }
+            })
+        })
     }
 
     /// The server has answered a call that nobody waits for any more.
@@ -216,10 +227,12 @@ impl Seat {
         }
     }
 
-    /// Who is still there comes before who has left, the younger before the older.
-    fn rank(&self) -> (bool, u64) {
+    /// Who is still there comes before who has left, who does not wait for the client before who
+    /// does, the younger before the older.
+    fn rank(&self, now: u64) -> (bool, bool, u64) {
         let is_there = self.left_at.load(Ordering::Relaxed) == NEVER;
-        (is_there, self.number)
+        let is_active = self.standing(now) == Standing::Active;
+        (is_there, is_active, self.number)
     }
 
     /// It does not wait for its client any more.
@@ -359,11 +372,8 @@ mod tests {
         server.floor.has_asked.store(true, Ordering::Relaxed);
         hers.wait();
         let began = Instant::now();
-        let mut his = server.floor.enter(2, HIS).await;
+        let his = server.floor.enter(2, HIS).await;
         assert_eq!(began.elapsed(), HEARING);
-        server.ask();
-        let question = his.asked().await;
-        assert!(question.has_id(b"\"q\""));
         // An answer for her waits until he is done, and no longer.
         let (floor, seat) = hers.way_back();
         let regaining = tokio::spawn(async move { floor.regain(&seat).await });
@@ -372,6 +382,42 @@ mod tests {
         his.end();
         assert!(regaining.await.is_ok());
         assert!(began.elapsed() < PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_question_of_a_call_that_waits_goes_to_nobody_else() {
+        let mut server = Server::new();
+        let mut hers = server.floor.enter(1, HERS).await;
+        server.ask();
+        drop(hers.asked().await);
+        drop(server.told.recv().await);
+        hers.wait();
+        advance(HEARING * 2).await;
+        let his = server.floor.enter(2, HIS).await;
+        assert!(server.is_refused().await, "it may be hers or his");
+        his.end();
+        server.ask();
+        assert!(hers.asked().await.has_id(b"\"q\""));
+        let mut her_other = server.floor.enter(3, HERS).await;
+        server.ask();
+        assert!(her_other.asked().await.has_id(b"\"q\""));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_was_seen_to_ask_on_asks_no_other_client() {
+        let mut server = Server::new();
+        let mut parked = server.floor.enter(1, Party::Unknown).await;
+        parked.wait();
+        advance(HEARING).await;
+        let mut other = server.floor.enter(2, Party::Unknown).await;
+        server.ask();
+        assert!(other.asked().await.has_id(b"\"q\""), "it seems to wait");
+        other.end();
+        server.ask();
+        assert!(parked.asked().await.has_id(b"\"q\""), "it does not");
+        while server.told.try_recv().is_ok() {}
+        let _other = server.floor.enter(3, Party::Unknown).await;
+        assert!(server.is_refused().await);
     }
 
     #[tokio::test(start_paused = true)]
