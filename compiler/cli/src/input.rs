@@ -111,6 +111,11 @@ fn unreadable(error: &io::Error) -> Diagnostic {
             "this is a directory, not a file".to_owned(),
             "name the file in it, for example `mcpc.yaml`",
         ),
+        io::ErrorKind::Unsupported => (
+            UNREADABLE,
+            format!("the file cannot be read: {error}"),
+            "put a file in its place",
+        ),
         // The system's own words: the kinds have no name for everything that can go wrong.
         _ => (
             UNREADABLE,

@@ -18,6 +18,8 @@ pub struct Content {
     place: Place,
     bytes_max: u64,
     loaded: Option<Digest>,
+    /// Whether anything was read or tried to be.
+    is_begun: bool,
     /// What could be read only once.
     kept: Option<Vec<u8>>,
 }
@@ -63,12 +65,14 @@ impl Content {
             place,
             bytes_max,
             loaded: None,
+            is_begun: false,
             kept: None,
         })
     }
 
-    /// Reads what is there now. May block, never for longer than a file of the system or the deadline
-    /// of one request. More bytes than the most that are wanted are one byte more.
+    /// Reads what is there now. The first time it waits for whoever writes into a pipe; later it may block
+    /// for no longer than a file of the system or the deadline of one request. More bytes than the most
+    /// that are wanted are one byte more.
     ///
     /// # Errors
     /// Why there is nothing.
@@ -77,9 +81,13 @@ impl Content {
             return Ok(kept.clone());
         }
         self.loaded = None;
+        let is_first = !std::mem::replace(&mut self.is_begun, true);
         let bytes = match &self.place {
             Place::Url(remote) => remote.get_now(self.bytes_max).map_err(Unread::Url)?,
-            Place::File(path) => read_file(path, self.bytes_max).map_err(Unread::File)?,
+            Place::File(path) if is_first => {
+                read_file(path, self.bytes_max).map_err(Unread::File)?
+            }
+            Place::File(path) => reread_file(path, self.bytes_max).map_err(Unread::File)?,
             Place::Standard => {
                 read_at_most(io::stdin().lock(), self.bytes_max).map_err(Unread::File)?
             }
@@ -117,7 +125,7 @@ impl Content {
     pub(crate) async fn present(&self) -> Option<Digest> {
         let bytes = match &self.place {
             Place::Url(remote) => remote.get(self.bytes_max).await.ok(),
-            Place::File(path) => read_file(path, self.bytes_max).ok(),
+            Place::File(path) => reread_file(path, self.bytes_max).ok(),
             Place::Standard => self.kept.clone(),
         };
         bytes.map(|bytes| Digest::of(&bytes))
@@ -155,6 +163,29 @@ pub fn read_file(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let opened = File::open(path)?;
     if opened.metadata()?.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
+    }
+    read_at_most(opened, bytes_max)
+}
+
+/// Reads a file that a running gateway follows. A pipe or a device in its place is refused: opening or
+/// reading one may never end, and whoever waits for it hears neither signals nor operators.
+fn reread_file(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut options = File::options();
+    options.read(true);
+    // What it is can only be told of what is open, and opening must not wait either.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    }
+    let opened = options.open(path)?;
+    let is = opened.metadata()?.file_type();
+    if is.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !is.is_file() {
+        let reason = "it is a pipe or a device by now";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
     }
     read_at_most(opened, bytes_max)
 }

@@ -124,18 +124,18 @@ fn unusable(error: &PlanError) -> Refusal {
 }
 
 fn unreadable(unread: &Unread) -> Refusal {
-    let kind = match unread {
-        Unread::File(error) => error.kind(),
+    let error = match unread {
+        Unread::File(error) => error,
         Unread::Url(reason) => return remote::unusable(reason),
     };
-    let code = match kind {
+    let code = match error.kind() {
         io::ErrorKind::NotFound => "MCPC0001",
         io::ErrorKind::IsADirectory => "MCPC0002",
         _ => "MCPC0003",
     };
     Refusal {
         code,
-        reason: format!("the plan cannot be read: {kind}"),
+        reason: format!("the plan cannot be read: {error}"),
     }
 }
 

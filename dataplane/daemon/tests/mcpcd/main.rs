@@ -23,7 +23,7 @@ use mcpc_plan::{
     Member, MemberId, Names, OpenRoute, Plan, Routes, Scheme, Timeouts, Transport, Upstream,
     UpstreamId, Uris,
 };
-use mcpc_process::{Running, exchange, post};
+use mcpc_process::{Running, exchange, post, until};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -230,6 +230,30 @@ fn a_plan_from_a_pipe_is_read_once() {
     daemon.signal(Signal::HUP);
     daemon.hears("the plan is live already");
     assert_ne!(status_of(&daemon, "/one"), 404);
+    daemon.stop();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_pipe_or_a_device_in_place_of_the_plan_is_refused_at_once() {
+    let folder = Folder::with(&plan("/one"));
+    let mut daemon = folder.start();
+    let made = Command::new("mkfifo").arg(folder.path("pipe")).status();
+    assert!(made.unwrap().success());
+    std::os::unix::fs::symlink("/dev/zero", folder.path("device")).unwrap();
+    for name in ["pipe", "device"] {
+        std::fs::rename(folder.path(name), folder.path("plan.json")).unwrap();
+        daemon.hears("MCPC0003");
+        let refused = || daemon.status()["refused"]["reason"].to_string();
+        until("the status says so", || {
+            refused().contains("a pipe or a device")
+        });
+        daemon.signal(Signal::HUP);
+        daemon.hears("MCPC0003");
+        assert_ne!(status_of(&daemon, "/one"), 404);
+        folder.replace(&plan("/one").to_bytes().unwrap());
+        daemon.hears("the plan is live already");
+    }
     daemon.stop();
 }
 
