@@ -42,6 +42,7 @@ use std::net::SocketAddr;
 use mcpc_plan::Plan;
 
 use meaning::Meaning;
+use secrets::Fields;
 
 pub use codes::{CODES, CodeEntry, code_entry};
 pub use diagnostic::{Code, Diagnostic, Fix, Label, Severity, Sink};
@@ -113,19 +114,20 @@ pub struct Outcome {
 pub struct Findings {
     /// The findings in source order, each once.
     pub diagnostics: Vec<Diagnostic>,
-    /// Where the text may hold a secret, in source order: renderers mask what stands there.
+    /// Where the text may hold a secret, in source order: renderers mask what stands there. Complete for
+    /// the lines that these findings point at.
     pub secrets: Vec<Span>,
 }
 
 /// Compiles one configuration.
 pub fn compile(input: &Input<'_>) -> Outcome {
     let mut sink = Sink::default();
-    let mut secrets = None;
-    let plan = run(input, &mut secrets, &mut sink);
+    let mut fields = None;
+    let plan = run(input, &mut fields, &mut sink);
     let plan = plan.and_then(|plan| emit::seal(plan, &mut sink));
     Outcome {
         plan,
-        findings: Findings::of(input.source, secrets, sink),
+        findings: Findings::of(input.source, fields.as_ref(), sink),
     }
 }
 
@@ -133,21 +135,24 @@ pub fn compile(input: &Input<'_>) -> Outcome {
 /// whatever passes here compiles, but not sealed: hashing costs more than all other passes.
 pub fn check(input: &Input<'_>) -> Findings {
     let mut sink = Sink::default();
-    let mut secrets = None;
-    run(input, &mut secrets, &mut sink);
-    Findings::of(input.source, secrets, sink)
+    let mut fields = None;
+    run(input, &mut fields, &mut sink);
+    Findings::of(input.source, fields.as_ref(), sink)
 }
 
 impl Findings {
-    fn of(source: &Source, secrets: Option<Vec<Span>>, sink: Sink) -> Self {
-        let diagnostics = sink.into_sorted();
-        let mut secrets = secrets.unwrap_or_else(|| secrets::of_lines(source, &diagnostics));
-        // What was found to be a credential may stand where no secret is expected.
-        let found = diagnostics.iter();
-        let found = found.filter(|found| found.code == codes::LITERAL_CREDENTIAL);
-        secrets.extend(found.map(|found| found.primary.span));
-        secrets.sort_unstable();
-        secrets.dedup();
+    /// The one finding in a text that is none, such as bytes that are not UTF-8.
+    #[must_use]
+    pub fn of_rejected(rejected: &Rejected) -> Self {
+        let mut sink = Sink::default();
+        sink.report(rejected.diagnostic.clone());
+        Self::of(&rejected.source, None, sink)
+    }
+
+    fn of(source: &Source, fields: Option<&Fields>, sink: Sink) -> Self {
+        let mut diagnostics = sink.into_sorted();
+        let secrets = secrets::places(source, fields, &diagnostics);
+        secrets::keep_silent(source, &secrets, fields, &mut diagnostics);
         Self {
             diagnostics,
             secrets,
@@ -156,10 +161,10 @@ impl Findings {
 }
 
 /// The passes in their order, up to a plan that is whole but for its seal.
-fn run(input: &Input<'_>, secrets: &mut Option<Vec<Span>>, sink: &mut Sink) -> Option<Plan> {
+fn run(input: &Input<'_>, fields: &mut Option<Fields>, sink: &mut Sink) -> Option<Plan> {
     let mut tree = parse::parse(input.source, sink)?;
     let meaning = Meaning::of(&tree);
-    *secrets = Some(secrets::of_tree(&tree, &meaning.leaves));
+    *fields = Some(Fields::of(input.source, &tree, &meaning.leaves));
     let misplaced = check::misplaced_secrets(&tree, &meaning.leaves, sink);
     let leaves = meaning.leaves.iter().copied();
     let expandable: Vec<_> = leaves

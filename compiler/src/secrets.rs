@@ -1,153 +1,76 @@
-//! Where a text may hold a secret, so that no shown line repeats it.
+//! Where a text may hold a secret, so that nothing that is said about the text repeats one.
 //!
-//! Owns the judgement: the values of secret fields, URLs with a password in them, and texts under
-//! unknown keys whose names sound like secrets, such as a misspelt `headers`. Of a text that cannot
-//! be read, whatever follows a telling word. Does not mask anything: the renderers do.
+//! Owns the judgement, by these rules. Hidden is
+//! 1. the value of a secret field, and a value under an unknown key that announces one (`fields`);
+//! 2. what follows such a word elsewhere, as in `--token x`, `api_key=x`, `Bearer x` (`words`), also in
+//!    a comment and in a text that cannot be read, there over as many lines as it takes (`lines`);
+//! 3. a credential that is known by how it begins, wherever it stands (`tokens`).
+//!
+//! The renderers mask these places in lines of the source; `messages` keeps them out of what is said.
 
-use std::collections::BTreeSet;
+mod fields;
+mod lines;
+mod messages;
+mod shown;
+mod tokens;
+mod words;
 
+use crate::codes;
 use crate::diagnostic::Diagnostic;
-use crate::meaning::Leaf;
-use crate::schema::Kind;
 use crate::source::{Source, Span};
-use crate::suggest::nearest;
-use crate::tree::{Content, NodeId, Tree};
 
-/// Parts of keys that announce a secret.
-const TELLING: [&str; 9] = [
-    "auth", "token", "secret", "passw", "key", "cred", "cookie", "header", "env",
-];
+pub(crate) use fields::Fields;
+pub(crate) use messages::keep_silent;
+pub(crate) use tokens::tokens;
 
-/// The places of a text that was read, in source order and without overlaps.
-pub(crate) fn of_tree(tree: &Tree, leaves: &[Leaf]) -> Vec<Span> {
-    let mut hidden: Vec<Span> = Vec::new();
-    let mut known: Vec<Span> = Vec::with_capacity(leaves.len());
-    for leaf in leaves {
-        let span = tree.node_span(leaf.node);
-        let has_password = leaf.kind() == Kind::Url
-            && matches!(tree.content(leaf.node), Content::Text(text) if text.contains('@'));
-        if leaf.is_secret() || has_password {
-            hidden.push(span);
+use lines::Reading;
+use shown::Shown;
+
+/// The places to hide, in order and apart from each other. `fields` is what the tree tells, if the text
+/// could be read. Of what no tree knows, only places on lines that findings show are looked for.
+pub(crate) fn places(source: &Source, fields: Option<&Fields>, found: &[Diagnostic]) -> Vec<Span> {
+    let shown = Shown::of(source, found);
+    let mut hidden = match fields {
+        Some(fields) => {
+            let mut hidden = fields.places.clone();
+            let texts = fields.texts.iter();
+            let texts = texts.filter(|text| shown.touches(**text));
+            hidden.extend(texts.filter_map(|text| after_word(source, *text)));
+            hidden.extend(lines::hidden(source, &shown, Reading::Comments));
+            hidden
         }
-        if leaf.is_secret() || !leaf.is_guess {
-            known.push(span);
-        }
-    }
-    known.sort_unstable();
-    let strangers = tree.texts();
-    let strangers = strangers.filter(|span| known.binary_search(span).is_err());
-    let strangers: Vec<Span> = strangers.collect();
-    // A sound text has none, and no key of it needs a look.
-    if let Some(root) = tree.root().filter(|_| !strangers.is_empty()) {
-        let mut visible = Vec::new();
-        show(tree, root, &mut visible);
-        visible.sort_unstable();
-        let strangers = strangers.into_iter();
-        hidden.extend(strangers.filter(|span| visible.binary_search(span).is_err()));
-    }
-    if let Some(root) = tree.root() {
-        hide_keys(tree, root, Depth::Outside, &mut hidden);
-    }
-    hidden.sort_unstable();
-    hidden.dedup();
-    hidden
-}
-
-/// Takes every scalar as visible that is not below a key that announces a secret. The depth is
-/// bounded by `parse`.
-fn show(tree: &Tree, node: NodeId, visible: &mut Vec<Span>) {
-    match tree.content(node) {
-        Content::Map(map) => {
-            let entries = map.entries().iter();
-            for entry in entries.filter(|entry| !is_telling(&entry.key)) {
-                show(tree, entry.value, visible);
-            }
-        }
-        Content::List(items) => items.iter().for_each(|item| show(tree, *item, visible)),
-        _ => {
-            visible.push(tree.node_span(node));
-        }
-    }
-}
-
-/// Where a node stands to the maps whose values are secrets.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Depth {
-    Outside,
-    /// It is such a map.
-    Carrier,
-    /// It is one of the values, or below one.
-    Value,
-}
-
-/// Takes keys as hidden where a secret was expected and a map was written, as in `Authorization: Bearer
-/// x: y` or `TOKEN: { x }`: the secret, or a part of it, is the key.
-fn hide_keys(tree: &Tree, node: NodeId, depth: Depth, hidden: &mut Vec<Span>) {
-    match tree.content(node) {
-        Content::Map(map) => {
-            for entry in map.entries() {
-                if depth == Depth::Value {
-                    hidden.push(entry.key_span.wide());
-                }
-                // Scalars have no keys below them, and are most of a text.
-                if !matches!(
-                    tree.content(entry.value),
-                    Content::Map(_) | Content::List(_)
-                ) {
-                    continue;
-                }
-                let below = match depth {
-                    Depth::Outside if is_carrier(&entry.key) => Depth::Carrier,
-                    Depth::Outside => Depth::Outside,
-                    Depth::Carrier | Depth::Value => Depth::Value,
-                };
-                hide_keys(tree, entry.value, below, hidden);
-            }
-        }
-        Content::List(items) => {
-            for item in items {
-                hide_keys(tree, *item, depth, hidden);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn is_telling(key: &str) -> bool {
-    let lower = key.to_ascii_lowercase();
-    TELLING.iter().any(|word| lower.contains(word)) || is_carrier(key)
-}
-
-/// Whether a key is, or was meant to be, that of a map whose values are secrets.
-fn is_carrier(key: &str) -> bool {
-    nearest(key, ["headers", "env"]).is_some()
-}
-
-/// The places on the labelled lines of a text that could not be read.
-pub(crate) fn of_lines(source: &Source, found: &[Diagnostic]) -> Vec<Span> {
-    let labels = found
+        None => lines::hidden(source, &shown, Reading::Everything),
+    };
+    // What was found to be a credential may stand where no secret is expected.
+    let literal = found
         .iter()
-        .flat_map(|diagnostic| std::iter::once(&diagnostic.primary).chain(&diagnostic.secondary));
-    let lines: BTreeSet<usize> = labels
-        .map(|label| source.place(label.span.start).line)
-        .collect();
-    let mut hidden: Vec<Span> = lines
-        .into_iter()
-        .filter_map(|line| after_telling_word(source, source.line(line)))
-        .collect();
-    hidden.sort_unstable();
-    hidden
+        .filter(|found| found.code == codes::LITERAL_CREDENTIAL);
+    hidden.extend(literal.map(|found| found.primary.span));
+    for number in shown.lines() {
+        let line = source.line(number);
+        let found = tokens(source.slice(line)).into_iter();
+        hidden.extend(found.map(|at| Span::new(line.start + at.start, line.start + at.end)));
+    }
+    apart(hidden)
 }
 
-/// What follows the `:` or `=` after a word that announces a secret, to the end of the line.
-fn after_telling_word(source: &Source, line: Span) -> Option<Span> {
-    let text = source.slice(line);
-    let lower = text.to_ascii_lowercase();
-    let word = TELLING.iter().filter_map(|word| lower.find(word)).min()?;
-    let after = lower.get(word..)?.find([':', '='])? + word + 1;
-    let blank = text.get(after..)?;
-    let start = after + blank.len() - blank.trim_start().len();
-    Some(Span::new(line.start + start, line.end))
+/// What is hidden of one value.
+fn after_word(source: &Source, text: Span) -> Option<Span> {
+    let at = words::announced(source.slice(text))?;
+    Some(Span::new(text.start + at, text.end))
+}
+
+/// The same places in order, and joined where they overlap.
+fn apart(mut hidden: Vec<Span>) -> Vec<Span> {
+    hidden.sort_unstable();
+    hidden.dedup_by(|next, first| {
+        let overlaps = next.start < first.end || next.start == first.start;
+        if overlaps {
+            first.end = first.end.max(next.end);
+        }
+        overlaps
+    });
+    hidden
 }
 
 #[cfg(test)]

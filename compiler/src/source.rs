@@ -128,11 +128,15 @@ impl Source {
         Some(*start as usize)
     }
 
+    /// The number of the line that a byte is on.
+    pub(crate) fn line_of(&self, byte: usize) -> usize {
+        self.line_starts
+            .partition_point(|start| *start as usize <= byte)
+    }
+
     /// The line and column of a byte.
     pub fn place(&self, byte: usize) -> Place {
-        let line = self
-            .line_starts
-            .partition_point(|start| *start as usize <= byte);
+        let line = self.line_of(byte);
         let start = self.line_start(line).unwrap_or(0);
         let before = self
             .text

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use mcpc_compiler::{
-    Color, Diagnostic, Format, Input, Outcome, Overrides, Report, Severity, Source, Span, Tier,
-    Variables, check, compile, render,
+    Color, Diagnostic, Findings, Format, Input, Outcome, Overrides, Report, Severity, Source, Span,
+    Tier, Variables, check, compile, render,
 };
 use mcpc_plan::Plan;
 
@@ -71,11 +71,12 @@ impl Compiled {
         let source = match Source::from_bytes(name, bytes) {
             Ok(source) => source,
             Err(rejected) => {
+                let findings = Findings::of_rejected(&rejected);
                 return Self {
                     source: rejected.source,
                     plan: None,
-                    diagnostics: vec![rejected.diagnostic],
-                    secrets: Vec::new(),
+                    diagnostics: findings.diagnostics,
+                    secrets: findings.secrets,
                 };
             }
         };
@@ -92,7 +93,7 @@ impl Compiled {
     pub fn findings(name: &str, bytes: Vec<u8>, values: Option<&Values>) -> Vec<Diagnostic> {
         match Source::from_bytes(name, bytes) {
             Ok(source) => with_input(&source, values, check).diagnostics,
-            Err(rejected) => vec![rejected.diagnostic],
+            Err(rejected) => Findings::of_rejected(&rejected).diagnostics,
         }
     }
 

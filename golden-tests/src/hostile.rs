@@ -20,6 +20,7 @@ pub fn hostile_texts() -> Vec<Hostile> {
     texts.extend(multiplication());
     texts.extend(width());
     texts.extend(placeholders());
+    texts.extend(secrets());
     texts
 }
 
@@ -144,6 +145,41 @@ fn placeholders() -> Vec<Hostile> {
         hostile(
             "a placeholder without end",
             with(format!("$<{}", "A".repeat(10 * MANY))),
+        ),
+    ]
+}
+
+/// What looks like the beginning of a secret again and again, in a text that can be read and in one
+/// that cannot.
+fn secrets() -> Vec<Hostile> {
+    let beginnings = [
+        "sk-", "token", "key:", "--token ", "://", "a=", "ghp_1", "eyJ.", "' #",
+    ];
+    let text: String = beginnings.map(|text| text.repeat(10 * MANY)).concat();
+    let head = "version: 1\nservers:\n  a:\n    command: x\n    args:\n";
+    let flags: String = "      - --token\n".repeat(MANY);
+    let keys: String = repeated(0..MANY, |n| format!("key{n} {n}: x, "));
+    vec![
+        hostile(
+            "announced in one line",
+            format!("{head}      - \"{text}\"\nx: 1\n"),
+        ),
+        hostile(
+            "announced in an open quote",
+            format!("{head}      - \"{text}\n"),
+        ),
+        hostile(
+            "announced in a comment",
+            format!("{head}      - x # {text}\nx: 1 # {text}\n"),
+        ),
+        hostile(
+            "announced in one unknown key",
+            format!("{head}\"{text}\": 1\n"),
+        ),
+        hostile("flags", format!("{head}{flags}x: 1\n")),
+        hostile(
+            "keys with a secret in them",
+            format!("headers: {{ a: {{ {keys} }} }}\n"),
         ),
     ]
 }

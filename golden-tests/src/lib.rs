@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! tests/repository.rs ─► rules/* ─► Repository (every text file, read once)
-//! tests/golden.rs     ─► compile, mutation, determinism ─► mcpc_compiler::compile
+//! tests/golden.rs     ─► compile, mutation, masking, determinism ─► mcpc_compiler::compile
 //! ```
 
 #![expect(
@@ -26,6 +26,7 @@ mod expectation;
 mod finding;
 mod hostile;
 mod markers;
+mod masking;
 mod mutation;
 mod pages;
 mod pairs;
@@ -45,6 +46,7 @@ pub use expectation::{Expectation, blessing};
 pub use finding::{Finding, assert_none};
 pub use hostile::{Hostile, hostile_texts};
 pub use markers::Marker;
+pub use masking::{shown_by_beginning, shown_by_name};
 pub use mutation::mutants;
 pub use pages::error_index;
 pub use pairs::{Change, are_apart, changed, changes};

@@ -7,7 +7,8 @@ use std::thread;
 use mcpc_compiler::{CODES, Format};
 use mcpc_golden_tests::{
     Case, Compared, Compiled, Exchange, Finding, Hostile, Repository, assert_none, blessing,
-    hostile_texts, mutants, storm, strays, wrong_examples, wrong_pages,
+    hostile_texts, mutants, shown_by_beginning, shown_by_name, storm, strays, wrong_examples,
+    wrong_pages,
 };
 
 /// Enough to reach every branch of the passes, few enough for a debug build to finish in seconds.
@@ -118,6 +119,20 @@ fn mutants_of_valid_cases_never_panic_and_findings_point_inside() {
             .collect()
     });
     // The first ones say enough; a broken promise usually breaks for thousands of mutants.
+    findings.truncate(10);
+    assert_none(&findings);
+}
+
+#[test]
+fn no_finding_shows_a_secret_that_its_name_announces() {
+    let mut findings = shown_by_name();
+    findings.truncate(10);
+    assert_none(&findings);
+}
+
+#[test]
+fn no_finding_shows_a_token_that_is_known_by_its_beginning() {
+    let mut findings = shown_by_beginning();
     findings.truncate(10);
     assert_none(&findings);
 }

@@ -76,11 +76,7 @@ impl Checked {
 impl From<&Unread> for Checked {
     fn from(unread: &Unread) -> Self {
         let rejected = unread.rejected();
-        Self {
-            source: rejected.source.clone(),
-            diagnostics: vec![rejected.diagnostic.clone()],
-            secrets: Vec::new(),
-        }
+        Self::new(rejected.source.clone(), Findings::of_rejected(rejected))
     }
 }
 

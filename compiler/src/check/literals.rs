@@ -1,9 +1,9 @@
 //! Credentials in plain text where nothing is secret: in the arguments of a program and in the query of
 //! a URL. Both are part of the plan, of logs and of status pages.
 //!
-//! Owns telling such a text by the name that it is given under. The fields that hold secrets are
-//! `credentials`'; variables in fields that are not secret are `misplaced_secrets`'. No message repeats
-//! any part of a value.
+//! Owns telling such a text by the name that it is given under, or by how it begins. The fields that
+//! hold secrets are `credentials`'; variables in fields that are not secret are `misplaced_secrets`'. No
+//! message repeats any part of a value.
 
 use mcpc_config::Server;
 
@@ -12,6 +12,7 @@ use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::path::Path;
 use crate::resolve::{Resolved, ResolvedServer};
+use crate::secrets::tokens;
 
 pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
     for server in &resolved.servers {
@@ -58,6 +59,10 @@ fn literals<'a>(server: &ResolvedServer<'a>) -> Vec<(Path, &'a str, &'static str
 fn in_arguments(args: &[String]) -> Vec<(usize, &str)> {
     let mut found = Vec::new();
     for (at, argument) in args.iter().enumerate() {
+        if !tokens(argument).is_empty() {
+            found.push((at, "args"));
+            continue;
+        }
         let Some(flag) = argument.strip_prefix("--") else {
             continue;
         };
@@ -65,7 +70,9 @@ fn in_arguments(args: &[String]) -> Vec<(usize, &str)> {
             Some((flag, value)) => (flag, Some(value), at),
             None => (flag, args.get(at + 1).map(String::as_str), at + 1),
         };
-        if names_a_secret(flag) && value.is_some_and(is_literal) {
+        // One that is known by how it begins is found as such.
+        let is_found = value.is_some_and(|value| !tokens(value).is_empty());
+        if !is_found && names_a_secret(flag) && value.is_some_and(is_literal) {
             found.push((place, flag));
         }
     }
@@ -74,6 +81,9 @@ fn in_arguments(args: &[String]) -> Vec<(usize, &str)> {
 
 /// The parameters of a query that hold a credential.
 fn in_query(url: &str) -> Option<&str> {
+    if !tokens(url).is_empty() {
+        return Some("url");
+    }
     let (_, query) = url.split_once('?')?;
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let found = pairs.find(|(name, value)| names_a_secret(name) && is_literal(value));

@@ -14,7 +14,7 @@ const LINE_CHARS_MAX: usize = 400;
 /// What is kept of a long line before the label.
 const CHARS_BEFORE_LABEL: usize = 100;
 /// Labels further apart than this get excerpts of their own.
-const LINES_APART_MAX: usize = 100;
+pub(crate) const LINES_APART_MAX: usize = 100;
 
 /// Some lines of a source, with the labels on them.
 pub(crate) struct Excerpt<'a> {

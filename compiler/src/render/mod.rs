@@ -15,6 +15,8 @@ mod sarif;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::source::{Source, Span};
 
+pub(crate) use excerpt::LINES_APART_MAX;
+
 /// How many findings of one text are written.
 pub const FINDINGS_MAX: usize = 100;
 
