@@ -26,7 +26,7 @@ use crate::message::Message;
 use crate::modern::{self, Mirrors};
 use crate::outbox::{Outbox, Outgoing};
 use crate::params::{Met, Params};
-use crate::pipeline::Plane;
+use crate::pipeline::{Plane, log_refused};
 use crate::reply::LocalReply;
 use crate::respond::message_of;
 use crate::serve;
@@ -179,7 +179,7 @@ impl Channel {
     }
 
     async fn refuse_as(&self, reply: &LocalReply, trace: &Trace) {
-        log_refused(reply, trace.correlation);
+        log_refused(&self.plane.live.load().digest, trace.correlation, reply);
         let message = reply.message(trace.era, trace.id.as_deref(), trace.correlation);
         let _left = self.outgoing.send(message).await;
     }
@@ -231,7 +231,7 @@ impl Channel {
                 }
                 Ok(None) => {}
                 Err(reply) => {
-                    log_refused(&reply, trace.correlation);
+                    log_refused(&served.digest, trace.correlation, &reply);
                     let message = reply.message(trace.era, trace.id.as_deref(), trace.correlation);
                     replies.push(Box::pin(async move { Some(message) }));
                 }
@@ -454,23 +454,18 @@ impl Request {
     /// The reply as a part of a batch; nothing if the request was cancelled.
     async fn reply(self, plane: &Arc<Plane>) -> Option<Bytes> {
         let (era, id, correlation) = (self.client.era, self.id.clone(), self.correlation);
+        let served = Arc::clone(&self.served);
         match self.serve(plane).await {
             Ok(response) => {
                 let reply = response.into_body().into_whole();
                 (!reply.is_empty()).then(|| reply.into())
             }
             Err(reply) => {
-                log_refused(&reply, correlation);
+                log_refused(&served.digest, correlation, &reply);
                 Some(reply.message(era, Some(&id), correlation))
             }
         }
     }
-}
-
-fn log_refused(reply: &LocalReply, correlation: u64) {
-    let correlation = format_args!("{correlation:016x}");
-    let row = reply.row();
-    tracing::debug!(%correlation, code = row.code, "request refused: {}", row.text);
 }
 
 /// Waits for the cancellation of a request, or for ever if it looks for one itself.
@@ -488,9 +483,11 @@ async fn drained<T: 'static>(tasks: &mut JoinSet<T>) {
 /// Answers one request on the channel.
 async fn answer(request: Request, plane: &Arc<Plane>, outgoing: &Outbox) {
     let (era, id, correlation) = (request.client.era, request.id.clone(), request.correlation);
+    let served = Arc::clone(&request.served);
     match request.serve(plane).await {
         Ok(response) => deliver(response.into_body(), outgoing).await,
         Err(reply) => {
+            log_refused(&served.digest, correlation, &reply);
             let message = reply.message(era, Some(&id), correlation);
             let _left = outgoing.send(message).await;
         }

@@ -72,6 +72,7 @@ mod subscriptions;
 mod survey;
 mod tally;
 mod timestamp;
+mod trail;
 mod upstream;
 mod workers;
 

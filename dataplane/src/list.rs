@@ -23,7 +23,6 @@ use crate::json;
 use crate::mirror::{self, BadAnnotation, Mirrored};
 use crate::params::Params;
 use crate::policy;
-use crate::reply::LocalReply;
 use crate::snapshot::{Served, ServedMember};
 use crate::upstream::{Upstream, Wish};
 
@@ -148,7 +147,7 @@ pub(crate) async fn merge(
                 Some(merging.take(kind, index, member, &part))
             }
             Err(why) => {
-                log_missing(member, kind, why, correlation);
+                member.trail.missing(kind.method(), correlation, why);
                 failure = failure.or(Some(why));
                 merging.merged.missing.push(member.name.clone());
                 None
@@ -180,16 +179,6 @@ pub(crate) async fn merge(
         Kind::Prompts => {}
     }
     Ok(merged)
-}
-
-fn log_missing(member: &ServedMember, kind: Kind, why: Failure, correlation: Option<u64>) {
-    let correlation = correlation.map(|it| tracing::field::display(format!("{it:016x}")));
-    let (server, list, code) = (
-        &member.name,
-        kind.method(),
-        LocalReply::from(why).row().code,
-    );
-    tracing::warn!(correlation, %server, list, code, failure = ?why, "list is missing a part");
 }
 
 /// Lists a member's tools if nobody has done so: a client may call without listing, and what its

@@ -112,7 +112,7 @@ pub(crate) async fn handle(head: &Head, intake: Intake<'_>, plane: &Arc<Plane>) 
     match serve(head, intake, &snapshot, plane, &mut trace).await {
         Ok(response) => response,
         Err(reply) => {
-            log_refused(&snapshot.digest, &trace, &reply);
+            log_refused(&snapshot.digest, correlation, &reply);
             reply.into_response(trace.era, trace.id.as_deref(), correlation)
         }
     }
@@ -192,15 +192,21 @@ pub(crate) async fn take(
     let (id, method, params) = match message {
         Message::Request { id, method, params } => (id, method, params),
         // 2026-07-28 has no sessions, and no notification that means anything over HTTP.
-        Message::Notification { .. } if modern::is_late(head) => return Ok(accepted()),
+        Message::Notification { method, .. } if modern::is_late(head) => {
+            serve::log_answering(served, &method, trace.correlation);
+            return Ok(accepted());
+        }
         Message::Notification { method, params } => {
+            serve::log_answering(served, &method, trace.correlation);
             return legacy::notification(head, served, plane, &method, params);
         }
         Message::Result { id, result } => {
+            serve::log_answering(served, ANSWER, trace.correlation);
             let reply = Reply::Result(result);
             return legacy::response(head, served, plane, Some(&id), reply);
         }
         Message::Error { id, error } => {
+            serve::log_answering(served, ANSWER, trace.correlation);
             let reply = Reply::Error(error);
             return legacy::response(head, served, plane, id.as_ref(), reply);
         }
@@ -232,14 +238,13 @@ pub(crate) async fn take(
 /// Answers what came in place of a request: bytes whose framing is not sound.
 pub(crate) fn refuse(fault: Misframed, plane: &Plane) -> Response {
     let reply = LocalReply::Framing(fault);
-    let trace = Trace {
-        era: Era::Modern,
-        id: None,
-        correlation: plane.number(),
-    };
-    log_refused(&plane.live.load().digest, &trace, &reply);
-    reply.into_response(trace.era, None, trace.correlation)
+    let correlation = plane.number();
+    log_refused(&plane.live.load().digest, correlation, &reply);
+    reply.into_response(Era::Modern, None, correlation)
 }
+
+/// What the log calls a client's answer to a question, which has no method.
+const ANSWER: &[u8] = b"answer";
 
 /// Nothing to say: 202 (Transports §Sending Messages).
 pub(crate) fn accepted() -> Response {
@@ -247,9 +252,9 @@ pub(crate) fn accepted() -> Response {
 }
 
 /// Says why a request was not answered as it wished.
-pub(crate) fn log_refused(plan: &Digest, trace: &Trace, reply: &LocalReply) {
+pub(crate) fn log_refused(plan: &Digest, correlation: u64, reply: &LocalReply) {
     let row = reply.row();
-    let correlation = format_args!("{:016x}", trace.correlation);
+    let correlation = format_args!("{correlation:016x}");
     let plan = plan.short();
     if row.fault == Fault::Client {
         tracing::debug!(%correlation, plan, code = row.code, "request refused: {}", row.text);

@@ -19,6 +19,7 @@ use crate::known::Known;
 use crate::mirror::Mirrors;
 use crate::shown::Shown;
 use crate::snapshot::{Served, ServedMember, Snapshot};
+use crate::trail::Trail;
 use crate::upstream::{Replicas, Resolved, Unusable, Upstream};
 
 /// What is alive behind the live plan and may outlive it.
@@ -147,16 +148,21 @@ impl Standing {
         });
         let servers: Box<[_]> = servers.collect();
         let endpoints = plan.endpoints.iter().map(|endpoint| {
-            let place = plan.place(&format!("endpoints.{}", endpoint.name));
             let members = endpoint
                 .members
                 .iter()
                 .filter_map(|member| served_member(&plan, member, &servers));
+            let members: Box<[_]> = members.collect();
+            // What a default endpoint holds is written where its servers are.
+            let place = plan
+                .place(&format!("endpoints.{}", endpoint.name))
+                .map(Into::into)
+                .or_else(|| members.first().map(|first| first.trail.place.clone()));
             Arc::new(Served {
                 digest: plan.digest.clone(),
                 limits: plan.limits.clone(),
                 access: plan.access,
-                members: members.collect(),
+                members,
                 hub: self
                     .hubs
                     .get(&endpoint.path)
@@ -164,7 +170,7 @@ impl Standing {
                     .unwrap_or_else(|| Arc::new(Hub::new())),
                 directory: Directory::new(),
                 mirrors: Mirrors::new(),
-                place: place.unwrap_or_default().into(),
+                place: place.unwrap_or_default(),
                 endpoint: endpoint.clone(),
             })
         });
@@ -189,9 +195,14 @@ fn served_member(
         .place(&format!("servers.{}", upstream.name))
         .unwrap_or_default();
     let (_, replicas) = servers.get(member.upstream.index())?;
+    let trail = Trail {
+        plan: plan.digest.clone(),
+        server: upstream.name.clone(),
+        place: place.into(),
+    };
     Some(ServedMember {
         name: upstream.name.clone(),
-        place: place.into(),
+        trail: Arc::new(trail),
         plan: member.clone(),
         timeouts: upstream.timeouts.clone(),
         replicas: Arc::clone(replicas),

@@ -3,6 +3,7 @@
 //! Owns the client's view of a reply: its own id and progress token, the members that its era has
 //! and the other has not. Large values are passed on as the bytes that they are.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,6 +32,7 @@ use crate::replay::Audience;
 use crate::reply::LocalReply;
 use crate::server::Response;
 use crate::session::InFlight;
+use crate::trail::Trail;
 use crate::upstream::{EventStream, Question};
 
 /// Values up to this size are copied into one buffer with their envelope: one write instead of three.
@@ -60,6 +62,8 @@ pub(crate) struct Writer {
     /// The client, if it can come back for the rest of a stream.
     pub(crate) audience: Option<Audience>,
     pub(crate) correlation: u64,
+    /// What the log says of the call.
+    pub(crate) trail: Arc<Trail>,
 }
 
 impl Writer {
@@ -70,6 +74,7 @@ impl Writer {
         client: Client,
         progress_token: Option<Bytes>,
         correlation: u64,
+        trail: &Arc<Trail>,
     ) -> Self {
         Self {
             id,
@@ -85,6 +90,7 @@ impl Writer {
             rounds: None,
             audience: None,
             correlation,
+            trail: Arc::clone(trail),
         }
     }
 
@@ -349,7 +355,7 @@ impl Writer {
     }
 
     fn failure_frame(&self, failure: Failure) -> Vec<u8> {
-        tracing::warn!(correlation = %format_args!("{:016x}", self.correlation), ?failure, "call failed");
+        self.trail.failed(self.correlation, failure);
         event(&LocalReply::from(failure).message(self.client, Some(&self.id), self.correlation))
     }
 

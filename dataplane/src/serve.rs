@@ -173,7 +173,7 @@ async fn answer_routed(
     mirrors.settle(tool.as_deref(), &params, &mut client)?;
     // A client that writes these headers itself hears itself that they were refused.
     let tool = tool.filter(|_| !client.mirrors);
-    log_routed(served, member, &method, correlation);
+    member.trail.routed(&method, correlation);
     let leave = replay::leave_of(client.leave(), session.as_ref(), takes);
     let asks = askable(&client, session.as_ref());
     let bridge = Bridge {
@@ -184,8 +184,8 @@ async fn answer_routed(
         capabilities: params.meta_capabilities(),
     };
     let (log_level, mirrored) = (client.set_level, std::mem::take(&mut client.mirrored));
-    let trace = std::mem::take(&mut client.trace);
-    let mut writer = Writer::new(id, &method, client, params.progress_token(), correlation);
+    let (token, trace) = (params.progress_token(), std::mem::take(&mut client.trace));
+    let mut writer = Writer::new(id, &method, client, token, correlation, &member.trail);
     writer.name.clone_from(&route.name);
     let mut replica = None;
     if era == Era::Modern && can_ask(&method) && params.has_request_state() {
@@ -269,8 +269,7 @@ async fn call_upstream(
             return Ok(begin_late(bridge, writer, sending, after));
         }
     };
-    let sent = sent
-        .inspect_err(|failure| log_failure(bridge.served, member, writer.correlation, *failure))?;
+    let sent = sent.inspect_err(|failure| writer.trail.failed(writer.correlation, *failure))?;
     after.settle(bridge, &mut writer, &sent);
     writer.answer(sent.answer).await
 }
@@ -382,28 +381,6 @@ pub(crate) fn log_answering(served: &Served, method: &[u8], correlation: u64) {
         place = %served.place,
         method = %String::from_utf8_lossy(method),
         "request answered here"
-    );
-}
-
-fn log_routed(served: &Served, member: &ServedMember, method: &[u8], correlation: u64) {
-    tracing::debug!(
-        correlation = %format_args!("{correlation:016x}"),
-        plan = served.digest.short(),
-        server = %member.name,
-        place = %member.place,
-        method = %String::from_utf8_lossy(method),
-        "call routed"
-    );
-}
-
-fn log_failure(served: &Served, member: &ServedMember, correlation: u64, failure: Failure) {
-    tracing::warn!(
-        correlation = %format_args!("{correlation:016x}"),
-        plan = served.digest.short(),
-        server = %member.name,
-        place = %member.place,
-        ?failure,
-        "call failed"
     );
 }
 

@@ -15,6 +15,7 @@ use crate::known::Known;
 use crate::mirror::Mirrors;
 use crate::shown::Shown;
 use crate::status::UpstreamState;
+use crate::trail::Trail;
 use crate::upstream::Replicas;
 
 /// The live plan.
@@ -32,7 +33,7 @@ pub(crate) struct Snapshot {
 /// One endpoint of a plan, ready to serve.
 pub(crate) struct Served {
     pub(crate) endpoint: Endpoint,
-    /// Where it was written, for logs: `mcpc.yaml:12`; nothing if it is a default.
+    /// Where it was written, for logs: `mcpc.yaml:12`; its first server, if it is a default.
     pub(crate) place: Box<str>,
     pub(crate) digest: Digest,
     pub(crate) limits: Limits,
@@ -50,8 +51,8 @@ pub(crate) struct Served {
 pub(crate) struct ServedMember {
     /// The server's name, for logs.
     pub(crate) name: Box<str>,
-    /// Where it was written, for logs: `mcpc.yaml:12`.
-    pub(crate) place: Box<str>,
+    /// What the log says of its calls.
+    pub(crate) trail: Arc<Trail>,
     pub(crate) plan: mcpc_plan::Member,
     pub(crate) timeouts: Timeouts,
     /// What is behind the name.

@@ -74,9 +74,7 @@ impl Health {
     pub(super) fn note_success(&self, flight: &InFlight) {
         let micros = u64::try_from(flight.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.latency_micros.store(micros.max(1), Ordering::Relaxed);
-        if self.last_failure.load().is_some() {
-            self.last_failure.store(None);
-        }
+        self.note_reached();
         flight.upstream.late.note_answer();
     }
 
@@ -84,20 +82,24 @@ impl Health {
     pub(super) fn note_connected(&self) {
         let last = self.last_failure.load();
         if last.as_ref().is_some_and(|last| last.is_before_send()) {
-            self.last_failure.store(None);
+            self.note_reached();
         }
     }
 
-    /// The upstream answered the keeper. What it did to calls before says nothing any more.
+    /// The upstream answered. What it did to calls before says nothing any more.
     pub(super) fn note_reached(&self) {
-        self.last_failure.store(None);
+        if self.last_failure.load().is_some() && self.last_failure.swap(None).is_some() {
+            self.note_stage();
+        }
     }
 
     pub(super) fn note_failure(&self, failure: Failure) {
-        self.last_failure.store(Some(Arc::new(failure)));
+        if self.last_failure.swap(Some(Arc::new(failure))).is_none() {
+            self.note_stage();
+        }
     }
 
-    /// The keeper's view changed.
+    /// Whether it can be used has changed, for the keeper or for its calls.
     pub(super) fn note_stage(&self) {
         self.since.store(Some(Arc::new(SystemTime::now())));
     }

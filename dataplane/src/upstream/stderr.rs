@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::Secret;
 
@@ -36,7 +36,7 @@ pub(super) async fn drain(
     };
     let mut buffer = BytesMut::with_capacity(8 * 1024);
     let mut is_cut = false;
-    while let Ok(1..) = stderr.read_buf(&mut buffer).await {
+    while log.read(&mut stderr, &mut buffer).await {
         while let Some(end) = memchr::memchr(b'\n', &buffer) {
             if !std::mem::take(&mut is_cut) {
                 log.line(buffer.get(..end).unwrap_or_default());
@@ -55,6 +55,7 @@ pub(super) async fn drain(
     if !is_cut && !buffer.is_empty() {
         log.line(&buffer);
     }
+    log.begin_period();
 }
 
 struct Log {
@@ -66,15 +67,36 @@ struct Log {
 }
 
 impl Log {
-    fn line(&mut self, line: &[u8]) {
-        let now = Instant::now();
-        if now >= self.period_end {
-            if self.dropped > 0 {
-                tracing::warn!(server = %self.server, lines = self.dropped, "lines of stderr were dropped");
+    /// Reads more. Answers whether there was any. A child that says nothing more has its dropped lines
+    /// counted at the end of their period all the same.
+    async fn read(
+        &mut self,
+        stderr: &mut Box<dyn AsyncRead + Send + Unpin>,
+        buffer: &mut BytesMut,
+    ) -> bool {
+        if self.dropped > 0 {
+            let more = timeout_at(self.period_end, stderr.read_buf(buffer)).await;
+            match more {
+                Ok(read) => return matches!(read, Ok(1..)),
+                Err(_) => self.begin_period(),
             }
-            self.period_end = now + PERIOD;
-            self.lines = 0;
-            self.dropped = 0;
+        }
+        matches!(stderr.read_buf(buffer).await, Ok(1..))
+    }
+
+    /// Tells what was dropped in the period that ends.
+    fn begin_period(&mut self) {
+        if self.dropped > 0 {
+            tracing::warn!(server = %self.server, lines = self.dropped, "lines of stderr were dropped");
+        }
+        self.period_end = Instant::now() + PERIOD;
+        self.lines = 0;
+        self.dropped = 0;
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        if Instant::now() >= self.period_end {
+            self.begin_period();
         }
         if self.lines >= LINES_MAX {
             self.dropped += 1;
@@ -161,6 +183,29 @@ mod tests {
                 assert!(shown.len() <= LINE_BYTES_MAX);
             }
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_dropped_is_told_though_nothing_follows() {
+        let (mut child, stderr) = tokio::io::duplex(64 * 1024);
+        let mut log = Log {
+            server: "a".into(),
+            secrets: Vec::new(),
+            period_end: Instant::now() + PERIOD,
+            lines: LINES_MAX,
+            dropped: 0,
+        };
+        log.line(b"one too many");
+        assert_eq!(log.dropped, 1);
+        let mut stderr: Box<dyn AsyncRead + Send + Unpin> = Box::new(stderr);
+        let mut buffer = BytesMut::new();
+        let reading = log.read(&mut stderr, &mut buffer);
+        let read = tokio::time::timeout(PERIOD * 2, reading).await;
+        assert!(read.is_err(), "nothing came");
+        assert_eq!((log.dropped, log.lines), (0, 0), "and was told");
+        let written = tokio::io::AsyncWriteExt::write_all(&mut child, b"more").await;
+        assert!(written.is_ok() && log.read(&mut stderr, &mut buffer).await);
+        assert_eq!(&buffer[..], b"more");
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use mcpc_faults::HttpServer;
 use mcpc_process::{Client, post};
 use serde_json::{Value, json};
 
@@ -91,5 +92,47 @@ fn a_list_that_misses_a_part_says_so_under_the_number_of_its_request() {
     let missing = hears(&mut stage, "list is missing a part");
     assert_eq!(value_of(&missing, "correlation"), Some(&*correlation));
     assert_eq!(value_of(&missing, "code"), Some("MCPC9301"), "{missing:#}");
+    assert_eq!(value_of(&missing, "server"), Some("gone"));
+    let plan = value_of(&answering, "plan");
+    assert!(plan.is_some() && value_of(&missing, "plan") == plan);
+    is_placed(&answering, "mcpc.yaml:");
+    is_placed(&missing, "mcpc.yaml:");
+    stage.gateway.stop();
+}
+
+/// Holds a line of the log to naming a place in the configuration.
+#[track_caller]
+fn is_placed(line: &Value, file: &str) {
+    let place = value_of(line, "place").unwrap_or_default();
+    let number = place.rsplit_once(file).map(|(_, number)| number);
+    assert!(
+        number.is_some_and(|it| it.parse::<u32>().is_ok()),
+        "{line:#}"
+    );
+}
+
+#[test]
+fn a_call_that_fails_says_whose_it_is_though_its_response_has_begun() {
+    let server = HttpServer::start(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let config = format!(
+        "servers:\n  web: {{ url: \"http://{}/mcp\", era: modern, timeouts: {{ idle: 1s, total: 1s }} }}\n",
+        server.address
+    );
+    let mut stage = Stage::open_with(&config, &DEBUG);
+    for (tool, code) in [("endless_events", "MCPC9305"), ("silence", "MCPC9305")] {
+        let reply = stage.client().call(tool, &json!({}));
+        let message = reply.message();
+        let correlation = message.pointer("/error/data/correlation");
+        let correlation = correlation.and_then(Value::as_str).unwrap();
+        let routed = hears(&mut stage, "call routed");
+        let failed = hears(&mut stage, "call failed");
+        for key in ["plan", "server", "place", "correlation"] {
+            assert_eq!(value_of(&failed, key), value_of(&routed, key), "{key}");
+        }
+        assert_eq!(value_of(&failed, "correlation"), Some(correlation));
+        assert_eq!(value_of(&failed, "server"), Some("web"));
+        assert_eq!(value_of(&failed, "code"), Some(code));
+        is_placed(&failed, "mcpc.yaml:");
+    }
     stage.gateway.stop();
 }
