@@ -1,9 +1,9 @@
 //! Configurations that readers copy: the examples on error pages and under `examples/`. All of
-//! them are compiled, so that none can rot.
+//! them are compiled, so that none can rot, and neither can what pages show of them.
 
 use mcpc_compiler::CodeEntry;
 
-use crate::compiled::Compiled;
+use crate::compiled::{Compiled, Values};
 use crate::finding::Finding;
 use crate::pages::{Page, Sample};
 use crate::repository::{Repository, TextFile};
@@ -60,6 +60,25 @@ pub fn wrong_examples(repository: &Repository) -> Vec<Finding> {
         .collect()
 }
 
+/// Pages that show what the quick start prints, with another digest than its plan has.
+pub fn stale_digests(repository: &Repository) -> Vec<Finding> {
+    let quick_start = repository.file("examples/quickstart/mcpc.yaml");
+    let quick_start = quick_start.map_or("", |file| &file.text);
+    let bytes = quick_start.as_bytes().to_vec();
+    let compiled = Compiled::of("mcpc.yaml", bytes, Some(&Values::default()));
+    let digest = compiled.plan.map(|plan| plan.digest.to_string());
+    let digest = digest.unwrap_or_default();
+    let short = digest.get(7..19).unwrap_or_default();
+    [("README.md", short), ("docs/guide/commands.md", &*digest)]
+        .into_iter()
+        .filter(|(path, shown)| {
+            let page = repository.file(path);
+            shown.is_empty() || !page.is_some_and(|page| page.text.contains(shown))
+        })
+        .map(|(path, shown)| Finding::new(path, format!("does not show the plan `{shown}`")))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,5 +97,6 @@ mod tests {
         let example = TextFile::new("examples/a/mcpc.yaml", "{");
         assert_eq!(wrong_examples(&Repository::of(vec![example])).len(), 1);
         assert_eq!(wrong_examples(&Repository::default()).len(), 1);
+        assert_eq!(stale_digests(&Repository::default()).len(), 2);
     }
 }

@@ -40,7 +40,7 @@ pub mod rules;
 pub use compile::{Case, strays};
 pub use compiled::{Compiled, Values};
 pub use determinism::Compared;
-pub use examples::{wrong_examples, wrong_pages};
+pub use examples::{stale_digests, wrong_examples, wrong_pages};
 pub use exchange::{Exchange, Storm, storm};
 pub use expectation::{Expectation, blessing};
 pub use finding::{Finding, assert_none};

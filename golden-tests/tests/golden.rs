@@ -7,8 +7,8 @@ use std::thread;
 use mcpc_compiler::{CODES, Format};
 use mcpc_golden_tests::{
     Case, Compared, Compiled, Exchange, Finding, Hostile, Repository, assert_none, blessing,
-    hostile_texts, mutants, shown_by_beginning, shown_by_name, storm, strays, wrong_examples,
-    wrong_pages,
+    hostile_texts, mutants, shown_by_beginning, shown_by_name, stale_digests, storm, strays,
+    wrong_examples, wrong_pages,
 };
 
 /// Enough to reach every branch of the passes, few enough for a debug build to finish in seconds.
@@ -85,6 +85,11 @@ fn every_file_of_the_corpus_belongs_to_a_case() {
 #[test]
 fn error_pages_show_what_they_say() {
     assert_none(&wrong_pages(CODES));
+}
+
+#[test]
+fn pages_show_the_plan_of_the_quick_start() {
+    assert_none(&stale_digests(Repository::this()));
 }
 
 #[test]
