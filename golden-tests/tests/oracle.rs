@@ -13,7 +13,7 @@ use jsonschema::{ValidationError, Validator};
 use mcpc_compiler::{Source, shape_verdict};
 use mcpc_config::KIND_KEYWORD;
 use mcpc_golden_tests::{Case, Compiled, Finding, assert_none, mutants};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Enough to meet every keyword of the schema at every type of value.
 const MUTANTS_MAX: usize = 8_000;
@@ -108,4 +108,25 @@ fn the_walk_accepts_exactly_what_the_schema_accepts() {
         accepted > 1000 && refused > 1000,
         "{accepted} accepted, {refused} refused"
     );
+}
+
+#[test]
+fn a_placeholder_may_stand_in_every_typed_text() {
+    let document = json!({
+        "version": 1,
+        "listen": { "address": "$<LISTEN:-127.0.0.1:8080>", "hosts": ["${HOST}"] },
+        "servers": {
+            "web": {
+                "url": "$<SCHEME>://example.com/${PATH:-mcp}",
+                "timeouts": { "total": "$<SECONDS>s" },
+                "tools": { "allow": ["$<TOOLS>"] },
+                "retry": { "attempts": 2, "budget": "${SHARE}%" },
+            },
+        },
+        "limits": { "body": "$<BODY>", "requests": [{ "per": "session", "rate": "$<RATE>" }] },
+    });
+    let found = Oracle::new();
+    let found = found.validator.iter_errors(&document);
+    let found: Vec<String> = found.map(|error| error.to_string()).collect();
+    assert!(found.is_empty(), "{found:?}");
 }

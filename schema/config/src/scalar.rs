@@ -50,7 +50,8 @@ macro_rules! text_scalar {
                 json_schema!({
                     "type": "string",
                     "x-mcpc-kind": $kind,
-                    "pattern": $pattern,
+                    // A placeholder stands for any text: what comes of it is judged when it is known.
+                    "pattern": concat!($pattern, r"|\$[<{]"),
                     "examples": $examples,
                 })
             }
