@@ -96,7 +96,8 @@ impl Shortage {
         self.times.fetch_add(1, Ordering::Relaxed);
         self.last_ms.store(now.unix_ms(), Ordering::Relaxed);
         let logged = self.logged_ms.load(Ordering::Relaxed);
-        let is_due = now.unix_ms().saturating_sub(logged) >= SILENCE_MS;
+        // The clock may be set back: a moment that is still to come says nothing either.
+        let is_due = now.unix_ms().abs_diff(logged) >= SILENCE_MS;
         is_due
             && self
                 .logged_ms
@@ -141,7 +142,7 @@ pub(crate) fn look() {
         return;
     }
     let last = DESCRIPTORS.last_ms.load(Ordering::Relaxed);
-    let is_quiet = Timestamp::now().unix_ms().saturating_sub(last) >= QUIET_MS;
+    let is_quiet = Timestamp::now().unix_ms().abs_diff(last) >= QUIET_MS;
     if is_quiet && descriptors::has_room(descriptors::Purpose::Clients) {
         DESCRIPTORS.end();
     }
@@ -194,6 +195,12 @@ mod tests {
         assert_eq!(SHORT.end(), Some(2));
         assert!(SHORT.trouble().is_none());
         assert!(SHORT.note(&error), "the next one is told at once");
+        let later = Timestamp::now().unix_ms() + 3_600_000;
+        SHORT.logged_ms.store(later, Ordering::Relaxed);
+        assert!(
+            SHORT.note(&error),
+            "and so it is after the clock was set back"
+        );
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::remote::Remote;
 pub struct Content {
     place: Place,
     bytes_max: u64,
-    loaded: Option<Digest>,
+    loaded: Option<Found>,
     /// Whether anything was read or tried to be.
     is_begun: bool,
     /// What could be read only once.
@@ -28,6 +28,16 @@ enum Place {
     Standard,
     File(PathBuf),
     Url(Remote),
+}
+
+/// What is there, as far as it tells whether it is something else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Bytes(Digest),
+    /// No file that can be read: there is none, or it is a directory.
+    NoFile(io::ErrorKind),
+    /// A URL that gives nothing, for whatever reason it has this time.
+    NoAnswer,
 }
 
 /// Why there are no bytes.
@@ -80,19 +90,17 @@ impl Content {
         if let Some(kept) = &self.kept {
             return Ok(kept.clone());
         }
-        self.loaded = None;
         let is_first = !std::mem::replace(&mut self.is_begun, true);
-        let bytes = match &self.place {
-            Place::Url(remote) => remote.get_now(self.bytes_max).map_err(Unread::Url)?,
-            Place::File(path) if is_first => {
-                read_file(path, self.bytes_max).map_err(Unread::File)?
-            }
-            Place::File(path) => reread_file(path, self.bytes_max).map_err(Unread::File)?,
+        let read = match &self.place {
+            Place::Url(remote) => remote.get_now(self.bytes_max).map_err(Unread::Url),
+            Place::File(path) if is_first => read_file(path, self.bytes_max).map_err(Unread::File),
+            Place::File(path) => reread_file(path, self.bytes_max).map_err(Unread::File),
             Place::Standard => {
-                read_at_most(io::stdin().lock(), self.bytes_max).map_err(Unread::File)?
+                read_at_most(io::stdin().lock(), self.bytes_max).map_err(Unread::File)
             }
         };
-        self.loaded = Some(Digest::of(&bytes));
+        self.loaded = Some(Found::of(&read));
+        let bytes = read?;
         if matches!(self.lookout(), Lookout::Nothing) {
             self.kept = Some(bytes.clone());
         }
@@ -116,19 +124,29 @@ impl Content {
         }
     }
 
-    /// What the last [`read`](Self::read) has read; nothing if it could not.
-    pub(crate) fn loaded(&self) -> Option<&Digest> {
+    /// What the last [`read`](Self::read) has found; nothing before the first.
+    pub(crate) fn loaded(&self) -> Option<&Found> {
         self.loaded.as_ref()
     }
 
-    /// What [`read`](Self::read) would read now; nothing if it could not.
-    pub(crate) async fn present(&self) -> Option<Digest> {
-        let bytes = match &self.place {
-            Place::Url(remote) => remote.get(self.bytes_max).await.ok(),
-            Place::File(path) => reread_file(path, self.bytes_max).ok(),
-            Place::Standard => self.kept.clone(),
+    /// What [`read`](Self::read) would find now.
+    pub(crate) async fn present(&self) -> Option<Found> {
+        let read = match &self.place {
+            Place::Url(remote) => remote.get(self.bytes_max).await.map_err(Unread::Url),
+            Place::File(path) => reread_file(path, self.bytes_max).map_err(Unread::File),
+            Place::Standard => return self.loaded.clone(),
         };
-        bytes.map(|bytes| Digest::of(&bytes))
+        Some(Found::of(&read))
+    }
+}
+
+impl Found {
+    fn of(read: &Result<Vec<u8>, Unread>) -> Self {
+        match read {
+            Ok(bytes) => Self::Bytes(Digest::of(bytes)),
+            Err(Unread::File(error)) => Self::NoFile(error.kind()),
+            Err(Unread::Url(_)) => Self::NoAnswer,
+        }
     }
 }
 

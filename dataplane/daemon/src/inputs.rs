@@ -6,14 +6,13 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use mcpc_dataplane::{Gateway, Order};
-use mcpc_plan::Digest;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
 use tracing::warn;
 
 use crate::GatewayFlags;
-use crate::content::{self, Content};
+use crate::content::{self, Content, Found};
 use crate::operate::Plans;
 use crate::signals::{Signals, Wish};
 use crate::watch::Watch;
@@ -163,10 +162,10 @@ impl Lookout {
 }
 
 /// What a file holds after something has happened to it.
-async fn settled(watch: &mut Watch, content: &Content) -> Option<Digest> {
+async fn settled(watch: &mut Watch, content: &Content) -> Option<Found> {
     watch.stirred().await;
     let mut present = content.present().await;
-    if present.is_none() {
+    if !matches!(present, Some(Found::Bytes(_))) {
         // Deleted to be written anew, as some editors do. Once more, then it is gone.
         watch.settled().await;
         present = content.present().await;

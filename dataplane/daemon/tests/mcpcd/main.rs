@@ -258,6 +258,21 @@ fn a_pipe_or_a_device_in_place_of_the_plan_is_refused_at_once() {
 }
 
 #[test]
+fn why_there_is_no_plan_is_told_again_when_it_is_another_reason() {
+    let folder = Folder::with(&plan("/one"));
+    let mut daemon = folder.start();
+    std::fs::remove_file(folder.path("plan.json")).unwrap();
+    daemon.hears("MCPC0001");
+    std::fs::create_dir(folder.path("plan.json")).unwrap();
+    daemon.hears("MCPC0002");
+    std::fs::remove_dir(folder.path("plan.json")).unwrap();
+    daemon.hears("MCPC0001");
+    folder.replace(&plan("/two").to_bytes().unwrap());
+    daemon.hears("the new plan is live");
+    daemon.stop();
+}
+
+#[test]
 fn the_plan_can_come_from_the_environment() {
     let folder = Folder::with(&plan("/one"));
     let mut command = folder.mcpcd(&[]);
