@@ -158,6 +158,9 @@ pub(crate) fn plain_text(name: &str) -> String {
         let bidirectional = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         if character.is_control() || bidirectional {
             text.extend(character.escape_default());
+        } else if character == '`' {
+            // It would end the quotes that messages put around a name.
+            text.extend(character.escape_unicode());
         } else {
             text.push(character);
         }

@@ -26,6 +26,9 @@ pub(crate) use tokens::tokens;
 use lines::Reading;
 use shown::Shown;
 
+/// No more of a line is shown after a label.
+const SHOWN_CHARS_MAX: usize = 400;
+
 /// The places to hide, in order and apart from each other. `fields` is what the tree tells, if the text
 /// could be read. Of what no tree knows, only places on lines that findings show are looked for.
 pub(crate) fn places(source: &Source, fields: Option<&Fields>, found: &[Diagnostic]) -> Vec<Span> {
@@ -41,6 +44,13 @@ pub(crate) fn places(source: &Source, fields: Option<&Fields>, found: &[Diagnost
         }
         None => lines::hidden(source, &shown, Reading::Everything),
     };
+    hidden = apart(hidden);
+    let twins = found.iter();
+    let twins = twins.filter(|found| found.code == codes::DUPLICATE_KEY);
+    let twins: Vec<Span> = twins
+        .flat_map(|twin| of_twin(source, twin, &hidden))
+        .collect();
+    hidden.extend(twins);
     // What was found to be a credential may stand where no secret is expected.
     let literal = found
         .iter()
@@ -52,6 +62,23 @@ pub(crate) fn places(source: &Source, fields: Option<&Fields>, found: &[Diagnost
         hidden.extend(found.map(|at| Span::new(line.start + at.start, line.start + at.end)));
     }
     apart(hidden)
+}
+
+/// What is hidden of a key that was given before, for the tree holds the first one only: the key if that
+/// is a secret there, and a map on its line.
+fn of_twin(source: &Source, twin: &Diagnostic, hidden: &[Span]) -> impl Iterator<Item = Span> {
+    let key = twin.primary.span;
+    let is_hidden = |first: Span| {
+        let after = hidden.partition_point(|span| span.end <= first.start);
+        hidden.get(after).is_some_and(|span| span.start < first.end)
+    };
+    let is_secret = twin.secondary.iter().any(|label| is_hidden(label.span));
+    let line = source.line(source.line_of(key.start));
+    let rest = Span::new(key.end, line.end.max(key.end));
+    let mut window = source.slice(rest).char_indices().take(SHOWN_CHARS_MAX);
+    let map = window.find(|(_, character)| *character == '{');
+    let map = map.map(|(at, _)| Span::new(rest.start + at, rest.end));
+    is_secret.then_some(key).into_iter().chain(map)
 }
 
 /// What is hidden of one value.
@@ -94,6 +121,15 @@ mod tests {
             "version: 1\nservers: { a: { url: http://h, headers: { Authorization: \"Bearer hunter2 } } }\n",
             "version: 1\nservers: { a: { command: x, env: { API_TOKEN: hunter2 }, , } }\n",
             "identity: { api_keys: [{ name: ci, sha256: hunter2, key: hunter2 }] }\n",
+            "identity: { api_keys: hunter2 }\n",
+            "servers: { a: { url: http://h, headers: { A: { hunter2: 1, hunter2: 2 } } } }\n",
+            "servers: { a: { url: http://h, headers: { A: { \"`hunter2`\": 1, \"`hunter2`\": 2 } } } }\n",
+            "servers: { a: { command: x }, a: { env: { A: { hunter2: 1 } } } }\n",
+            "servers:\n  a:\n    command: x\n    env:\n    A: hunter2\n    B: hunter2\n",
+            "servers:\n  a:\n    command: x\n    env:\n    A: x\n    B: [ hunter2\n",
+            "servers: { a: { command: x, env: { \"TOKEN=hunter2\": y } } }\n",
+            "servers: { a: { command: [ # password hunter2: old\n",
+            "servers:\n  a:\n    cwd: x\n    # headers:\n    #   A: hunter2\n    cwd: y\n",
         ] {
             let source = Source::from_bytes("t", text.into()).unwrap();
             let input = Input {

@@ -120,15 +120,15 @@ impl Fields {
         let start = if depth == Depth::Value {
             span.start
         } else {
-            let is_part = |it: u8| it.is_ascii_alphanumeric() || b"-_.$<>".contains(&it);
+            let is_part = |it: u8| it.is_ascii_alphanumeric() || b"-_.$<>\"'".contains(&it);
             let written = source.slice(span);
             let Some(gap) = written.bytes().position(|it| !is_part(it)) else {
                 return;
             };
-            if written.starts_with(['"', '\'']) {
-                return;
-            }
-            if depth == Depth::Outside && !is_telling(&entry.key) {
+            // A name in quotes may have blanks.
+            let is_plain = !written.starts_with(['"', '\'']);
+            let holds_secret = (depth == Depth::Carrier && is_plain) || is_telling(&entry.key);
+            if !holds_secret {
                 return;
             }
             span.start + gap
@@ -138,13 +138,11 @@ impl Fields {
     }
 }
 
-/// Whether a scalar stands where a map of secrets was expected.
+/// Whether a scalar stands where a map or a list of secrets was expected.
 fn stands_for_secrets(tree: &Tree, leaf: &Leaf) -> bool {
-    let is_other = matches!(leaf.schema, Schema::Map(_));
-    is_other
-        && tree
-            .entry_of(leaf.node)
-            .is_some_and(|entry| is_carrier(&entry.key))
+    let is_other = matches!(leaf.schema, Schema::Map(_) | Schema::List(_));
+    let entry = tree.entry_of(leaf.node).filter(|_| is_other);
+    entry.is_some_and(|entry| is_telling(&entry.key))
 }
 
 /// Takes every scalar as visible that is not below a key that announces a secret. The depth is
@@ -152,9 +150,15 @@ fn stands_for_secrets(tree: &Tree, leaf: &Leaf) -> bool {
 fn show(tree: &Tree, node: NodeId, visible: &mut Vec<Span>) {
     match tree.content(node) {
         Content::Map(map) => {
-            let entries = map.entries().iter();
-            for entry in entries.filter(|entry| !is_telling(&entry.key)) {
-                show(tree, entry.value, visible);
+            for entry in map.entries() {
+                let is_empty = matches!(tree.content(entry.value), Content::Null);
+                if is_empty && is_carrier(&entry.key) {
+                    // Its entries are not indented, or by blanks that are none to YAML.
+                    return;
+                }
+                if !is_telling(&entry.key) && !entry.key.starts_with(char::is_whitespace) {
+                    show(tree, entry.value, visible);
+                }
             }
         }
         Content::List(items) => items.iter().for_each(|item| show(tree, *item, visible)),

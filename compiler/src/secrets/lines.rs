@@ -18,8 +18,8 @@ pub(super) enum Reading {
 
 /// What follows a telling word, over as many lines as it takes.
 struct Region {
-    /// Where its first line begins.
-    indent: usize,
+    /// A line that begins before this column can end it: first the one after where its own line begins.
+    end: usize,
     /// Whether that is an item of a list, so that the next item ends it.
     is_item: bool,
     /// Brackets that are still open.
@@ -87,6 +87,10 @@ fn step(region: &mut Option<Region>, text: &str) -> Option<usize> {
         *region = None;
     }
     let from = if let Some(region) = region {
+        if region.owes_line && !region.is_item && entry(trimmed).is_some() {
+            // What belongs to it may not be indented.
+            region.end = region.end.min(indent);
+        }
         region.owes_line = false;
         let is_inside = region.depth > 0 || region.quote.is_some();
         let value = entry(trimmed).filter(|_| !is_inside);
@@ -98,7 +102,7 @@ fn step(region: &mut Option<Region>, text: &str) -> Option<usize> {
     };
     let rest = text.get(from..).unwrap_or_default();
     let region = region.get_or_insert_with(|| Region {
-        indent,
+        end: indent + 1,
         is_item: is_item(trimmed),
         depth: 0,
         quote: None,
@@ -111,9 +115,7 @@ fn step(region: &mut Option<Region>, text: &str) -> Option<usize> {
 impl Region {
     fn ends_before(&self, indent: usize, line: &str) -> bool {
         let is_open = self.depth > 0 || self.quote.is_some() || self.owes_line;
-        !is_open
-            && indent <= self.indent
-            && (entry(line).is_some() || (self.is_item && is_item(line)))
+        !is_open && indent < self.end && (entry(line).is_some() || (self.is_item && is_item(line)))
     }
 
     fn read(&mut self, text: &str) {

@@ -50,8 +50,8 @@ pub(super) fn announced_in_line(text: &str) -> Option<usize> {
     )
 }
 
-/// The place after the name that a word belongs to and after its sign. Other words may come between, so
-/// that prose is left alone.
+/// The place after the name that a word belongs to, and after its sign. Prose without any sign is left
+/// alone.
 fn after_name(text: &str, word: usize) -> Option<usize> {
     let is_part = |it: char| it.is_alphanumeric() || matches!(it, '-' | '_');
     let rest = text.get(word..)?;
@@ -59,15 +59,16 @@ fn after_name(text: &str, word: usize) -> Option<usize> {
     if after.trim().is_empty() {
         return Some(text.len());
     }
-    let mark = after.find(|it: char| !is_part(it) && it != ' ')?;
-    let after = after.get(mark..)?;
+    let sign = after.trim_start_matches(|it: char| is_part(it) || it == ' ');
     // Nothing of it follows the bracket that closes its map, or the mark of a comment.
-    if after.starts_with('#') || after.starts_with("} ") || after.starts_with("] ") {
+    let is_prose = sign.is_empty();
+    if is_prose || sign.starts_with('#') || sign.starts_with("} ") || sign.starts_with("] ") {
         return None;
     }
-    let sign = after.trim_start_matches(['"', '\'', ' ']);
-    let skipped = usize::from(sign.starts_with([':', '=', ',']));
-    Some(text.len() - if skipped == 0 { after } else { sign }.len() + skipped)
+    let start = after.trim_start_matches(['"', '\'', ' ']);
+    let skipped = usize::from(start.starts_with([':', '=', ',']));
+    let is_sign = skipped == 1 || start.len() == after.trim_start().len();
+    Some(text.len() - if is_sign { start } else { after }.len() + skipped)
 }
 
 fn first(one: Option<usize>, other: Option<usize>) -> Option<usize> {
@@ -154,7 +155,8 @@ mod tests {
             assert_eq!(announced(text), None, "{text}");
         }
         for (text, secret) in [
-            ("the key of ß: x", " x"),
+            ("the key of ß: x", "of ß: x"),
+            ("TOKEN x: y", "x: y"),
             ("\"token\" : x", " x"),
             ("api-token\u{1}x", "\u{1}x"),
             ("?api_token", ""),
