@@ -56,6 +56,43 @@ pub(crate) fn retain(
     Ok(out)
 }
 
+/// An object as it is compared with another one: its members in the order of their keys, and no blanks.
+///
+/// # Errors
+/// [`NotJson`] if the text is not exactly one JSON object.
+pub(crate) fn comparable(object: &[u8]) -> Result<Vec<u8>, NotJson> {
+    let mut found = Vec::new();
+    members(object, u32::MAX, |member| {
+        found.push((member.key, object.get(member.value).unwrap_or_default()));
+    })?;
+    found.sort_by_key(|(key, _)| *key);
+    let mut out = Vec::with_capacity(object.len());
+    for (key, value) in found {
+        out.push(b'"');
+        out.extend_from_slice(key);
+        out.extend_from_slice(b"\":");
+        write_packed(&mut out, value);
+        out.push(b',');
+    }
+    Ok(out)
+}
+
+/// Writes a value without the blanks between its tokens.
+fn write_packed(out: &mut Vec<u8>, value: &[u8]) {
+    let (mut is_text, mut is_escaped) = (false, false);
+    for byte in value {
+        if is_text {
+            is_text = is_escaped || *byte != b'"';
+            is_escaped = !is_escaped && *byte == b'\\';
+        } else if byte.is_ascii_whitespace() {
+            continue;
+        } else {
+            is_text = *byte == b'"';
+        }
+        out.push(*byte);
+    }
+}
+
 /// Walks the members, and in the same pass the members of objects within: those of the member that
 /// the first key of `path` names, within it those of the second, and so on. `visit` is told how
 /// deep it is; inner members come before the one that they are in.
@@ -464,6 +501,24 @@ mod tests {
 
     fn accepts(text: &str) -> bool {
         members(text.as_bytes(), 64, |_| {}).is_ok()
+    }
+
+    #[test]
+    fn objects_are_one_whatever_their_order_and_blanks() {
+        let same = |one: &str, other: &str| {
+            let one = comparable(one.as_bytes()).ok();
+            one.is_some() && one == comparable(other.as_bytes()).ok()
+        };
+        assert!(same(
+            r#"{"a":1,"b":[1, {"c" : "x"}]}"#,
+            r#" { "b": [1,{"c":"x"}] , "a":1 }"#
+        ));
+        assert!(!same(r#"{"a":"x y"}"#, r#"{"a":"xy"}"#));
+        assert!(!same(r#"{"a":"\" \\"}"#, r#"{"a":"\"\\"}"#));
+        assert!(same(r#"{"a":["\\" , 1]}"#, r#"{"a":["\\",1]}"#));
+        assert!(!same(r#"{"a":[1,2]}"#, r#"{"a":[12]}"#));
+        assert!(!same(r#"{"a":1}"#, r#"{"a":1,"b":2}"#));
+        assert!(comparable(b"[]").is_err());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::ask::retry::{self, Resumed};
 use crate::ask::{Way, can_ask, may_ask};
 use crate::call::{Call, Era};
 use crate::carry::strip_tools;
-use crate::client::Asked;
+use crate::client::{Asked, Client};
 use crate::discover;
 use crate::failure::Failure;
 use crate::inbound::{Accepts, Form, SESSION_HEADER};
@@ -166,11 +166,8 @@ async fn answer_routed(
     let route = found.inspect_err(|refused| disown(refused, era, &params, plane))?;
     let member = route.member;
     let deadline = Instant::now() + member.total();
-    if client.mirrors && tool.is_some() {
-        list::know_tools(served, member, deadline).await;
-    }
-    let mirrors = &served.mirrors;
-    mirrors.settle(tool.as_deref(), &params, &mut client)?;
+    let call_of = tool.as_deref().map(|tool| (tool, deadline));
+    settle_headers(served, member, call_of, &params, &mut client).await?;
     // A client that writes these headers itself hears itself that they were refused.
     let tool = tool.filter(|_| !client.mirrors);
     member.trail.routed(&method, correlation);
@@ -181,6 +178,7 @@ async fn answer_routed(
         served,
         member,
         exposed,
+        arguments: params.arguments(),
         capabilities: params.meta_capabilities(),
     };
     let (log_level, mirrored) = (client.set_level, std::mem::take(&mut client.mirrored));
@@ -225,6 +223,23 @@ fn disown(refused: &LocalReply, era: Era, params: &Params, plane: &Plane) {
     {
         retry::misused(plane, &state, legacy::ANONYMOUS);
     }
+}
+
+/// Settles which headers go with the call of a tool, once it is known which arguments are headers.
+async fn settle_headers(
+    served: &Served,
+    member: &ServedMember,
+    call_of: Option<(&[u8], Instant)>,
+    params: &Params,
+    client: &mut Client,
+) -> Result<(), LocalReply> {
+    let Some((tool, deadline)) = call_of else {
+        return Ok(());
+    };
+    if client.mirrors {
+        list::know_tools(served, member, deadline).await;
+    }
+    served.mirrors.settle(Some(tool), params, client)
 }
 
 /// Sends a call and writes what comes back. If nothing does for long, the response begins without it.
@@ -320,7 +335,8 @@ fn begin_late(
     let audience = Audience::of(after.session.as_ref(), after.takes, &bridge.plane.replays);
     let (plane, served) = (Arc::clone(bridge.plane), Arc::clone(bridge.served));
     let member_at = bridge.place();
-    let (exposed, capabilities) = (bridge.exposed.clone(), bridge.capabilities.clone());
+    let (exposed, arguments) = (bridge.exposed.clone(), bridge.arguments.clone());
+    let capabilities = bridge.capabilities.clone();
     stream_response(audience, |frames| async move {
         let sent = tokio::select! {
             biased;
@@ -337,6 +353,7 @@ fn begin_late(
                     served: &served,
                     member,
                     exposed,
+                    arguments,
                     capabilities,
                 };
                 after.settle(&bridge, &mut writer, &sent);

@@ -29,6 +29,8 @@ pub(crate) struct Bridge<'a> {
     pub(crate) member: &'a ServedMember,
     /// The name or URI, as the client says it.
     pub(crate) exposed: Option<Bytes>,
+    /// Its arguments, one JSON value.
+    pub(crate) arguments: Option<Bytes>,
     /// What a modern client has declared in this call, one JSON value.
     pub(crate) capabilities: Option<Bytes>,
 }
@@ -108,8 +110,8 @@ impl Bridge<'_> {
     fn binding(&self, method: &[u8]) -> Binding {
         // Until requests of 2026-07-28 have identities, all of them are nobody's.
         let principal = ANONYMOUS;
-        let name = self.exposed.as_ref();
-        retry::bind(self.served, self.member, method, name, principal)
+        let (name, arguments) = (self.exposed.as_ref(), self.arguments.as_ref());
+        retry::bind(self.served, self.member, method, name, arguments, principal)
     }
 }
 

@@ -50,13 +50,18 @@ pub(crate) fn bind(
     member: &ServedMember,
     method: &[u8],
     name: Option<&Bytes>,
+    arguments: Option<&Bytes>,
     principal: [u8; 16],
 ) -> Binding {
+    let arguments = arguments.map_or(b"{}".as_slice(), Bytes::as_ref);
+    // The same client may write the same arguments in another order.
+    let arguments = json::comparable(arguments).unwrap_or_else(|_| arguments.to_vec());
     let parts = [
         served.endpoint.path.as_bytes(),
         member.replicas.key().as_bytes(),
         method,
         name.map_or(b"", Bytes::as_ref),
+        &arguments,
     ];
     Binding::new(principal, parts)
 }

@@ -48,7 +48,7 @@ const fn text_len(plain: usize) -> usize {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Binding {
     principal: [u8; PRINCIPAL_LEN],
-    /// Endpoint, upstream, method and name, as one digest.
+    /// Endpoint, upstream, method, name and arguments, as one digest.
     request: [u8; REQUEST_LEN],
 }
 
@@ -82,7 +82,7 @@ pub(crate) struct StateSeal {
 
 impl Binding {
     /// A principal's request. Its parts are told apart by their lengths.
-    pub(crate) fn new(principal: [u8; PRINCIPAL_LEN], parts: [&[u8]; 4]) -> Self {
+    pub(crate) fn new(principal: [u8; PRINCIPAL_LEN], parts: [&[u8]; 5]) -> Self {
         let mut context = Context::new(&SHA256);
         for part in parts {
             context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
@@ -241,7 +241,7 @@ mod tests {
     const HIS: [u8; 16] = [2; 16];
 
     fn bound(name: &[u8]) -> Binding {
-        Binding::new(HERS, [b"/mcp", b"key", b"tools/call", name])
+        Binding::new(HERS, [b"/mcp", b"key", b"tools/call", name, b""])
     }
 
     fn seal_of(key: [u8; 32]) -> StateSeal {
@@ -287,11 +287,12 @@ mod tests {
             assert_eq!(open(bound(b"x"), now), Ok(content));
             let foreign = refused(AskFault::StateForeign, &calls);
             assert_eq!(open(bound(b"y"), now), foreign);
-            let parts: [[&[u8]; 4]; 4] = [
-                [b"/mcp", b"key", b"tools/cal", b"lx"],
-                [b"/mcp", b"key", b"prompts/get", b"x"],
-                [b"/mcp", b"other", b"tools/call", b"x"],
-                [b"/other", b"key", b"tools/call", b"x"],
+            let parts: [[&[u8]; 5]; 5] = [
+                [b"/mcp", b"key", b"tools/cal", b"lx", b""],
+                [b"/mcp", b"key", b"prompts/get", b"x", b""],
+                [b"/mcp", b"other", b"tools/call", b"x", b""],
+                [b"/other", b"key", b"tools/call", b"x", b""],
+                [b"/mcp", b"key", b"tools/call", b"x", b"1"],
             ];
             for parts in parts {
                 assert_eq!(open(Binding::new(HERS, parts), now), foreign);
@@ -306,7 +307,7 @@ mod tests {
         let seal = seal_of([1; 32]);
         let now = Instant::now();
         let state = seal.seal(&Content::Parked(7), &bound(b"x"), now).unwrap();
-        let his = Binding::new(HIS, [b"/mcp", b"key", b"tools/call", b"x"]);
+        let his = Binding::new(HIS, [b"/mcp", b"key", b"tools/call", b"x", b""]);
         let unknown = refused(AskFault::StateUnknown, &[]);
         assert_eq!(seal.open(state.as_bytes(), &his, now), unknown);
         assert_eq!(seal.named(state.as_bytes(), HIS), [0; 0]);
