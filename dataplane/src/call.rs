@@ -109,6 +109,8 @@ pub(crate) struct Call {
     pub(crate) log_level: Option<crate::level::Level>,
     /// `Mcp-Param-*` headers that the client sent, to be passed on to a modern upstream.
     pub(crate) mirrored: Vec<(http::HeaderName, http::HeaderValue)>,
+    /// Whether its server says that it does the same however often it is sent.
+    pub(crate) is_repeatable: bool,
     /// The replica that alone can go on with it, because it asked for more.
     pub(crate) replica: Option<usize>,
     /// The headers that say which trace it is part of, for upstreams over HTTP.

@@ -245,6 +245,7 @@ async fn tell_level(asked: &Asked<'_>, member: &ServedMember, upstream: &Arc<Ups
         log_level: None,
         mirrored: Vec::new(),
         trace: Vec::new(),
+        is_repeatable: false,
         replica: None,
         leave: Leave::Cancels,
         deadline: Instant::now() + std::time::Duration::from_millis(member.timeouts.first_byte_ms),

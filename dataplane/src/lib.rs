@@ -54,6 +54,7 @@ mod pulse;
 mod reach;
 #[cfg(feature = "rehearsal")]
 mod rehearsal;
+mod repeats;
 mod replay;
 mod reply;
 mod respond;
@@ -90,8 +91,8 @@ pub use session::SessionKeys;
 pub use shortage::{LOG, Shortage};
 pub use status::{
     BreakerState, BreakerStatus, Components, EndpointStatus, Health, HealthStatus, Kept,
-    ListenerHealth, Live, Phase, PlanHealth, Readiness, Refused, ReplicaStatus, Status, Taken,
-    Trouble, UpstreamHealth, UpstreamState, UpstreamStatus,
+    ListenerHealth, Live, Phase, PlanHealth, Readiness, Refused, ReplicaStatus, RetriesStatus,
+    Status, Taken, Trouble, UpstreamHealth, UpstreamState, UpstreamStatus,
 };
 pub use stdio::Stdio;
 pub use tally::Calls;

@@ -23,6 +23,7 @@ use crate::json;
 use crate::mirror::{self, BadAnnotation, Mirrored};
 use crate::params::Params;
 use crate::policy;
+use crate::repeats::is_repeatable;
 use crate::snapshot::{Served, ServedMember};
 use crate::upstream::{Upstream, Wish};
 
@@ -161,6 +162,8 @@ pub(crate) async fn merge(
         mut merged,
         listed,
         mirrors,
+        repeats,
+        seen,
         ..
     } = merging;
     if merged.missing.len() == served.members.len()
@@ -175,7 +178,12 @@ pub(crate) async fn merge(
     match kind {
         Kind::Resources => served.directory.learn_uris(listed.into_iter()),
         Kind::Templates => served.directory.learn_templates(listed.into_iter()),
-        Kind::Tools => served.mirrors.learn(&mirrors, merged.missing.is_empty()),
+        Kind::Tools => {
+            served.mirrors.learn(&mirrors, merged.missing.is_empty());
+            served
+                .repeats
+                .learn(&repeats, &seen, merged.missing.is_empty());
+        }
         Kind::Prompts => {}
     }
     Ok(merged)
@@ -206,6 +214,7 @@ fn learn_tools(served: &Served, member: &ServedMember, part: &Part) -> u64 {
     let mut merging = Merging::new();
     let digest = merging.take(Kind::Tools, 0, member, part);
     served.mirrors.learn(&merging.mirrors, false);
+    served.repeats.learn(&merging.repeats, &merging.seen, false);
     digest
 }
 
@@ -245,6 +254,8 @@ struct Merging {
     listed: Vec<(Box<str>, MemberId)>,
     /// By exposed name.
     mirrors: HashMap<Box<str>, Arc<[Mirrored]>>,
+    /// Tools that may be called twice, by exposed name.
+    repeats: HashSet<Box<str>>,
     seen: HashSet<String>,
 }
 
@@ -260,6 +271,7 @@ impl Merging {
             },
             listed: Vec::new(),
             mirrors: HashMap::new(),
+            repeats: HashSet::new(),
             seen: HashSet::new(),
         }
     }
@@ -286,6 +298,9 @@ impl Merging {
             }
             if !mirrored.is_empty() {
                 self.mirrors.insert(named.exposed.as_str().into(), mirrored);
+            }
+            if kind == Kind::Tools && member.replicas.retries() && is_repeatable(entry) {
+                self.repeats.insert(named.exposed.as_str().into());
             }
             self.seen.insert(named.exposed);
         }
@@ -474,6 +489,7 @@ pub(crate) fn call(
         party: Party::Unknown,
         log_level: None,
         mirrored: Vec::new(),
+        is_repeatable: false,
         replica: None,
         trace: Vec::new(),
         leave: Leave::Cancels,

@@ -537,6 +537,7 @@ mod tests {
             mirrored: Vec::new(),
             trace: Vec::new(),
             party: crate::call::Party::Unknown,
+            is_repeatable: false,
             replica: None,
             leave: Leave::Cancels,
             deadline: tokio::time::Instant::now(),

@@ -17,6 +17,7 @@ use crate::hub::Hub;
 use crate::keeper::Keeper;
 use crate::known::Known;
 use crate::mirror::Mirrors;
+use crate::repeats::Repeats;
 use crate::shown::Shown;
 use crate::snapshot::{Served, ServedMember, Snapshot};
 use crate::trail::Trail;
@@ -170,6 +171,7 @@ impl Standing {
                     .unwrap_or_else(|| Arc::new(Hub::new())),
                 directory: Directory::new(),
                 mirrors: Mirrors::new(),
+                repeats: Repeats::new(),
                 place: place.unwrap_or_default(),
                 endpoint: endpoint.clone(),
             })

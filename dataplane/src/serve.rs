@@ -168,6 +168,7 @@ async fn answer_routed(
     let deadline = Instant::now() + member.total();
     let call_of = tool.as_deref().map(|tool| (tool, deadline));
     settle_headers(served, member, call_of, &params, &mut client).await?;
+    let is_repeatable = is_repeatable(served, tool.as_deref(), &params);
     // A client that writes these headers itself hears itself that they were refused.
     let tool = tool.filter(|_| !client.mirrors);
     member.trail.routed(&method, correlation);
@@ -205,6 +206,7 @@ async fn answer_routed(
         party,
         log_level,
         mirrored,
+        is_repeatable,
         replica,
         trace,
         leave,
@@ -236,10 +238,16 @@ async fn settle_headers(
     let Some((tool, deadline)) = call_of else {
         return Ok(());
     };
-    if client.mirrors {
+    if client.mirrors || member.replicas.retries() {
         list::know_tools(served, member, deadline).await;
     }
     served.mirrors.settle(Some(tool), params, client)
+}
+
+/// Whether its server says that a call does the same however often it is sent. The state of a question that
+/// was answered may be good for one time only.
+fn is_repeatable(served: &Served, tool: Option<&[u8]>, params: &Params) -> bool {
+    tool.is_some_and(|tool| served.repeats.has(tool)) && !params.has_request_state()
 }
 
 /// Sends a call and writes what comes back. If nothing does for long, the response begins without it.

@@ -13,6 +13,7 @@ use crate::directory::Directory;
 use crate::hub::Hub;
 use crate::known::Known;
 use crate::mirror::Mirrors;
+use crate::repeats::Repeats;
 use crate::shown::Shown;
 use crate::status::UpstreamState;
 use crate::trail::Trail;
@@ -45,6 +46,8 @@ pub(crate) struct Served {
     pub(crate) directory: Directory,
     /// Which arguments of its tools are headers as well.
     pub(crate) mirrors: Mirrors,
+    /// Which of its tools may be called twice.
+    pub(crate) repeats: Repeats,
 }
 
 /// One member of an endpoint.

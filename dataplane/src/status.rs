@@ -164,6 +164,9 @@ pub struct UpstreamStatus {
     /// Its breaker, if it is one server that has one; of several, each has its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<BreakerStatus>,
+    /// Its retries, if the live plan lets calls be sent again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<RetriesStatus>,
     /// Its replicas, as configured; none if it has only one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replicas: Vec<ReplicaStatus>,
@@ -192,6 +195,15 @@ pub struct ReplicaStatus {
     /// Its breaker, if the live plan gives it one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<BreakerStatus>,
+}
+
+/// Calls that were sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetriesStatus {
+    /// How many there were.
+    pub sent: u64,
+    /// How many more there would have been with a larger budget.
+    pub refused: u64,
 }
 
 /// A breaker.
@@ -469,6 +481,7 @@ pub(crate) fn serving(upstreams: &[(&str, UpstreamState)]) -> Status {
                 pid: None,
                 last_error: None,
                 breaker: None,
+                retries: None,
                 replicas: Vec::new(),
             })
             .collect(),

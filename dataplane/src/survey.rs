@@ -15,8 +15,8 @@ use crate::reply::LocalReply;
 use crate::shortage;
 use crate::snapshot::Snapshot;
 use crate::status::{
-    BreakerState, BreakerStatus, EndpointStatus, Kept, Live, Phase, Refused, ReplicaStatus, Status,
-    Taken, UpstreamStatus,
+    BreakerState, BreakerStatus, EndpointStatus, Kept, Live, Phase, Refused, ReplicaStatus,
+    RetriesStatus, Status, Taken, UpstreamStatus,
 };
 use crate::timestamp::Timestamp;
 use crate::upstream::{Position, Reading, Replica, Replicas, State};
@@ -183,6 +183,13 @@ fn upstream_status(name: &str, replicas: &Replicas) -> UpstreamStatus {
         pid: state.pid.and_then(|pid| u32::try_from(pid).ok()),
         last_error: last_error(&state),
         breaker: replicas.breaker().as_ref().map(breaker_status),
+        retries: replicas.retries().then(|| {
+            let spent = replicas.spent();
+            RetriesStatus {
+                sent: spent.sent,
+                refused: spent.refused,
+            }
+        }),
         replicas: all.map(replica_status).collect(),
     }
 }

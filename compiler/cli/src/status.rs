@@ -124,6 +124,9 @@ fn for_people(status: &Status) -> String {
         if let Some(error) = &upstream.last_error {
             write(format_args!(", last failure {error}"));
         }
+        if let Some(retries) = upstream.retries.filter(|retries| retries.sent > 0) {
+            write(format_args!(", sent {} calls again", retries.sent));
+        }
         if let Some(breaker) = &upstream.breaker {
             write(format_args!("{}", breaker_for_people(breaker)));
         }

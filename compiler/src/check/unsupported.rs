@@ -1,7 +1,7 @@
 //! What the language has and the data plane does not enforce yet is refused, never ignored: a
 //! configuration that looks safer than the gateway is would be worse than none.
 
-use mcpc_config::{Balance, Server, Sharing, StdioServer};
+use mcpc_config::{Server, Sharing, StdioServer};
 
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
@@ -55,11 +55,7 @@ fn unsupported_keys(server: &Server) -> Vec<&'static str> {
             ("sharing", *sharing == Sharing::Session),
             ("limits", limits.is_some()),
         ],
-        Server::Http(http) => vec![("retry", http.retry.is_some())],
-        Server::Replicated(replicated) => vec![
-            ("balance", replicated.balance != Balance::RoundRobin),
-            ("retry", replicated.retry.is_some()),
-        ],
+        Server::Http(_) | Server::Replicated(_) => Vec::new(),
     };
     let present = keys.into_iter().filter(|(_, is_present)| *is_present);
     present.map(|(key, _)| key).collect()

@@ -1,10 +1,10 @@
 //! Upstreams: from a server as written to how the data plane reaches it.
 
 use mcpc_config::{
-    Era, HttpServer, ReplicatedServer, Server, StartWhen, StdioServer, Timeouts, Url,
+    Balance, Era, HttpServer, ReplicatedServer, Server, StartWhen, StdioServer, Timeouts, Url,
 };
 use mcpc_plan::{
-    Breaker, ContentKey, HttpTransport, Replica, Replicated, Restart, Scheme, Start,
+    Breaker, ContentKey, HttpTransport, Replica, Replicated, Restart, Retry, Scheme, Start,
     StdioTransport, Template, Transport, Upstream,
 };
 
@@ -33,7 +33,17 @@ pub(super) fn lower(server: &ResolvedServer<'_>) -> Upstream {
             within_ms: breaker.within.as_ms(),
             open_for_ms: breaker.open_for.as_ms(),
         }),
+        retry: server.server.retry().and_then(retry),
     }
+}
+
+/// Nothing where no call could ever be sent again.
+fn retry(retry: &mcpc_config::Retry) -> Option<Retry> {
+    let budget_percent = u32::from(retry.budget.as_number());
+    (retry.attempts > 1 && budget_percent > 0).then_some(Retry {
+        attempts: retry.attempts,
+        budget_percent,
+    })
 }
 
 /// Defaults give way to a shorter total; `check` has refused written parts that are longer.
@@ -118,6 +128,11 @@ fn lower_replicated(replicated: &ReplicatedServer) -> Transport {
     });
     Transport::Replicated(Replicated {
         replicas: replicas.collect(),
+        balance: match replicated.balance {
+            Balance::RoundRobin => mcpc_plan::Balance::RoundRobin,
+            Balance::LeastRequests => mcpc_plan::Balance::LeastRequests,
+            Balance::Sticky => mcpc_plan::Balance::Sticky,
+        },
     })
 }
 

@@ -273,6 +273,7 @@ pub(super) fn start(transport: Transport, era: PlanEra, reach: &Arc<dyn Reach>) 
         era,
         timeouts: timeouts(),
         breaker: None,
+        retry: None,
     };
     let resolved = Resolved::of(&definition, reach.as_ref()).unwrap();
     Upstream::start(&definition, resolved, &Keeper::here(), reach, &limits()).unwrap()
@@ -317,6 +318,7 @@ pub(super) fn tool_call(era: Era, leave: Leave, params: &'static str) -> Call {
         mirrored: Vec::new(),
         trace: Vec::new(),
         party: crate::call::Party::Unknown,
+        is_repeatable: false,
         replica: None,
         leave,
         deadline: Instant::now() + Duration::from_secs(20),

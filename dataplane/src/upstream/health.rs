@@ -99,6 +99,11 @@ impl Health {
         }
     }
 
+    /// How many calls are under way.
+    pub(super) fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
     /// Whether it can be used has changed, for the keeper or for its calls.
     pub(super) fn note_stage(&self) {
         self.since.store(Some(Arc::new(SystemTime::now())));

@@ -46,6 +46,7 @@ mod replicas;
 mod replicas_tests;
 mod resolved;
 mod restarts;
+mod retries;
 mod revision;
 #[cfg(test)]
 mod session_tests;
@@ -89,6 +90,7 @@ use health::{Health, InFlight};
 use http::{HttpSession, Outcome};
 use late::Late;
 use presence::Presence;
+use retries::Retries;
 use stdio::Link;
 use wire::Site;
 
@@ -122,6 +124,7 @@ pub(crate) struct Upstream {
     floor: Arc<Floor>,
     health: Health,
     breaker: Breaker,
+    retries: Retries,
     late: Late,
     /// When the end comes, once the upstream has left the plan.
     stopping: watch::Sender<Option<End>>,
@@ -218,6 +221,7 @@ impl Upstream {
             floor: Floor::new(),
             health: Health::new(),
             breaker: Breaker::new(),
+            retries: Retries::new(),
             late: Late::new(),
             stopping: watch::Sender::new(None),
             life: LIVES.fetch_add(1, Ordering::Relaxed),

@@ -101,6 +101,7 @@ fn question(era: Era, patience: Duration, deadline: Instant) -> Call {
         party: Party::Unknown,
         log_level: None,
         mirrored: Vec::new(),
+        is_repeatable: false,
         replica: None,
         trace: Vec::new(),
         leave: Leave::Cancels,

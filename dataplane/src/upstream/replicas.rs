@@ -5,16 +5,18 @@
 //! own, and a replica that cannot be connected to is out of use until its keeper has reached it again.
 //! `turns` is the order in which they are used; see `docs/decisions/0028-replicas.md`.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use mcpc_plan::{ContentKey, Transport};
-use tokio::time::Instant;
+use mcpc_plan::{Balance, ContentKey, Transport};
+use tokio::time::{Instant, sleep};
 
 use super::health::InFlight;
+use super::retries::{self, Spent};
 use super::turns::Turns;
 use super::{Reading, Session, State, Upstream, Wish};
 use crate::ask::state::ReplicaMark;
-use crate::call::{Answer, Call, Era, Reply};
+use crate::call::{Answer, Call, Era, Party, Reply};
 use crate::failure::Failure;
 use crate::join;
 use crate::policy::Permit;
@@ -29,7 +31,9 @@ pub(crate) struct Replicas {
     /// The others, as in the plan.
     others: Box<[Replica]>,
     turns: Turns,
+    balance: Balance,
     breaker: Option<mcpc_plan::Breaker>,
+    retry: Option<mcpc_plan::Retry>,
 }
 
 /// One replica.
@@ -52,7 +56,10 @@ pub(crate) struct Sent {
 /// A way from replica to replica until one is found that does. It comes to none twice.
 pub(crate) struct Tour<'r> {
     replicas: &'r Replicas,
+    party: Party,
     has_been_at: Vec<bool>,
+    /// Where it was last.
+    last: usize,
     failure: Option<Failure>,
 }
 
@@ -78,8 +85,10 @@ impl Replicas {
                 upstream: alive(&replica.key)?,
             })
         };
+        let mut balance = Balance::default();
         let (first, others) = match &definition.transport {
             Transport::Replicated(replicated) => {
+                balance = replicated.balance;
                 let (first, others) = replicated.replicas.split_first()?;
                 let others: Option<_> = others.iter().map(replica).collect();
                 (replica(first)?, others?)
@@ -100,18 +109,20 @@ impl Replicas {
             first,
             others,
             turns: Turns::new(),
+            balance,
             breaker: definition.breaker.clone(),
+            retry: definition.retry.clone(),
         })
     }
 
     /// Sends a call to one of them. The permit is the proof that policy saw the call.
     pub(crate) async fn send(&self, call: Box<Call>, permit: Permit) -> Result<Sent, Failure> {
         match self.sole() {
-            Some(upstream) => {
+            Some(upstream) if self.retry.is_none() => {
                 let answer = upstream.send(call, permit).await?;
                 Ok(Sent { answer, replica: 0 })
             }
-            None => Box::pin(self.send_to_one(call, permit)).await,
+            Some(_) | None => Box::pin(self.send_to_one(call, permit)).await,
         }
     }
 
@@ -132,14 +143,67 @@ impl Replicas {
         if call.method.starts_with(b"tasks/") {
             return self.send_to_holder(call, permit).await;
         }
-        let mut tour = self.tour();
+        let mut tour = self.tour_of(call.party);
+        let mut tries = 0;
         loop {
-            let stop = tour.next(call.deadline).await?;
-            match stop.send(call.clone(), permit).await {
-                Err(failure) if failure.is_before_send() => tour.go_on(&stop, failure),
-                outcome => return stop.sent(outcome),
+            let failure = match tour.send(&call, permit).await {
+                Ok(sent) => {
+                    self.note_call(tries, &tour);
+                    return Ok(sent);
+                }
+                Err(failure) => failure,
+            };
+            self.note_call(tries, &tour);
+            tries += 1;
+            if !self.may_send_again(&call, failure, tries, &tour) {
+                return Err(failure);
+            }
+            tracing::debug!(
+                key = self.key.short(),
+                ?failure,
+                tries,
+                "the call is sent again"
+            );
+            if !tour.has_ready() {
+                let pause = retries::pause(tries);
+                if Instant::now() + pause >= call.deadline {
+                    return Err(failure);
+                }
+                sleep(pause).await;
+                tour = self.tour_of(call.party);
             }
         }
+    }
+
+    /// The first time that a call is sent, it pays for what may be sent again.
+    fn note_call(&self, tries: u32, tour: &Tour<'_>) {
+        if let (0, Some(rule), Some(replica)) = (tries, &self.retry, self.get(tour.last)) {
+            replica.upstream.retries.note_call(rule.budget_percent);
+        }
+    }
+
+    /// Whether a call that was sent so often may be sent once more, which is paid for.
+    fn may_send_again(&self, call: &Call, failure: Failure, tries: u32, tour: &Tour<'_>) -> bool {
+        let attempts = self.retry.as_ref().map_or(1, |rule| rule.attempts);
+        if tries >= attempts || !retries::is_worth(failure, call) {
+            return false;
+        }
+        let replica = self.get(tour.last);
+        replica.is_some_and(|replica| replica.upstream.retries.take())
+    }
+
+    /// Whether calls may be sent again.
+    pub(crate) fn retries(&self) -> bool {
+        self.retry.is_some()
+    }
+
+    /// What became of that, at all of them.
+    pub(crate) fn spent(&self) -> Spent {
+        let each = self.upstreams().map(|upstream| upstream.retries.spent());
+        each.fold(Spent::default(), |all, one| Spent {
+            sent: all.sent + one.sent,
+            refused: all.refused + one.refused,
+        })
     }
 
     /// Sends a call about a task to the replica that has it. Which one that is nobody has written down:
@@ -172,11 +236,18 @@ impl Replicas {
         self.tour().next_to_ask(wish)
     }
 
-    /// A way through them.
+    /// A way through them, for nobody in particular.
     pub(crate) fn tour(&self) -> Tour<'_> {
+        self.tour_of(Party::Unknown)
+    }
+
+    /// A way through them for a call.
+    fn tour_of(&self, party: Party) -> Tour<'_> {
         Tour {
             replicas: self,
+            party,
             has_been_at: vec![false; 1 + self.others.len()],
+            last: 0,
             failure: None,
         }
     }
@@ -195,7 +266,7 @@ impl Replicas {
 
     /// One that can be used if there is one now, else any: for what can wait for it.
     pub(crate) fn at_hand(&self) -> &Arc<Upstream> {
-        let ready = self.choose(|_, replica| replica.upstream.is_ready());
+        let ready = self.choose(Party::Unknown, |_, replica| replica.upstream.is_ready());
         let replica = ready.and_then(|at| self.get(at));
         &replica.unwrap_or(&self.first).upstream
     }
@@ -295,7 +366,7 @@ impl Replicas {
     }
 
     /// The next one to use of those that can be, by weight; backups only if there is no other.
-    fn choose(&self, may_be: impl Fn(usize, &Replica) -> bool) -> Option<usize> {
+    fn choose(&self, party: Party, may_be: impl Fn(usize, &Replica) -> bool) -> Option<usize> {
         [false, true].into_iter().find_map(|backups| {
             let weigh = |(at, replica): (usize, &Replica)| {
                 if replica.is_backup == backups && may_be(at, replica) {
@@ -305,8 +376,46 @@ impl Replicas {
                 }
             };
             let weights: Vec<u32> = self.all().enumerate().map(weigh).collect();
-            self.turns.next(&weights)
+            match (self.balance, party) {
+                (Balance::LeastRequests, _) => self.less_busy(weights),
+                (Balance::Sticky, Party::Session(session)) => self.own(session, &weights),
+                (Balance::RoundRobin, _) | (Balance::Sticky, Party::Unknown) => {
+                    self.turns.next(&weights)
+                }
+            }
         })
+    }
+
+    /// The less busy of two picked at random. To look for the least busy one of all would send whoever
+    /// looks at the same moment to the same.
+    fn less_busy(&self, mut weights: Vec<u32>) -> Option<usize> {
+        let load = |at: usize| self.get(at).map(|it| it.upstream.health.in_flight());
+        let one = self.turns.any(&weights)?;
+        let of_one = std::mem::take(weights.get_mut(one)?);
+        let Some(other) = self.turns.any(&weights) else {
+            return Some(one);
+        };
+        let of_other = *weights.get(other)?;
+        let (busy, less) = (load(one)?, load(other)?);
+        let is_less = less.saturating_mul(of_one.into()) < busy.saturating_mul(of_other.into());
+        Some(if is_less { other } else { one })
+    }
+
+    /// The one that is a session's own among these, by rendezvous hashing: no other session moves when one
+    /// of them comes or goes, and nothing has to be remembered.
+    fn own(&self, session: u128, weights: &[u32]) -> Option<usize> {
+        let candidates = self.all().zip(weights).enumerate();
+        let candidates = candidates.filter(|(_, (_, weight))| **weight > 0);
+        let distance = |(at, (replica, weight)): (usize, (&Replica, &u32))| {
+            let mut hasher = DefaultHasher::new();
+            (session, replica.mark).hash(&mut hasher);
+            let hash = u32::try_from(hasher.finish() >> 32).unwrap_or(u32::MAX);
+            let share = (f64::from(hash) + 0.5) / (f64::from(u32::MAX) + 1.0);
+            (at, -share.ln() / f64::from(*weight))
+        };
+        let nearest = candidates.map(distance);
+        let nearest = nearest.min_by(|(_, one), (_, other)| one.total_cmp(other));
+        nearest.map(|(at, _)| at)
     }
 }
 
@@ -343,7 +452,30 @@ impl<'r> Tour<'r> {
         if let Some(been) = self.has_been_at.get_mut(stop.at) {
             *been = true;
         }
+        self.last = stop.at;
         Ok(stop)
+    }
+
+    /// Sends a call to the next replica, and on to others as long as nothing of it has left.
+    async fn send(&mut self, call: &Call, permit: Permit) -> Result<Sent, Failure> {
+        if let Some(upstream) = self.replicas.sole() {
+            let answer = upstream.send(call.clone(), permit).await?;
+            return Ok(Sent { answer, replica: 0 });
+        }
+        loop {
+            let stop = self.next(call.deadline).await?;
+            match stop.send(Box::new(call.clone()), permit).await {
+                Err(failure) if failure.is_before_send() => self.go_on(&stop, failure),
+                outcome => return stop.sent(outcome),
+            }
+        }
+    }
+
+    /// Whether a replica is ready that was not tried.
+    fn has_ready(&self) -> bool {
+        let mut all = self.replicas.all().enumerate();
+        self.replicas.sole().is_none()
+            && all.any(|(at, replica)| self.is_left(at) && replica.upstream.is_ready())
     }
 
     /// The next upstream to ask for what may be waited for: one that is ready and owes nothing of the kind
@@ -360,7 +492,8 @@ impl<'r> Tour<'r> {
             &|_| true,
         ];
         let at = likely.into_iter().find_map(|is_likely| {
-            replicas.choose(|at, replica| self.is_left(at) && is_likely(&replica.upstream))
+            let may_be = |at, replica: &Replica| self.is_left(at) && is_likely(&replica.upstream);
+            replicas.choose(self.party, may_be)
         });
         let at = at.unwrap_or(0);
         if let Some(been) = self.has_been_at.get_mut(at) {
@@ -389,7 +522,8 @@ impl<'r> Tour<'r> {
 
     fn ready(&self) -> Option<Stop<'r>> {
         let replicas = self.replicas;
-        let at = replicas.choose(|at, replica| self.is_left(at) && replica.upstream.is_ready())?;
+        let may_be = |at, replica: &Replica| self.is_left(at) && replica.upstream.is_ready();
+        let at = replicas.choose(self.party, may_be)?;
         let upstream = &replicas.get(at)?.upstream;
         let session = upstream.presence.ready()?;
         Some(Stop {

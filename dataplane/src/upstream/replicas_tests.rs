@@ -9,10 +9,12 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mcpc_plan::{ContentKey, Era as PlanEra, HttpTransport, Replicated, Scheme, Transport};
+use mcpc_plan::{
+    Balance, ContentKey, Era as PlanEra, HttpTransport, Replicated, Retry, Scheme, Transport,
+};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
@@ -20,7 +22,7 @@ use super::fake::{Scripted, Seen, Server, limits, permit, timeouts, tool_call};
 use super::tests::{PARAMS, legacy, modern, result, text};
 use super::{Replicas, Resolved, Sent, Upstream};
 use crate::Secret;
-use crate::call::{Answer, Call, Era, Leave};
+use crate::call::{Answer, Call, Era, Leave, Party};
 use crate::failure::Failure;
 use crate::keeper::Keeper;
 use crate::reach::{Dialed, Launch, Process, Reach, ReachFuture, Target};
@@ -72,6 +74,16 @@ impl Stage {
         wanted: &[Wanted],
         script: impl Fn(&str, &Seen) -> Option<Scripted> + Clone + Send + Sync + 'static,
     ) -> Self {
+        Self::ruled(era, wanted, Balance::RoundRobin, None, script)
+    }
+
+    fn ruled(
+        era: Era,
+        wanted: &[Wanted],
+        balance: Balance,
+        retry: Option<Retry>,
+        script: impl Fn(&str, &Seen) -> Option<Scripted> + Clone + Send + Sync + 'static,
+    ) -> Self {
         let mut places = Places::default();
         let (mut servers, mut records, mut replicas) = (Vec::new(), Vec::new(), Vec::new());
         let plan_era = match era {
@@ -100,21 +112,7 @@ impl Stage {
                 is_backup,
             });
         }
-        let transport = Transport::Replicated(Replicated {
-            replicas: replicas.into(),
-        });
-        let definition = mcpc_plan::Upstream {
-            name: "fake".into(),
-            key: ContentKey::of(&transport, plan_era),
-            transport,
-            era: plan_era,
-            timeouts: timeouts(),
-            breaker: Some(mcpc_plan::Breaker {
-                failures: 3,
-                within_ms: 30_000,
-                open_for_ms: 10_000,
-            }),
-        };
+        let definition = definition(replicas, plan_era, balance, retry);
         let reach: Arc<dyn Reach> = Arc::new(places);
         let start = |instance: mcpc_plan::Upstream| {
             let resolved = Resolved::of(&instance, reach.as_ref()).unwrap();
@@ -173,6 +171,32 @@ impl Stage {
 
     fn refuses(&self, at: usize, refuses: bool) {
         self.servers[at].refuses.store(refuses, Ordering::SeqCst);
+    }
+}
+
+/// The plan's word on these replicas.
+fn definition(
+    replicas: Vec<mcpc_plan::Replica>,
+    era: PlanEra,
+    balance: Balance,
+    retry: Option<Retry>,
+) -> mcpc_plan::Upstream {
+    let transport = Transport::Replicated(Replicated {
+        replicas: replicas.into(),
+        balance,
+    });
+    mcpc_plan::Upstream {
+        name: "fake".into(),
+        key: ContentKey::of(&transport, era),
+        transport,
+        era,
+        timeouts: timeouts(),
+        breaker: Some(mcpc_plan::Breaker {
+            failures: 3,
+            within_ms: 30_000,
+            open_for_ms: 10_000,
+        }),
+        retry,
     }
 }
 
@@ -401,4 +425,179 @@ async fn an_open_breaker_refuses_calls_at_once_also_while_the_server_is_tried() 
     stage.refuses(0, false);
     sleep(Duration::from_secs(11)).await;
     assert_eq!(stage.asks().await.as_deref(), Ok("a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_less_busy_replica_gets_the_call() {
+    let stage = Stage::ruled(
+        Era::Modern,
+        &TWO,
+        Balance::LeastRequests,
+        None,
+        |name, seen| {
+            let is_late = name == "a" && seen.body["params"]["name"] == "late";
+            (!is_late).then(|| Scripted::json(result(seen, &format!("{name:?}"))))
+        },
+    );
+    stage.ready(2).await;
+    let whole = stage.who(40).await;
+    assert!(
+        count(&whole, "a") > 5 && count(&whole, "b") > 5,
+        "{whole:?}"
+    );
+    let late = tool_call(Era::Modern, Leave::Cancels, r#"{"name":"late"}"#);
+    let mut held = Vec::new();
+    while stage.replicas.state().in_flight == 0 {
+        let mut sending = Box::pin(stage.send(late.clone()));
+        // Only `a` lets it wait.
+        let waits = tokio::time::timeout(Duration::from_millis(10), &mut sending).await;
+        if waits.is_err() {
+            held.push(sending);
+        }
+    }
+    assert_eq!(count(&stage.who(20).await, "b"), 20);
+    drop(held);
+}
+
+fn of_session(session: u128) -> Call {
+    let mut call = tool_call(Era::Legacy, Leave::Cancels, PARAMS);
+    call.party = Party::Session(session);
+    call
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_stays_with_its_replica_and_moves_only_if_that_is_gone() {
+    let wanted = [("a", 3, false), ("b", 1, false), ("c", 1, true)];
+    let answers =
+        |name: &str, seen: &Seen| Some(Scripted::json(result(seen, &format!("{name:?}"))));
+    let stage = Stage::ruled(Era::Legacy, &wanted, Balance::Sticky, None, answers);
+    stage.ready(3).await;
+    let mut homes = Vec::new();
+    for session in 0..100 {
+        let home = stage.send(of_session(session)).await.unwrap();
+        assert_eq!(
+            stage.send(of_session(session)).await.as_deref(),
+            Ok(home.as_str())
+        );
+        homes.push(home);
+    }
+    assert!(
+        (60..90).contains(&count(&homes, "a")),
+        "by weight: {homes:?}"
+    );
+    assert_eq!(count(&homes, "c"), 0);
+    stage.refuses(1, true);
+    for session in 0..100 {
+        assert_eq!(stage.send(of_session(session)).await.as_deref(), Ok("a"));
+    }
+    stage.refuses(1, false);
+    stage.ready(3).await;
+    for (session, home) in (0..).zip(&homes) {
+        assert_eq!(
+            stage.send(of_session(session)).await.as_deref(),
+            Ok(home.as_str())
+        );
+    }
+}
+
+const RETRY: Option<Retry> = Some(Retry {
+    attempts: 3,
+    budget_percent: 20,
+});
+
+/// Servers that answer only every so many calls.
+fn every(nth: usize) -> impl Fn(&str, &Seen) -> Option<Scripted> + Clone + use<> {
+    let calls = Arc::new(AtomicUsize::new(0));
+    move |name, seen| {
+        let number = calls.fetch_add(1, Ordering::SeqCst) + 1;
+        Some(if number.is_multiple_of(nth) {
+            Scripted::json(result(seen, &format!("{name:?}")))
+        } else {
+            Scripted::status(503)
+        })
+    }
+}
+
+fn repeatable() -> Call {
+    let mut call = tool_call(Era::Modern, Leave::Cancels, PARAMS);
+    call.is_repeatable = true;
+    call
+}
+
+fn executed(stage: &mut Stage) -> usize {
+    let seen = stage.records.iter_mut().flat_map(|record| {
+        let seen = std::iter::from_fn(|| record.try_recv().ok());
+        seen.filter(|seen| seen.method() == "tools/call")
+            .collect::<Vec<_>>()
+    });
+    seen.count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_be_called_twice_is_sent_again_and_nothing_else() {
+    for wanted in [&TWO[..1], &TWO[..]] {
+        let balance = Balance::RoundRobin;
+        let mut stage = Stage::ruled(Era::Modern, wanted, balance, RETRY, every(3));
+        stage.ready(wanted.len()).await;
+        assert!(stage.send(repeatable()).await.is_ok());
+        assert_eq!(executed(&mut stage), 3);
+        assert_eq!(stage.replicas.spent().sent, 2);
+
+        let mut stage = Stage::ruled(Era::Modern, wanted, balance, RETRY, every(2));
+        stage.ready(wanted.len()).await;
+        assert_eq!(stage.asks().await, Err(Failure::Status(503)));
+        assert_eq!(executed(&mut stage), 1, "it may have had its effect");
+        assert_eq!(stage.replicas.spent().sent, 0);
+
+        let mut stage = Stage::ruled(Era::Modern, wanted, balance, None, every(2));
+        stage.ready(wanted.len()).await;
+        assert_eq!(stage.send(repeatable()).await, Err(Failure::Status(503)));
+        assert_eq!(executed(&mut stage), 1, "nobody has allowed it");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_could_not_be_sent_waits_for_its_server_as_long_as_it_may_try() {
+    let stage = Stage::ruled(Era::Modern, &TWO[..1], Balance::RoundRobin, RETRY, every(1));
+    stage.ready(1).await;
+    stage.refuses(0, true);
+    let began = Instant::now();
+    let back = async {
+        sleep(Duration::from_millis(20)).await;
+        stage.refuses(0, false);
+    };
+    let (answer, ()) = tokio::join!(stage.asks(), back);
+    assert_eq!(answer.as_deref(), Ok("a"));
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_always_fails_gets_few_calls_twice() {
+    let attempts = Some(Retry {
+        attempts: 10,
+        budget_percent: 10,
+    });
+    let mut stage = Stage::ruled(
+        Era::Modern,
+        &TWO[..1],
+        Balance::RoundRobin,
+        attempts,
+        every(1000),
+    );
+    stage.ready(1).await;
+    stage
+        .replicas
+        .upstreams()
+        .for_each(|upstream| upstream.obey(None));
+    for _ in 0..20 {
+        assert_eq!(stage.send(repeatable()).await, Err(Failure::Status(503)));
+    }
+    let sent = stage.replicas.spent().sent;
+    assert!((10..=12).contains(&sent), "{sent}");
+    assert_eq!(executed(&mut stage) as u64, 20 + sent);
+    assert!(stage.replicas.spent().refused > 0);
 }

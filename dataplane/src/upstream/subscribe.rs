@@ -197,6 +197,7 @@ async fn ask(
         mirrored: Vec::new(),
         trace: Vec::new(),
         party: crate::call::Party::Unknown,
+        is_repeatable: false,
         replica: None,
         leave: Leave::Cancels,
         deadline: Instant::now() + Duration::from_millis(PATIENCE_MS),

@@ -23,14 +23,33 @@ impl Turns {
             return None;
         }
         let turn = self.0.fetch_add(1, Ordering::Relaxed) % total;
-        let mut slot = turn * stride(total) % total;
-        weights.iter().position(|weight| {
-            let weight = u64::from(*weight);
-            let is_here = slot < weight;
-            slot = slot.saturating_sub(weight);
-            is_here
-        })
+        at_slot(weights, turn * stride(total) % total)
     }
+
+    /// Any position, each as often as its weight says in the long run, and in no order that one could
+    /// tell. A weight of zero is never chosen; nothing if there is no other.
+    pub(super) fn any(&self, weights: &[u32]) -> Option<usize> {
+        let total: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
+        let turn = self.0.fetch_add(1, Ordering::Relaxed);
+        at_slot(weights, scattered(turn).checked_rem(total)?)
+    }
+}
+
+fn at_slot(weights: &[u32], mut slot: u64) -> Option<usize> {
+    weights.iter().position(|weight| {
+        let weight = u64::from(*weight);
+        let is_here = slot < weight;
+        slot = slot.saturating_sub(weight);
+        is_here
+    })
+}
+
+/// A number that nothing shows the turn it was made of: the finalizer of `SplitMix64`.
+fn scattered(turn: u64) -> u64 {
+    let mut mixed = turn.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 /// The step from slot to slot. With no divisor in common with the number of slots it comes to each of
@@ -98,6 +117,16 @@ mod tests {
             .chunk_by(|one, other| one == other)
             .map(<[usize]>::len);
         assert!(longest.max() <= Some(2), "{turns:?}");
+    }
+
+    #[test]
+    fn at_random_weights_are_kept_in_the_long_run() {
+        let turns = Turns::new();
+        let found: Vec<usize> = (0..4000).filter_map(|_| turns.any(&[3, 0, 1])).collect();
+        let first = found.iter().filter(|at| **at == 0).count();
+        assert!((2900..3100).contains(&first), "{first}");
+        assert!(!found.contains(&1));
+        assert_eq!(turns.any(&[0]), None);
     }
 
     #[test]

@@ -104,7 +104,11 @@ fn result(asked: &Asked, ledger: &Ledger) -> Option<Value> {
             let faults = Fault::ALL.iter().map(|(name, _)| *name);
             let tools: Vec<Value> = faults
                 .chain(["echo", "pid", "variable", "ledger", "release"])
-                .map(|name| json!({ "name": name, "inputSchema": { "type": "object" } }))
+                .map(|name| {
+                    let annotations = json!({ "idempotentHint": name == "late" });
+                    let schema = json!({ "type": "object" });
+                    json!({ "name": name, "inputSchema": schema, "annotations": annotations })
+                })
                 .collect();
             json!({ "resultType": "complete", "tools": tools, "ttlMs": 0, "cacheScope": "private" })
         }

@@ -229,6 +229,11 @@ impl Percent {
             _ => error("a share is a whole number from `0%` to `100%`"),
         }
     }
+
+    /// The number: 0 to 100.
+    pub const fn as_number(self) -> u8 {
+        self.0
+    }
 }
 
 impl fmt::Display for Percent {

@@ -66,6 +66,15 @@ impl Server {
         }
     }
 
+    /// How often a safe call is tried again.
+    pub fn retry(&self) -> Option<&Retry> {
+        match self {
+            Self::Stdio(_) => None,
+            Self::Http(server) => server.retry.as_ref(),
+            Self::Replicated(server) => server.retry.as_ref(),
+        }
+    }
+
     /// How long a call may take.
     pub fn timeouts(&self) -> &Timeouts {
         match self {
@@ -248,7 +257,7 @@ pub enum Balance {
     RoundRobin,
     /// The less busy of two picked at random.
     LeastRequests,
-    /// The same replica for the same session.
+    /// The same replica for the same session; for clients without one, in turn.
     Sticky,
 }
 
@@ -465,10 +474,10 @@ pub struct Breaker {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
-    /// How many tries there are in all.
+    /// How many tries there are in all; 1 for none but the first.
     #[schemars(range(min = 1, max = 10))]
     pub attempts: u32,
-    /// The share of calls that may be retries.
+    /// The share of calls that may be tried again.
     pub budget: Percent,
 }
 

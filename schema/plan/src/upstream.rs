@@ -39,6 +39,19 @@ pub struct Upstream {
     /// When it gets no calls any more; each replica for itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<Breaker>,
+    /// How often a call that failed is sent again; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+}
+
+/// How often a call that failed is sent again, if that is safe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// The most times that one call is sent.
+    pub attempts: u32,
+    /// The share of calls that may be sent again, in percent.
+    pub budget_percent: u32,
 }
 
 /// When an upstream that fails gets no calls any more.
@@ -66,6 +79,7 @@ impl Upstream {
             era: self.era,
             timeouts: self.timeouts.clone(),
             breaker: self.breaker.clone(),
+            retry: self.retry.clone(),
         };
         replicated.replicas.iter().map(instance).collect()
     }
@@ -99,7 +113,7 @@ pub struct ContentKey(Digest);
 
 impl ContentKey {
     /// The key of an upstream that is reached in this way. That of several replicas is the key of the
-    /// set: neither weights nor the order of replicas are part of it.
+    /// set: neither weights nor the order of replicas are part of it, nor how one is chosen.
     pub fn of(transport: &Transport, era: Era) -> Self {
         // A transport holds no number that could fail; if it ever did, no plan with it would verify.
         let bytes = match transport {
@@ -151,6 +165,28 @@ pub enum Transport {
 pub struct Replicated {
     /// The replicas, as written.
     pub replicas: Box<[Replica]>,
+    /// How one of them is chosen.
+    #[serde(default, skip_serializing_if = "Balance::is_default")]
+    pub balance: Balance,
+}
+
+/// How one of several interchangeable servers is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Balance {
+    /// In turn, by weight.
+    #[default]
+    RoundRobin,
+    /// The less busy of two picked at random, by weight.
+    LeastRequests,
+    /// The same for the same session.
+    Sticky,
+}
+
+impl Balance {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One of several interchangeable servers.

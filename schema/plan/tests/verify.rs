@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use mcpc_plan::{
     Access, AdminListener, Breaker, ContentKey, Digest, Endpoint, Era, ExactRoute, FORMAT,
     HttpTransport, Limits, Listener, Member, MemberId, Names, OpenRoute, Part, Pattern, Plan,
-    PlanError, Rename, Replica, Replicated, Restart, Routes, Scheme, SecretUse, Source, Start,
-    StartWhen, StdioTransport, Template, Timeouts, Transport, Upstream, UpstreamId, Uris,
+    PlanError, Rename, Replica, Replicated, Restart, Retry, Routes, Scheme, SecretUse, Source,
+    Start, StartWhen, StdioTransport, Template, Timeouts, Transport, Upstream, UpstreamId, Uris,
 };
 
 fn patterns(texts: &[&str]) -> Box<[Pattern]> {
@@ -33,6 +33,7 @@ fn upstream(name: &str, transport: Transport) -> Upstream {
             list_ms: 4,
         },
         breaker: None,
+        retry: None,
     }
 }
 
@@ -393,6 +394,7 @@ fn replicated(replicas: &[(&str, u32, bool)]) -> Result<(), PlanError> {
         let upstream = &mut plan.upstreams[0];
         upstream.transport = Transport::Replicated(Replicated {
             replicas: replicas.iter().map(replica).collect(),
+            balance: mcpc_plan::Balance::default(),
         });
         upstream.key = ContentKey::unsealed();
     })
@@ -432,6 +434,27 @@ fn a_breaker_counts_something_within_some_time() {
     assert_eq!(with(1000, 1, 1), Ok(()));
     for (failures, within_ms, open_for_ms) in [(0, 1, 1), (1001, 1, 1), (1, 0, 1), (1, 1, 0)] {
         let refused = with(failures, within_ms, open_for_ms);
+        assert!(
+            matches!(refused, Err(PlanError::Inconsistent { .. })),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
+fn a_retry_sends_something_again_and_not_for_ever() {
+    let with = |attempts, budget_percent| {
+        rule_after(|plan| {
+            plan.upstreams[0].retry = Some(Retry {
+                attempts,
+                budget_percent,
+            });
+        })
+    };
+    assert_eq!(with(2, 1), Ok(()));
+    assert_eq!(with(10, 100), Ok(()));
+    for (attempts, budget_percent) in [(1, 1), (11, 1), (2, 0), (2, 101)] {
+        let refused = with(attempts, budget_percent);
         assert!(
             matches!(refused, Err(PlanError::Inconsistent { .. })),
             "{refused:?}"

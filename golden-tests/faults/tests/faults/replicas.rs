@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use mcpc_process::{Client, Reply, post};
 use serde_json::{Value, json};
 
 use crate::stage::{Caller, FAULTY, Stage, Traffic, text_of};
@@ -59,12 +60,16 @@ impl Drop for Replica {
 }
 
 fn two(era: &str) -> (Replica, Replica, Stage) {
+    two_with(era, "")
+}
+
+fn two_with(era: &str, more: &str) -> (Replica, Replica, Stage) {
     let any = ([127, 0, 0, 1], 0).into();
     let (one, other) = (Replica::start(any), Replica::start(any));
     let stage = Stage::open(&format!(
         "servers:\n  web:\n    era: {era}\n    replicas:\n\
          \x20     - {{ url: \"http://{}/mcp\", weight: 3 }}\n\
-         \x20     - {{ url: \"http://{}/mcp\" }}\n",
+         \x20     - {{ url: \"http://{}/mcp\" }}\n{more}",
         one.address, other.address
     ));
     until(|| {
@@ -190,4 +195,81 @@ fn an_edit_of_the_replicas_lets_go_on_who_stays() {
     assert_eq!(shares(&mut stage.client(), 4), [(third.pid(), 4)].into());
     assert!(stage.gateway.upstream("web").get("replicas").is_none());
     stage.gateway.stop();
+}
+
+/// Begins a call of a tool, kills the replica that has it, and gives what comes back.
+#[track_caller]
+fn killed_under(stage: &Stage, replicas: &mut [Replica; 2], tool: &str) -> Reply {
+    let mut client = stage.client();
+    // The tools are listed now, so that the next call is the only thing that a replica is busy with.
+    client.call("late", &json!({ "ms": 0 }));
+    let mut client = client.begin(tool, &json!({ "ms": 1500 }));
+    let busy = || {
+        let status = stage.gateway.upstream("web");
+        (0..2).find(|at| status["replicas"][at]["in_flight"] == 1)
+    };
+    until(|| busy().is_some());
+    replicas[busy().unwrap()].kill();
+    client.reply().unwrap()
+}
+
+#[test]
+fn a_call_that_may_be_repeated_outlives_the_process_that_had_it() {
+    for era in ["modern", "legacy"] {
+        let retry = "    retry: { attempts: 3, budget: 20% }\n";
+        let (one, other, stage) = two_with(era, retry);
+        let mut replicas = [one, other];
+        let reply = killed_under(&stage, &mut replicas, "late");
+        assert_eq!(text_of(&reply), json!({ "ms": 1500 }).to_string(), "{era}");
+        assert_eq!(stage.gateway.upstream("web")["retries"]["sent"], 1);
+        // Nothing says that this one can be sent twice.
+        let reply = killed_under(&stage, &mut replicas, "silence");
+        assert_eq!(reply.code(), "MCPC9306", "{era}: {reply:?}");
+        assert_eq!(stage.gateway.upstream("web")["retries"]["sent"], 1);
+        stage.gateway.stop();
+    }
+}
+
+#[test]
+fn the_same_session_stays_with_the_same_process() {
+    let (one, other, stage) = two_with("modern", "    balance: sticky\n");
+    let mut homes = Vec::new();
+    for _ in 0..24 {
+        let address = stage.gateway.address;
+        let mut client = Client::connect(address);
+        let session = begun(&mut client, address);
+        let mut pids = [(); 4].map(|()| {
+            let params = json!({ "name": "pid", "arguments": {} });
+            let message =
+                json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params })
+                    .to_string();
+            let headers = format!("{session}MCP-Protocol-Version: 2025-11-25\r\n");
+            text_of(&client.ask(post(address, "/mcp", &headers, &message)))
+        });
+        pids.sort();
+        assert_eq!(pids.first(), pids.last());
+        homes.extend(pids.into_iter().take(1));
+    }
+    for replica in [&one, &other] {
+        assert!(homes.contains(&replica.pid().to_string()), "{homes:?}");
+    }
+    stage.gateway.stop();
+}
+
+/// Begins a session of 2025-11-25, and gives the header that names it.
+fn begun(client: &mut Client, address: SocketAddr) -> String {
+    let params = json!({
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": { "name": "test", "version": "1" },
+    });
+    let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params });
+    let reply = client.ask(post(address, "/mcp", "", &message.to_string()));
+    let head = reply.head.to_lowercase();
+    let line = head
+        .lines()
+        .find(|line| line.starts_with("mcp-session-id:"));
+    let at = head.find(line.unwrap()).unwrap();
+    let value = reply.head[at..].lines().next().unwrap();
+    format!("{value}\r\n")
 }

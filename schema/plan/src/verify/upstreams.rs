@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    Breaker, ContentKey, HttpTransport, PlanError, Replicated, StdioTransport, Template, Timeouts,
-    Transport, Upstream,
+    Breaker, ContentKey, HttpTransport, PlanError, Replicated, Retry, StdioTransport, Template,
+    Timeouts, Transport, Upstream,
 };
 
 use super::{hold, is_sorted};
@@ -16,6 +16,9 @@ const WEIGHT_MAX: u32 = 1000;
 /// The most failures that a breaker counts.
 const FAILURES_MAX: u32 = 1000;
 
+/// The most times that a call is sent.
+const ATTEMPTS_MAX: u32 = 10;
+
 pub(super) fn verify(upstreams: &[Upstream]) -> Result<(), PlanError> {
     hold(!upstreams.is_empty(), "there is no upstream")?;
     hold(
@@ -25,6 +28,7 @@ pub(super) fn verify(upstreams: &[Upstream]) -> Result<(), PlanError> {
     for upstream in upstreams {
         verify_timeouts(&upstream.timeouts)?;
         upstream.breaker.as_ref().map_or(Ok(()), verify_breaker)?;
+        upstream.retry.as_ref().map_or(Ok(()), verify_retry)?;
         match &upstream.transport {
             Transport::Stdio(stdio) => verify_stdio(stdio)?,
             Transport::Http(http) => verify_http(http)?,
@@ -76,6 +80,13 @@ fn verify_breaker(breaker: &Breaker) -> Result<(), PlanError> {
             && breaker.within_ms > 0
             && breaker.open_for_ms > 0,
         "a breaker opens at once, or at too many failures, or for no time",
+    )
+}
+
+fn verify_retry(retry: &Retry) -> Result<(), PlanError> {
+    hold(
+        (2..=ATTEMPTS_MAX).contains(&retry.attempts) && (1..=100).contains(&retry.budget_percent),
+        "a call is sent once or too often, or no share of calls may be sent again",
     )
 }
 
