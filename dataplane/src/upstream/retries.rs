@@ -119,7 +119,7 @@ pub(super) fn pause(tries: u32) -> Duration {
     let half = u64::try_from(most.as_micros() / 2)
         .unwrap_or(u64::MAX)
         .max(1);
-    most - Duration::from_micros(random % half)
+    most.saturating_sub(Duration::from_micros(random % half))
 }
 
 #[cfg(test)]

@@ -184,6 +184,10 @@ pub enum Balance {
 }
 
 impl Balance {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "a condition of serde takes a reference"
+    )]
     fn is_default(&self) -> bool {
         *self == Self::default()
     }
