@@ -372,6 +372,27 @@ tests: [{ as: r, endpoint: main, call: a/b, expect: allowed }]
         mutants
     }
 
+    /// A document as the compiler hands it to the types: `1.0` is the whole number that JSON Schema takes it for.
+    fn as_read(mut document: serde_json::Value) -> serde_json::Value {
+        use serde_json::Value;
+        match &mut document {
+            Value::Number(number) => {
+                if let Some(whole) = number.as_f64().filter(|_| number.is_f64()).and_then(whole) {
+                    *number = whole.into();
+                }
+            }
+            Value::Array(items) => items
+                .iter_mut()
+                .for_each(|item| *item = as_read(item.take())),
+            Value::Object(map) => {
+                let values = map.values_mut();
+                values.for_each(|value| *value = as_read(value.take()));
+            }
+            _ => {}
+        }
+        document
+    }
+
     #[test]
     fn schema_and_types_accept_the_same() {
         let (codes, decoded) = front(WHOLE);
@@ -390,7 +411,7 @@ tests: [{ as: r, endpoint: main, call: a/b, expect: allowed }]
             let (codes, decoded) = front(&text);
             assert!(decoded || !mutant.is_object(), "{codes:?} {text}");
             assert!(!codes.contains(&codes::NOT_DECODED), "{codes:?} {text}");
-            let types_accept = serde_json::from_value::<Config>(mutant).is_ok();
+            let types_accept = serde_json::from_value::<Config>(as_read(mutant)).is_ok();
             let only_stricter = codes.iter().all(stricter);
             if codes.is_empty() {
                 assert!(types_accept, "only the types refuse {text}");

@@ -364,6 +364,8 @@ impl Writer {
         if let Way::Retry(retry) = &self.way {
             retry.blamed(&reply)?;
         }
+        let is_error = matches!(reply, Reply::Error(_));
+        self.trail.answered(self.correlation, is_error);
         let (member, value) = match reply {
             Reply::Result(result) if self.client == self.upstream => match &self.way {
                 Way::Retry(retry) => ("result", retry.seal_result(result)?),

@@ -32,6 +32,18 @@ impl Trail {
         );
     }
 
+    /// It has been answered, by a result or an error of the server.
+    pub(crate) fn answered(&self, correlation: u64, is_error: bool) {
+        tracing::debug!(
+            correlation = %format_args!("{correlation:016x}"),
+            plan = self.plan.short(),
+            server = %self.server,
+            place = %self.place,
+            with = if is_error { "error" } else { "result" },
+            "call answered"
+        );
+    }
+
     /// It has no answer.
     pub(crate) fn failed(&self, correlation: u64, failure: Failure) {
         tracing::warn!(

@@ -45,14 +45,23 @@ fn literals<'a>(server: &ResolvedServer<'a>) -> Vec<(Path, &'a str, &'static str
                 .map(|(at, name)| (site.key("args").index(at), name, remedy))
                 .collect()
         }
-        Server::Http(http) => {
-            let remedy = "send it in `headers`, from a variable or a file";
-            let found = in_query(http.url.as_str()).into_iter();
-            found.map(|name| (site.key("url"), name, remedy)).collect()
+        Server::Http(http) => in_url(&site.key("url"), http.url.as_str()),
+        Server::Replicated(replicated) => {
+            let replicas = replicated.replicas.iter().enumerate();
+            let found = replicas.flat_map(|(at, replica)| {
+                let place = site.key("replicas").index(at).key("url");
+                in_url(&place, replica.url.as_str())
+            });
+            found.collect()
         }
-        // Not run yet, so there is no plan that it could stand in.
-        Server::Replicated(_) => Vec::new(),
     }
+}
+
+/// A URL with such a text in its query.
+fn in_url<'a>(place: &Path, url: &'a str) -> Vec<(Path, &'a str, &'static str)> {
+    let remedy = "send it in `headers`, from a variable or a file";
+    let found = in_query(url).into_iter();
+    found.map(|name| (place.clone(), name, remedy)).collect()
 }
 
 /// The places of the values of `--api-key VALUE` and `--api-key=VALUE`, and the name of the flag.

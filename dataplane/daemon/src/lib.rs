@@ -20,6 +20,7 @@ mod inputs;
 mod log;
 mod operate;
 mod operation;
+mod outset;
 mod plan_file;
 mod probation;
 mod remote;

@@ -19,6 +19,7 @@ use crate::content::Content;
 use crate::history::History;
 use crate::inputs::{Event, Inputs};
 use crate::operation::{Asked, Operation, tell};
+use crate::outset;
 use crate::plan_file::Addresses;
 use crate::state_dir::{session_keys, state_dir};
 use crate::trials::Trials;
@@ -118,6 +119,7 @@ pub fn operate(
         plan = plan.digest.short(),
         "serving"
     );
+    outset::tell(&plan);
     started(&gateway, &plan);
     inputs.attend(&mut gateway);
     let mut operation = Operation {

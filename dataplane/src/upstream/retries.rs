@@ -135,8 +135,8 @@ mod tests {
             sent += u32::from(retries.take());
         }
         assert_eq!(sent, 10 + 199, "a reserve of ten, and a fifth of the calls");
-        let spent = retries.spent();
-        assert_eq!((spent.sent, spent.refused), (209, 1000 - 209));
+        let counts = retries.spent();
+        assert_eq!((counts.sent, counts.refused), (209, 1000 - 209));
     }
 
     #[test]

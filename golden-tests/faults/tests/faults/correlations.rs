@@ -136,3 +136,30 @@ fn a_call_that_fails_says_whose_it_is_though_its_response_has_begun() {
     }
     stage.gateway.stop();
 }
+
+#[test]
+fn what_is_configured_is_logged_without_secrets_and_answers_name_their_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "unspeakable").unwrap();
+    let server = HttpServer::start(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let config = format!(
+        "servers:\n  web: {{ url: \"http://{}/mcp\", era: modern, headers: {{ Authorization: \"Bearer $<file:{}>\" }} }}\n",
+        server.address,
+        token.display()
+    );
+    let mut stage = Stage::open_with(&config, &DEBUG);
+    let configured = hears(&mut stage, "server configured");
+    assert_eq!(value_of(&configured, "server"), Some("web"));
+    assert_eq!(value_of(&configured, "headers"), Some("authorization"));
+    is_placed(&configured, "mcpc.yaml:");
+    assert!(!configured.to_string().contains("unspeakable"));
+    stage.client().call("echo", &json!({ "text": "x" }));
+    let routed = hears(&mut stage, "call routed");
+    let answered = hears(&mut stage, "call answered");
+    for key in ["plan", "server", "place", "correlation"] {
+        assert_eq!(value_of(&answered, key), value_of(&routed, key), "{key}");
+    }
+    assert_eq!(value_of(&answered, "with"), Some("result"));
+    stage.gateway.stop();
+}
