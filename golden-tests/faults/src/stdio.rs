@@ -30,6 +30,11 @@ pub fn serve(habits: Habits) {
     }
 }
 
+/// Tells the log of the gateway that a call is here, for tests that have to know.
+fn announce(asked: &Asked) {
+    eprintln!("{} is with the server", asked.tool);
+}
+
 fn answer(asked: &Arc<Asked>, ledger: &Arc<Ledger>) {
     let healthy = |asked: &Asked| healthy(asked, ledger);
     let Some(fault) = asked.fault else {
@@ -45,7 +50,7 @@ fn answer(asked: &Arc<Asked>, ledger: &Arc<Ledger>) {
     match fault {
         Fault::Garbage => write(b"\x00\xff{not json}\n"),
         Fault::WrongId => say(&json!({ "jsonrpc": "2.0", "id": 987_654_321, "result": {} })),
-        Fault::Silence => {}
+        Fault::Silence => announce(asked),
         Fault::Hang => forever(),
         Fault::Die => std::process::exit(3),
         Fault::Huge => huge(&asked.id),
@@ -54,6 +59,7 @@ fn answer(asked: &Arc<Asked>, ledger: &Arc<Ledger>) {
             std::process::exit(3);
         }
         Fault::Late => {
+            announce(asked);
             let (asked, ledger) = (Arc::clone(asked), Arc::clone(ledger));
             std::thread::spawn(move || {
                 std::thread::sleep(asked.pause());

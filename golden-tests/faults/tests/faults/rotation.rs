@@ -42,10 +42,7 @@ fn a_new_value_of_a_secret_replaces_the_servers_that_have_it() {
         let mut caller = stage.client();
         let named = process_of(&stage, "named");
         let running = scope.spawn(move || caller.call("filed__late", &json!({ "ms": 700 })));
-        mcpc_process::until("the call is under way", || {
-            let flights = stage.gateway.upstream("filed").get("in_flight").cloned();
-            flights.is_some_and(|flights| flights != 0)
-        });
+        stage.gateway.hears("late is with the server");
         std::fs::write(&file, "canary-second\n").unwrap();
         stage.gateway.signal(Signal::HUP);
         let text = text_of(&running.join().unwrap());

@@ -97,7 +97,7 @@ fn an_answer_after_the_deadline_is_nobodys() {
 
 #[test]
 fn a_child_that_dies_or_is_killed_fails_its_callers_and_is_started_again() {
-    let stage = serve("modern", "");
+    let mut stage = serve("modern", "");
     let mut caller = stage.client();
     caller.echoes("bad.echo", 0);
     let mut before = process_of(&stage, "bad");
@@ -106,10 +106,7 @@ fn a_child_that_dies_or_is_killed_fails_its_callers_and_is_started_again() {
         let mut waiting = stage.client();
         std::thread::scope(|scope| {
             let told = scope.spawn(move || waiting.fails("bad.silence", &["MCPC9306"]));
-            until("the other call is under way", || {
-                let flights = stage.gateway.upstream("bad").get("in_flight").cloned();
-                flights.is_some_and(|flights| flights != 0)
-            });
+            stage.gateway.hears("silence is with the server");
             if end == "kill" {
                 let process = Pid::from_raw(i32::try_from(before).unwrap()).unwrap();
                 kill_process(process, Signal::KILL).unwrap();

@@ -33,11 +33,10 @@ fn config(grace: &str, servers: &[(&str, &str)]) -> String {
 }
 
 /// Begins a call, and waits until it is at its server.
-fn begin(stage: &Stage, server: &str, tool: &str, arguments: &serde_json::Value) -> Client {
+fn begin(stage: &mut Stage, server: &str, tool: &str, arguments: &serde_json::Value) -> Client {
     let client = stage.client().begin(&format!("{server}.{tool}"), arguments);
-    until("the call is at its server", || {
-        stage.gateway.upstream(server)["in_flight"] == 1
-    });
+    let announced = format!("{tool} is with the server");
+    stage.gateway.hears(&announced);
     client
 }
 
@@ -45,7 +44,7 @@ fn begin(stage: &Stage, server: &str, tool: &str, arguments: &serde_json::Value)
 fn a_busy_server_that_ignores_everything_does_not_outlive_the_grace() {
     let mut stage = Stage::open(&config("8s", &[("deaf", "--deaf")]));
     stage.client().echoes("deaf.echo", 0);
-    let _waiting = begin(&stage, "deaf", "silence", &json!({}));
+    let _waiting = begin(&mut stage, "deaf", "silence", &json!({}));
     let servers = children(stage.gateway.id());
     assert_eq!(servers.len(), 1);
     let began = Instant::now();
@@ -65,7 +64,7 @@ fn a_server_without_calls_is_ended_while_others_finish_theirs() {
     stage.client().echoes("deaf.echo", 0);
     let began = Instant::now();
     let late = json!({ "ms": u64::try_from(LATE.as_millis()).unwrap() });
-    let mut waiting = begin(&stage, "good", "late", &late);
+    let mut waiting = begin(&mut stage, "good", "late", &late);
     stage.gateway.signal(Signal::TERM);
     let reply = waiting.reply().unwrap();
     assert_eq!(text_of(&reply), late.to_string());
