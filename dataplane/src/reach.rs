@@ -5,6 +5,7 @@
 
 mod real;
 mod shim;
+mod text_file;
 #[cfg(unix)]
 mod tree;
 #[cfg(unix)]

@@ -95,8 +95,14 @@ fn in_query(url: &str) -> Option<&str> {
     }
     let (_, query) = url.split_once('?')?;
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let found = pairs.find(|(name, value)| names_a_secret(name) && is_literal(value));
+    let found = pairs.find(|(name, value)| is_credential(name) && is_literal(value));
     found.map(|(name, _)| name)
+}
+
+/// A parameter that is called like this opens something; a flag `--key` more often names a file.
+fn is_credential(parameter: &str) -> bool {
+    let bare = ["key", "auth"];
+    names_a_secret(parameter) || bare.iter().any(|name| parameter.eq_ignore_ascii_case(name))
 }
 
 /// Whether a value is the secret itself, not a path to it and not another flag.
@@ -149,7 +155,9 @@ mod tests {
             in_query("http://h/mcp?a=1&tavilyApiKey=abc"),
             Some("tavilyApiKey")
         );
-        assert_eq!(in_query("http://h/mcp?api_key=&key=name"), None);
+        // A flag `--key` names a file more often than not, and a parameter of a server does not.
+        assert_eq!(in_query("http://h/mcp?api_key=&key=abc"), Some("key"));
+        assert_eq!(in_query("http://h/mcp?sort_key=name&by=key"), None);
         assert_eq!(in_query("http://h/token=abc"), None);
     }
 }

@@ -18,15 +18,12 @@ use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 
-use super::{Dialed, Ended, Launch, Process, Reach, ReachFuture, Signals, Target};
+use super::{Dialed, Ended, Launch, Process, Reach, ReachFuture, Signals, Target, text_file};
 use crate::Secret;
 use crate::descriptors::{self, Held};
 
 /// The variables of the gateway that a child gets besides those of its definition.
 const INHERITED: [&str; 6] = ["PATH", "HOME", "LANG", "TMPDIR", "USER", "SHELL"];
-
-/// The most bytes of a secret or credentials file.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The content of the credentials file.
 type Credentials = HashMap<Box<str>, Secret>;
@@ -115,7 +112,7 @@ impl Reach for Real {
     }
 
     fn file(&self, path: &str) -> io::Result<Secret> {
-        let text = read_text(Path::new(path))?;
+        let text = text_file::read(Path::new(path))?;
         let text = text.strip_suffix('\n').unwrap_or(&text);
         Ok(Secret::new(text.strip_suffix('\r').unwrap_or(text)))
     }
@@ -296,7 +293,7 @@ fn credentials_path() -> Option<PathBuf> {
 }
 
 fn read_credentials(path: &Path) -> io::Result<Credentials> {
-    let text = read_text(path)?;
+    let text = text_file::read(path)?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -311,16 +308,4 @@ fn read_credentials(path: &Path) -> io::Result<Credentials> {
         .into_iter()
         .map(|(name, value)| (name, Secret::new(value)))
         .collect())
-}
-
-fn read_text(path: &Path) -> io::Result<String> {
-    use std::io::Read as _;
-    let mut text = String::new();
-    let file = std::fs::File::open(path)?;
-    let read = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if u64::try_from(read).is_ok_and(|read| read <= FILE_BYTES_MAX) {
-        Ok(text)
-    } else {
-        Err(io::Error::from(io::ErrorKind::FileTooLarge))
-    }
 }
