@@ -5,6 +5,8 @@
 
 mod real;
 mod shim;
+#[cfg(unix)]
+mod terms;
 mod text_file;
 #[cfg(unix)]
 mod tree;
@@ -86,6 +88,8 @@ pub enum Ended {
     Code(i32),
     /// By a signal.
     Signal(i32),
+    /// By force, because it had so many processes and threads, more than it may.
+    Crowded(i32),
 }
 
 /// Sends signals to a process and its descendants.

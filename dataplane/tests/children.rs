@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mcpc_dataplane::{Ended, Launch, Process, Reach as _, Real, child_entry};
-use mcpc_plan::{Restart, Start, StartWhen, StdioTransport};
+use mcpc_plan::{ProcessLimits, Restart, Start, StartWhen, StdioTransport};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::AsyncBufReadExt as _;
 
@@ -44,6 +44,7 @@ fn launch(command: &str, args: &[&str]) -> Process {
         args: args.iter().map(|arg| (*arg).into()).collect(),
         env: Box::new([]),
         cwd: None,
+        limits: ProcessLimits::default(),
         start: Start {
             timeout_ms: 1_000,
             when: StartWhen::Lazy,

@@ -1,8 +1,8 @@
 //! Bounds that a plan cannot hold: sizes of nothing or beyond what one message may take, and more
 //! servers than there are ids.
 
-use mcpc_config::Size;
-use mcpc_plan::{Limits, UpstreamId};
+use mcpc_config::{ChildLimits, Server, Size, StdioServer};
+use mcpc_plan::{Limits, ProcessLimits, UpstreamId};
 
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
@@ -19,6 +19,15 @@ pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
         Limits::REPLY_BYTES_MAX,
         sink,
     );
+    for server in &resolved.servers {
+        if let Server::Stdio(StdioServer {
+            limits: Some(limits),
+            ..
+        }) = server.server
+        {
+            memory(resolved, &server.site(), limits, sink);
+        }
+    }
     let count = resolved.servers.len();
     if UpstreamId::new(count).is_none() {
         let message = format!("there are {count} servers");
@@ -27,6 +36,20 @@ pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
         let diagnostic = Diagnostic::error(codes::OUT_OF_BOUNDS, message, span, label);
         sink.report(diagnostic.help("divide the servers among several gateways"));
     }
+}
+
+/// Programs do not start with less.
+fn memory(resolved: &Resolved<'_>, server: &Path, limits: &ChildLimits, sink: &mut Sink) {
+    let least = ProcessLimits::MEMORY_BYTES_MIN;
+    if limits.memory.is_none_or(|size| size.as_bytes() >= least) {
+        return;
+    }
+    let least = Size::from_bytes(least);
+    let place = server.key("limits").key("memory");
+    let message = format!("`{place}` is out of bounds");
+    let label = "no program starts with this little";
+    let diagnostic = Diagnostic::error(codes::OUT_OF_BOUNDS, message, resolved.span(&place), label);
+    sink.report(diagnostic.help(format!("use a size from {least} on")));
 }
 
 fn size(resolved: &Resolved<'_>, key: &str, size: Size, bytes_max: u64, sink: &mut Sink) {

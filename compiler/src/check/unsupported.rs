@@ -49,12 +49,9 @@ pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
 
 fn unsupported_keys(server: &Server) -> Vec<&'static str> {
     let keys = match server {
-        Server::Stdio(StdioServer {
-            sharing, limits, ..
-        }) => vec![
-            ("sharing", *sharing == Sharing::Session),
-            ("limits", limits.is_some()),
-        ],
+        Server::Stdio(StdioServer { sharing, .. }) => {
+            vec![("sharing", *sharing == Sharing::Session)]
+        }
         Server::Http(_) | Server::Replicated(_) => Vec::new(),
     };
     let present = keys.into_iter().filter(|(_, is_present)| *is_present);

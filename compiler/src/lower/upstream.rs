@@ -1,11 +1,12 @@
 //! Upstreams: from a server as written to how the data plane reaches it.
 
 use mcpc_config::{
-    Balance, Era, HttpServer, ReplicatedServer, Server, StartWhen, StdioServer, Timeouts, Url,
+    Balance, ChildLimits, Era, HttpServer, ReplicatedServer, Server, Size, StartWhen, StdioServer,
+    Timeouts, Url,
 };
 use mcpc_plan::{
-    Breaker, ContentKey, HttpTransport, Replica, Replicated, Restart, Retry, Scheme, Start,
-    StdioTransport, Template, Transport, Upstream,
+    Breaker, ContentKey, HttpTransport, ProcessLimits, Replica, Replicated, Restart, Retry, Scheme,
+    Start, StdioTransport, Template, Transport, Upstream,
 };
 
 use crate::placeholder::template;
@@ -68,6 +69,7 @@ fn lower_stdio(stdio: &StdioServer) -> StdioTransport {
             .map(|(name, value)| (name.as_str().into(), template(value.template())))
             .collect(),
         cwd: stdio.cwd.as_deref().map(Into::into),
+        limits: process_limits(stdio.limits.as_ref()),
         start: Start {
             timeout_ms: stdio.start.timeout.as_ms(),
             when: match stdio.start.when {
@@ -77,6 +79,14 @@ fn lower_stdio(stdio: &StdioServer) -> StdioTransport {
         },
         restart: restart(&stdio.restart),
     }
+}
+
+fn process_limits(limits: Option<&ChildLimits>) -> ProcessLimits {
+    limits.map_or_else(ProcessLimits::default, |limits| ProcessLimits {
+        memory_bytes: limits.memory.map(Size::as_bytes),
+        open_files: limits.open_files,
+        processes: limits.processes,
+    })
 }
 
 /// A default pause gives way to a written one; `check` has refused two that contradict each other.

@@ -18,6 +18,8 @@ use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 
+#[cfg(unix)]
+use super::terms::Terms;
 use super::{Dialed, Ended, Launch, Process, Reach, ReachFuture, Signals, Target, text_file};
 use crate::Secret;
 use crate::descriptors::{self, Held};
@@ -75,7 +77,7 @@ impl Reach for Real {
     }
 
     fn launch(&self, launch: &Launch<'_>) -> io::Result<Process> {
-        let mut command = self.command(launch);
+        let mut command = self.command(launch)?;
         command.env_clear();
         for name in INHERITED {
             if let Some(value) = std::env::var_os(name) {
@@ -119,24 +121,29 @@ impl Reach for Real {
 }
 
 impl Real {
-    fn command(&self, launch: &Launch<'_>) -> Command {
+    fn command(&self, launch: &Launch<'_>) -> io::Result<Command> {
         let definition = launch.definition;
         let arguments = definition.args.iter().map(AsRef::as_ref);
         #[cfg(unix)]
         if let Some(executable) = &self.executable {
+            let terms = Terms::of(definition, descriptors::inherited())?;
             let mut command = Command::new(executable);
             command
                 .arg(super::warden::ENTRY)
-                .arg(super::warden::limit_argument(descriptors::inherited()))
+                .arg(terms.argument()?)
                 .arg(definition.command.as_ref())
                 .args(arguments);
-            return command;
+            return Ok(command);
+        }
+        if !definition.limits.is_none() {
+            // Nobody is there to set them.
+            return Err(io::ErrorKind::Unsupported.into());
         }
         let mut command = Command::new(definition.command.as_ref());
         command.args(arguments);
         #[cfg(unix)]
         command.process_group(0);
-        command
+        Ok(command)
     }
 }
 

@@ -5,10 +5,10 @@
 //! starts its own executable again, which does it and then becomes the program by exec. The signal
 //! survives that (prctl(2), `PR_SET_PDEATHSIG`).
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 #[cfg(unix)]
-use super::warden;
+use super::{terms::Terms, warden};
 
 /// The hidden first argument.
 const ENTRY: &str = "__child";
@@ -17,8 +17,8 @@ const ENTRY: &str = "__child";
 pub(crate) const CANNOT_EXECUTE: i32 = 126;
 
 /// The arguments in front of a program and its own arguments.
-pub(super) fn arguments(parent: u32) -> [String; 3] {
-    [ENTRY.into(), parent.to_string(), "--".into()]
+pub(super) fn arguments(parent: u32, terms: String) -> [String; 4] {
+    [ENTRY.into(), parent.to_string(), terms, "--".into()]
 }
 
 /// Becomes a child of the gateway or the warden of one, if the arguments of this process say so; otherwise
@@ -38,20 +38,37 @@ pub fn child_entry(mut arguments: impl Iterator<Item = OsString>) {
     let parent = arguments
         .next()
         .and_then(|text| text.to_str()?.parse::<i32>().ok());
+    let terms = arguments.next();
     let _separator = arguments.next();
-    let (Some(parent), Some(program)) = (parent, arguments.next()) else {
+    let (Some(parent), Some(terms), Some(program)) = (parent, terms, arguments.next()) else {
         std::process::exit(CANNOT_EXECUTE);
     };
-    std::process::exit(become_child(parent, &program, arguments));
+    std::process::exit(become_child(parent, &terms, &program, arguments));
 }
 
 #[cfg(unix)]
-fn become_child(parent: i32, program: &OsString, arguments: impl Iterator<Item = OsString>) -> i32 {
+fn become_child(
+    parent: i32,
+    terms: &OsStr,
+    program: &OsStr,
+    arguments: impl Iterator<Item = OsString>,
+) -> i32 {
     use std::io::Write as _;
     use std::os::unix::process::CommandExt as _;
 
     // A failure here leaves the child in the gateway's session, which is worse than not starting.
     if rustix::process::setsid().is_err() || !dies_with(parent) {
+        return CANNOT_EXECUTE;
+    }
+    let taken = Terms::from_argument(terms)
+        .ok_or_else(|| std::io::ErrorKind::InvalidData.into())
+        .and_then(|terms| terms.take());
+    if let Err(error) = taken {
+        let _told = writeln!(
+            std::io::stderr(),
+            "cannot bind {} to its limits: {error}",
+            program.display()
+        );
         return CANNOT_EXECUTE;
     }
     let error = std::process::Command::new(program).args(arguments).exec();
@@ -65,7 +82,7 @@ fn become_child(parent: i32, program: &OsString, arguments: impl Iterator<Item =
 }
 
 #[cfg(not(unix))]
-fn become_child(_: i32, _: &OsString, _: impl Iterator<Item = OsString>) -> i32 {
+fn become_child(_: i32, _: &OsStr, _: &OsStr, _: impl Iterator<Item = OsString>) -> i32 {
     CANNOT_EXECUTE
 }
 

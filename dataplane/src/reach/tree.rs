@@ -1,12 +1,14 @@
 //! The processes below this one, and their end.
 //!
-//! Owns finding descendants and killing them, whatever group or session they are in. Used by the
+//! Owns finding descendants, counting and killing them, whatever group or session they are in. Used by the
 //! warden (`warden`), which adopts what its descendants leave behind, so that none can get out of
 //! this tree but by ending. Does not reap: the warden does.
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::path::Path;
 
-use rustix::process::{Pid, Signal, getpgrp, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, getpgrp, getpid, kill_process, kill_process_group};
 
 /// Kills every descendant of this process that is there right now. Those that are started at this
 /// very moment may be missed, so whoever wants all of them gone calls it until there is none.
@@ -30,6 +32,54 @@ pub(super) fn kill_descendants() {
     }
 }
 
+/// Whether the system tells what [`count_tasks`] asks for.
+pub(super) fn can_count() -> bool {
+    read("/proc/thread-self/children".as_ref()).is_some()
+}
+
+/// How many processes and threads are below this one, counted while they come and go.
+pub(super) fn count_tasks() -> u32 {
+    let own = getpid().as_raw_nonzero().get();
+    let mut left = tasks(own).1;
+    let mut count = 0;
+    let mut seen = BTreeSet::from([own]);
+    while let Some(id) = left.pop() {
+        if seen.insert(id) {
+            let (threads, children) = tasks(id);
+            count += threads;
+            left.extend(children);
+        }
+    }
+    count
+}
+
+/// The number of a process's threads, and its children: each is a thread's (proc(5),
+/// `/proc/PID/task/TID/children`). Reading them costs what the tree is large, not the machine.
+fn tasks(id: i32) -> (u32, Vec<i32>) {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{id}/task")) else {
+        return (0, Vec::new());
+    };
+    let mut count = 0;
+    let mut children = Vec::new();
+    for thread in threads.filter_map(Result::ok) {
+        count += 1;
+        let text = read(&thread.path().join("children")).unwrap_or_default();
+        children.extend(
+            text.split_whitespace()
+                .filter_map(|id| id.parse::<i32>().ok()),
+        );
+    }
+    (count, children)
+}
+
+/// What the system says in one of its files; the end of what is very long is left out.
+fn read(path: &Path) -> Option<String> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path).ok()?;
+    file.take(1 << 16).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
 struct Entry {
     id: i32,
     parent: i32,
@@ -44,7 +94,7 @@ fn descendants() -> Vec<Entry> {
     };
     let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     let mut strangers: Vec<Entry> = ids.filter_map(entry).collect();
-    let mut family = BTreeSet::from([rustix::process::getpid().as_raw_nonzero().get()]);
+    let mut family = BTreeSet::from([getpid().as_raw_nonzero().get()]);
     let mut found = Vec::new();
     loop {
         // A child can have a lower number than its parent, so one look is not enough.
@@ -63,10 +113,7 @@ fn descendants() -> Vec<Entry> {
 /// What `/proc/PID/stat` says (proc(5)): after the name come state, parent and group.
 #[cfg(target_os = "linux")]
 fn entry(id: i32) -> Option<Entry> {
-    use std::io::Read as _;
-    let mut text = String::new();
-    let file = std::fs::File::open(format!("/proc/{id}/stat")).ok()?;
-    file.take(4096).read_to_string(&mut text).ok()?;
+    let text = read(format!("/proc/{id}/stat").as_ref())?;
     let (_, rest) = text.rsplit_once(") ")?;
     let mut fields = rest.split(' ').skip(1);
     Some(Entry {

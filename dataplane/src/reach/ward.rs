@@ -18,7 +18,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::process::Command;
 
-use super::warden::{DENIED, END, EXITED, SIGNALLED, STARTED, TERMINATE, WORD_BYTES};
+use super::warden::{CROWDED, DENIED, END, EXITED, SIGNALLED, STARTED, TERMINATE, WORD_BYTES};
 use super::{Ended, Process, Signals};
 use crate::descriptors::Held;
 
@@ -132,6 +132,8 @@ impl Line {
             STARTED => self.server.store(number.unsigned_abs(), Ordering::Relaxed),
             EXITED => drop(self.end.set(Ended::Code(number))),
             SIGNALLED => drop(self.end.set(Ended::Signal(number))),
+            // The end by force that follows is no news.
+            CROWDED => drop(self.end.set(Ended::Crowded(number))),
             DENIED => return Err(io::Error::from_raw_os_error(number)),
             _ => return Err(io::ErrorKind::InvalidData.into()),
         }

@@ -13,7 +13,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::{
@@ -21,6 +21,8 @@ use rustix::process::{
     wait, waitid,
 };
 
+use super::shim::CANNOT_EXECUTE;
+use super::terms::Terms;
 use super::{shim, tree};
 use crate::descriptors;
 
@@ -39,6 +41,9 @@ pub(super) const SIGNALLED: u8 = b'!';
 /// That the system does not start the server, and the number of the error.
 pub(super) const DENIED: u8 = b'?';
 
+/// That it ends the server for having this many processes and threads.
+pub(super) const CROWDED: u8 = b'#';
+
 /// A word of the warden: what it tells, and a number.
 pub(super) const WORD_BYTES: usize = 5;
 
@@ -56,23 +61,21 @@ enum Event {
     Ended,
 }
 
-/// What stands in place of a limit of descriptors that stays as it is.
-const UNCHANGED: &str = "-";
+/// How often the processes of a server are counted that may have only so many.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
 
-/// The first argument: the limit of descriptors that the server gets, if it is not the gateway's.
-pub(super) fn limit_argument(limit: Option<u64>) -> String {
-    limit.map_or_else(|| UNCHANGED.to_owned(), |limit| limit.to_string())
-}
-
-/// Is the warden of the server that the arguments start. Answers the exit code.
+/// Is the warden of the server that the arguments start, whose terms come first. Answers the exit code.
 pub(super) fn stand(mut server: impl Iterator<Item = OsString>) -> i32 {
-    let limit = server.next().and_then(|text| text.to_str()?.parse().ok());
-    if let Some(limit) = limit {
+    let terms = server.next().and_then(|text| Terms::from_argument(&text));
+    let Some(terms) = terms else {
+        return CANNOT_EXECUTE;
+    };
+    if let Some(limit) = terms.descriptors() {
         descriptors::restore(limit);
     }
     let begun = take_over().and_then(|(gateway, input)| {
         let line = gateway.try_clone()?;
-        Warden::begin(gateway, input, server).inspect_err(|error| {
+        Warden::begin(gateway, input, &terms, server).inspect_err(|error| {
             tell(&line, DENIED, error.raw_os_error().unwrap_or_default());
         })
     });
@@ -89,6 +92,10 @@ struct Warden {
     gateway: UnixStream,
     server: Pid,
     has_server: bool,
+    /// The most processes and threads.
+    most: Option<u32>,
+    /// When they are counted next.
+    count_at: Instant,
     events: Receiver<Event>,
     /// Lets the waiting thread look again.
     reaped: SyncSender<()>,
@@ -98,15 +105,19 @@ impl Warden {
     fn begin(
         gateway: UnixStream,
         input: OwnedFd,
+        terms: &Terms,
         server: impl Iterator<Item = OsString>,
     ) -> std::io::Result<Self> {
+        if terms.processes().is_some() && !tree::can_count() {
+            return Err(rustix::io::Errno::NOTSUP.into());
+        }
         // Signals to the gateway's terminal or group are not for the warden.
         setsid()?;
         #[cfg(target_os = "linux")]
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         let program = std::env::args_os().next().unwrap_or_default();
         let child = Command::new(program)
-            .args(shim::arguments(std::process::id()))
+            .args(shim::arguments(std::process::id(), terms.argument()?))
             .args(server)
             .stdin(Stdio::from(input))
             .spawn()?;
@@ -128,6 +139,8 @@ impl Warden {
             gateway,
             server,
             has_server: true,
+            most: terms.processes(),
+            count_at: Instant::now() + COUNT_EVERY,
             events,
             reaped,
         })
@@ -136,16 +149,42 @@ impl Warden {
     /// Waits for the end of the server, or for an order to end it.
     fn watch(mut self) -> i32 {
         while self.has_server {
-            match self.events.recv() {
+            match self.next() {
                 Ok(Event::Ended) => {
                     self.reap();
                     let _looks = self.reaped.try_send(());
                 }
                 Ok(Event::Terminate) => self.signal(Signal::TERM),
+                Err(RecvTimeoutError::Timeout) if !self.is_crowded() => {}
                 Ok(Event::End) | Err(_) => break,
             }
         }
         self.clear()
+    }
+
+    /// The next event, or the moment to count.
+    fn next(&mut self) -> Result<Event, RecvTimeoutError> {
+        if self.most.is_none() {
+            return Ok(self.events.recv()?);
+        }
+        // Not the next pause between events: what starts and ends all the time leaves none.
+        let left = self.count_at.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            self.count_at = Instant::now() + COUNT_EVERY;
+            return Err(RecvTimeoutError::Timeout);
+        }
+        self.events.recv_timeout(left)
+    }
+
+    /// Whether the server has more processes and threads than it may. The gateway is told then.
+    fn is_crowded(&self) -> bool {
+        let count = tree::count_tasks();
+        let is_it = self.most.is_some_and(|most| count > most);
+        if is_it {
+            let count = i32::try_from(count).unwrap_or(i32::MAX);
+            tell(&self.gateway, CROWDED, count);
+        }
+        is_it
     }
 
     /// Kills until nothing is left.

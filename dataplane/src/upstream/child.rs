@@ -129,6 +129,9 @@ impl Child {
                 tracing::error!(%server, pid, "the program cannot be executed");
                 self.is_program = false;
             }
+            Some(Ok(Ended::Crowded(count))) => {
+                tracing::error!(%server, pid, count, "the server has more processes and threads than it may, and was ended");
+            }
             Some(Ok(ended)) => tracing::warn!(%server, pid, ?ended, "the process has ended"),
             Some(Err(error)) => {
                 tracing::warn!(%server, pid, %error, "the process is lost");

@@ -492,6 +492,7 @@ pub(super) fn stdio(command: &str, args: &[&str], when: mcpc_plan::StartWhen) ->
         args: args.iter().map(|arg| (*arg).into()).collect(),
         env: Box::new([]),
         cwd: None,
+        limits: mcpc_plan::ProcessLimits::default(),
         start: mcpc_plan::Start {
             timeout_ms: 10_000,
             when,

@@ -2,7 +2,7 @@
 //!
 //! Owns reading a message as far as this server needs it, and the answers in both eras. The tools
 //! besides the faults are `echo`, which gives its arguments back, `pid`, `variable`, which tells
-//! what a variable of its environment holds, and those of the ledger.
+//! what a variable of its environment holds, those of the ledger, and `allocate` and `open`.
 
 use std::io::Write;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::Fault;
+use crate::appetite::take;
 use crate::ledger::Ledger;
 
 /// A request, and the fault that it asks for.
@@ -103,7 +104,9 @@ fn result(asked: &Asked, ledger: &Ledger) -> Option<Value> {
         "tools/list" => {
             let faults = Fault::ALL.iter().map(|(name, _)| *name);
             let tools: Vec<Value> = faults
-                .chain(["echo", "pid", "variable", "ledger", "release"])
+                .chain([
+                    "echo", "pid", "variable", "ledger", "release", "allocate", "open",
+                ])
                 .map(|name| {
                     let annotations = json!({ "idempotentHint": name == "late" });
                     let schema = json!({ "type": "object" });
@@ -115,6 +118,7 @@ fn result(asked: &Asked, ledger: &Ledger) -> Option<Value> {
         "tools/call" => {
             let text = ledger
                 .text(asked)
+                .or_else(|| take(&asked.tool, &asked.arguments))
                 .unwrap_or_else(|| match asked.tool.as_str() {
                     "pid" => std::process::id().to_string(),
                     "variable" => variable(&asked.arguments),

@@ -13,6 +13,7 @@
     reason = "test code: a failed step fails the test"
 )]
 
+mod appetite;
 mod fault;
 mod healthy;
 mod http;

@@ -289,14 +289,14 @@ pub enum Sharing {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChildLimits {
-    /// Memory.
+    /// The memory of its own, of each of its processes for itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Size>,
-    /// Open files.
+    /// Open files and connections, of each of its processes for itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 8))]
     pub open_files: Option<u32>,
-    /// Processes and threads.
+    /// Processes and threads, of all that it has started together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub processes: Option<u32>,

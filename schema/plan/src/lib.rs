@@ -10,6 +10,7 @@
 //! ```
 
 mod canonical;
+mod confinement;
 mod endpoint;
 mod error;
 mod impact;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use canonical::canonical_bytes_without;
 pub use canonical::{Digest, canonical_bytes};
+pub use confinement::ProcessLimits;
 pub use endpoint::{
     Endpoint, ExactRoute, Found, Member, MemberId, Names, OpenRoute, Rename, Routes, Uris,
 };

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Template;
 use crate::canonical::{Digest, canonical_bytes};
+use crate::confinement::ProcessLimits;
 
 /// An index into [`Plan::upstreams`](crate::Plan::upstreams).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -221,6 +222,9 @@ pub struct StdioTransport {
     /// Its working directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd: Option<Box<str>>,
+    /// What it may use.
+    #[serde(default, skip_serializing_if = "ProcessLimits::is_none")]
+    pub limits: ProcessLimits,
     /// When and how it starts.
     pub start: Start,
     /// What happens when it ends by itself.

@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 use mcpc_plan::{
     Access, AdminListener, Breaker, ContentKey, Digest, Endpoint, Era, ExactRoute, FORMAT,
     HttpTransport, Limits, Listener, Member, MemberId, Names, OpenRoute, Part, Pattern, Plan,
-    PlanError, Rename, Replica, Replicated, Restart, Retry, Routes, Scheme, SecretUse, Source,
-    Start, StartWhen, StdioTransport, Template, Timeouts, Transport, Upstream, UpstreamId, Uris,
+    PlanError, ProcessLimits, Rename, Replica, Replicated, Restart, Retry, Routes, Scheme,
+    SecretUse, Source, Start, StartWhen, StdioTransport, Template, Timeouts, Transport, Upstream,
+    UpstreamId, Uris,
 };
 
 fn patterns(texts: &[&str]) -> Box<[Pattern]> {
@@ -60,6 +61,11 @@ fn upstreams() -> Box<[Upstream]> {
         args: ["--utc".into()].into(),
         env: [("LEVEL".into(), Template([reference("LEVEL")].into()))].into(),
         cwd: None,
+        limits: ProcessLimits {
+            memory_bytes: Some(1 << 20),
+            open_files: Some(8),
+            processes: Some(1),
+        },
         start: Start {
             timeout_ms: 5,
             when: StartWhen::Lazy,
@@ -498,6 +504,9 @@ fn what_cannot_start_or_be_sent_is_refused() {
         stdio(|stdio| stdio.command = "".into()),
         stdio(|stdio| stdio.args[0] = "a\0b".into()),
         stdio(|stdio| stdio.env[0].0 = "A=B".into()),
+        stdio(|stdio| stdio.limits.memory_bytes = Some((1 << 20) - 1)),
+        stdio(|stdio| stdio.limits.open_files = Some(7)),
+        stdio(|stdio| stdio.limits.processes = Some(0)),
         stdio(|stdio| stdio.start.timeout_ms = 0),
         stdio(|stdio| stdio.restart.within_ms = 0),
         stdio(|stdio| stdio.restart.backoff_from_ms = 2),

@@ -9,6 +9,7 @@
 )]
 #![cfg(target_os = "linux")]
 
+mod bounds;
 mod breakers;
 mod cancels;
 mod correlations;

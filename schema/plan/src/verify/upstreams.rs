@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    Breaker, ContentKey, HttpTransport, PlanError, Replicated, Retry, StdioTransport, Template,
-    Timeouts, Transport, Upstream,
+    Breaker, ContentKey, HttpTransport, PlanError, ProcessLimits, Replicated, Retry,
+    StdioTransport, Template, Timeouts, Transport, Upstream,
 };
 
 use super::{hold, is_sorted};
@@ -104,6 +104,7 @@ fn verify_stdio(stdio: &StdioTransport) -> Result<(), PlanError> {
         "the environment is not sorted or has a name that no environment has",
     )?;
     verify_templates(&stdio.env)?;
+    verify_process_limits(&stdio.limits)?;
     let restart = &stdio.restart;
     hold(
         stdio.start.timeout_ms > 0
@@ -111,6 +112,19 @@ fn verify_stdio(stdio: &StdioTransport) -> Result<(), PlanError> {
             && restart.backoff_from_ms > 0
             && restart.backoff_from_ms <= restart.backoff_to_ms,
         "a start timeout, a restart window or a pause is zero, or a pause shrinks",
+    )
+}
+
+fn verify_process_limits(limits: &ProcessLimits) -> Result<(), PlanError> {
+    let is_enough = |limit: Option<u64>, least| limit.is_none_or(|limit| limit >= least);
+    hold(
+        is_enough(limits.memory_bytes, ProcessLimits::MEMORY_BYTES_MIN)
+            && is_enough(
+                limits.open_files.map(u64::from),
+                ProcessLimits::OPEN_FILES_MIN.into(),
+            )
+            && is_enough(limits.processes.map(u64::from), 1),
+        "a process may use too little to start",
     )
 }
 

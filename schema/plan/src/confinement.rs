@@ -1,0 +1,35 @@
+//! What a child process may use, beyond what every process of the gateway's user may.
+//!
+//! Owns the types. Does not apply them: the data plane does, in the process itself and before the
+//! server's program runs. They are part of an upstream's content key, because a process that runs
+//! keeps what it was started with.
+
+use serde::{Deserialize, Serialize};
+
+/// What a child process may use. What is absent is bounded by the system alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessLimits {
+    /// The memory of its own, in bytes; of each of its processes for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// The descriptors that each of its processes has open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_files: Option<u32>,
+    /// The processes and threads of its whole tree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<u32>,
+}
+
+impl ProcessLimits {
+    /// The least memory: a program in less does not start.
+    pub const MEMORY_BYTES_MIN: u64 = 1 << 20;
+
+    /// The least number of descriptors: a program needs some to find its libraries.
+    pub const OPEN_FILES_MIN: u32 = 8;
+
+    /// Whether there is no limit at all.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
