@@ -36,6 +36,7 @@ mod suggest;
 mod surface;
 mod syntax;
 mod tree;
+mod unite;
 
 use std::net::SocketAddr;
 

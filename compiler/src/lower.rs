@@ -101,7 +101,6 @@ fn lower_endpoint(endpoint: &ResolvedEndpoint<'_>, resolved: &Resolved<'_>) -> E
 /// `servers.github` to `mcpc.yaml:12`. Only the name of the file: a plan must not depend on the
 /// folder in which it was compiled.
 fn provenance(resolved: &Resolved<'_>, source: &Source) -> BTreeMap<Box<str>, Box<str>> {
-    let file = source.name().rsplit(['/', '\\']).next().unwrap_or_default();
     let config: &Config = resolved.config();
     let sections = [
         ("servers", config.servers.keys().collect::<Vec<_>>()),
@@ -119,6 +118,8 @@ fn provenance(resolved: &Resolved<'_>, source: &Source) -> BTreeMap<Box<str>, Bo
     for (section, names) in sections {
         for name in names {
             let span = resolved.key_span(&Path::of([section, name]));
+            let file = source.file_name(span.start).rsplit(['/', '\\']).next();
+            let file = file.unwrap_or_default();
             let line = source.place(span.start).line;
             places.insert(
                 format!("{section}.{name}").into(),

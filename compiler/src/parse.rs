@@ -1,4 +1,4 @@
-//! Reads a text into a [`Tree`].
+//! Reads a text into a [`Tree`]; the files of a directory one after the other, into one.
 //!
 //! Owns what YAML may be used for here: one document, text keys, no tags, no directives, aliases
 //! and merges within a budget, bounded depth and size. Does not expand placeholders (`expand`) or
@@ -15,6 +15,7 @@ use crate::scalar::{self, Resolved};
 use crate::source::{Source, Span};
 use crate::syntax;
 use crate::tree::{Content, Entry, Map, NodeId, Span32, Style, Tree};
+use crate::unite::unite;
 
 /// How deep lists and maps may lie in each other, aliases followed.
 pub(crate) const DEPTH_MAX: usize = 64;
@@ -26,32 +27,12 @@ const COPIES_MAX: usize = 100_000;
 
 /// Reads the text; `None` if there is nothing to go on with.
 pub(crate) fn parse(source: &Source, sink: &mut Sink) -> Option<Tree> {
-    let mut options = Options::default();
-    options.disallow_directives = true;
-    // One more than our own limit, which names the place better.
-    options.flow_nesting_limit = DEPTH_MAX + 1;
-    options.block_nesting_limit = DEPTH_MAX + 1;
-    // Repairs splice at spans and leave comments alone, so nobody asks for them.
-    options.set_emit_comments(false);
     let mut loader = Loader::new(source, sink);
-    for event in Parser::new_from_str_with_options(source.text(), options) {
-        let step = match event {
-            Ok((event, span)) => {
-                let range = span.byte_range().unwrap_or_default();
-                loader.take(event, loader.trimmed(range.start, range.end))
-            }
-            Err(error) => Err(Stop::At(syntax::explain(source, &error))),
-        };
-        match step {
-            Ok(()) => {}
-            Err(Stop::End) => break,
-            Err(Stop::At(diagnostic)) => {
-                loader.sink.report(*diagnostic);
-                return None;
-            }
-        }
+    let mut is_readable = true;
+    for file in source.files() {
+        is_readable &= loader.read(file);
     }
-    loader.finish()
+    if is_readable { loader.finish() } else { None }
 }
 
 /// Why loading ends before the text does.
@@ -97,6 +78,8 @@ struct Loader<'a> {
     anchors: BTreeMap<usize, (NodeId, usize)>,
     copies: usize,
     documents: usize,
+    /// What the files hold, in their order.
+    roots: Vec<NodeId>,
 }
 
 impl<'a> Loader<'a> {
@@ -109,7 +92,42 @@ impl<'a> Loader<'a> {
             anchors: BTreeMap::new(),
             copies: 0,
             documents: 0,
+            roots: Vec::new(),
         }
+    }
+
+    /// Reads one file; whether it is one that can be read. Anchors are its own.
+    fn read(&mut self, file: Span) -> bool {
+        let mut options = Options::default();
+        options.disallow_directives = true;
+        // One more than our own limit, which names the place better.
+        options.flow_nesting_limit = DEPTH_MAX + 1;
+        options.block_nesting_limit = DEPTH_MAX + 1;
+        // Repairs splice at spans and leave comments alone, so nobody asks for them.
+        options.set_emit_comments(false);
+        self.stack.clear();
+        self.anchors.clear();
+        self.documents = 0;
+        let source = self.source;
+        for event in Parser::new_from_str_with_options(source.slice(file), options) {
+            let step = match event {
+                Ok((event, span)) => {
+                    let range = span.byte_range().unwrap_or_default();
+                    let span = self.trimmed(file.start + range.start, file.start + range.end);
+                    self.take(event, span)
+                }
+                Err(error) => Err(Stop::At(syntax::explain(source, file, &error))),
+            };
+            match step {
+                Ok(()) => {}
+                Err(Stop::End) => break,
+                Err(Stop::At(diagnostic)) => {
+                    self.sink.report(*diagnostic);
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     fn take(&mut self, event: Event<'_>, span: Span) -> Step {
@@ -321,7 +339,7 @@ impl<'a> Loader<'a> {
             self.anchors.insert(anchor, (node, height));
         }
         let Some(frame) = self.stack.last_mut() else {
-            self.tree.set_root(node);
+            self.roots.push(node);
             return;
         };
         frame.height = frame.height.max(height + 1);
@@ -446,13 +464,13 @@ impl<'a> Loader<'a> {
         Map::new(entries).0
     }
 
-    fn finish(self) -> Option<Tree> {
-        let root = self.tree.root();
-        let nothing = root.is_none_or(|root| {
-            *self.tree.content(root) == Content::Null && self.tree.style(root) == Style::Plain
+    fn finish(mut self) -> Option<Tree> {
+        let tree = &self.tree;
+        self.roots.retain(|root| {
+            *tree.content(*root) != Content::Null || tree.style(*root) != Style::Plain
         });
-        if nothing {
-            let end = self.source.text().len();
+        if self.roots.is_empty() {
+            let end = self.source.files().last().map_or(0, |file| file.end);
             self.sink.report(
                 Diagnostic::error(
                     codes::EMPTY,
@@ -464,6 +482,7 @@ impl<'a> Loader<'a> {
             );
             return None;
         }
+        unite(&mut self.tree, &self.roots, self.source, self.sink);
         Some(self.tree)
     }
 }

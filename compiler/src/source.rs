@@ -1,7 +1,9 @@
-//! A text with a name, places in it, and the way from a byte to a line and column.
+//! A text with a name, places in it, and the way from a byte to a file, a line and a column.
 //!
-//! Owns the checks that come before any reading: size, UTF-8 and control characters. Does not
-//! open files: the command line does, and hands the bytes to [`Source::from_bytes`].
+//! Owns the checks that come before any reading: size, UTF-8 and control characters. The files of a
+//! directory are one text here, one behind the other, so that a place is a number in every pass, and
+//! only who shows it asks for the file. Does not open files: the command line does, and hands the bytes
+//! to [`Source::from_bytes`] or [`Source::from_files`].
 
 use crate::codes;
 use crate::diagnostic::Diagnostic;
@@ -12,6 +14,14 @@ pub struct Source {
     name: String,
     text: String,
     line_starts: Vec<u32>,
+    /// The files of a directory in the order of their texts; none if the text is one file.
+    files: Vec<File>,
+}
+
+#[derive(Clone, Debug)]
+struct File {
+    name: String,
+    text: Span,
 }
 
 /// A range of bytes in a [`Source`]. Invariant: `start <= end`, both on character boundaries.
@@ -48,19 +58,38 @@ impl Source {
     /// Checks the size and the encoding of bytes.
     pub fn from_bytes(name: impl Into<String>, bytes: Vec<u8>) -> Result<Self, Box<Rejected>> {
         if bytes.len() > Self::BYTES_MAX {
-            let diagnostic = Diagnostic::error(
-                codes::TOO_LARGE,
-                "the text is larger than 16 MiB",
-                Span::default(),
-                "a configuration is read up to 16 MiB",
-            );
-            let source = Self::new(name, "");
-            return Err(Box::new(Rejected { source, diagnostic }));
+            return Err(too_large(name.into()));
         }
         match String::from_utf8(bytes) {
             Ok(text) => Self::new(name, text).without_controls(),
             Err(error) => Err(Box::new(not_utf8(name.into(), &error))),
         }
+    }
+
+    /// Checks the files of a directory, which make one text together; each with its name.
+    pub fn from_files(
+        name: impl Into<String>,
+        files: Vec<(String, Vec<u8>)>,
+    ) -> Result<Self, Box<Rejected>> {
+        let mut text = String::new();
+        let mut parts = Vec::with_capacity(files.len());
+        for (file, bytes) in files {
+            let one = Self::from_bytes(file, bytes)?;
+            if text.len() + one.text.len() >= Self::BYTES_MAX {
+                return Err(too_large(name.into()));
+            }
+            let start = text.len();
+            text.push_str(&one.text);
+            parts.push(File {
+                name: one.name,
+                text: Span::new(start, text.len()),
+            });
+            // Even the end of a file is on no line of the next one.
+            text.push('\n');
+        }
+        let mut source = Self::new(name, text);
+        source.files = parts;
+        Ok(source)
     }
 
     /// Refuses characters that YAML does not allow and terminals obey.
@@ -97,12 +126,41 @@ impl Source {
             name: name.into(),
             text,
             line_starts,
+            files: Vec::new(),
         }
     }
 
-    /// The name that diagnostics show.
+    /// The name of the whole: of the file, or of the directory.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The name of the file that a byte is in, which is what diagnostics show.
+    pub fn file_name(&self, byte: usize) -> &str {
+        self.file(byte).map_or(&self.name, |file| &file.name)
+    }
+
+    /// The byte counted from the start of the file that it is in.
+    pub fn in_file(&self, byte: usize) -> usize {
+        byte - self.file_start(byte).min(byte)
+    }
+
+    /// Where the file that a byte is in starts.
+    pub(crate) fn file_start(&self, byte: usize) -> usize {
+        self.file(byte).map_or(0, |file| file.text.start)
+    }
+
+    /// The text of each file.
+    pub(crate) fn files(&self) -> Vec<Span> {
+        if self.files.is_empty() {
+            return vec![Span::new(0, self.text.len())];
+        }
+        self.files.iter().map(|file| file.text).collect()
+    }
+
+    fn file(&self, byte: usize) -> Option<&File> {
+        let after = self.files.partition_point(|file| file.text.start <= byte);
+        self.files.get(after.checked_sub(1)?)
     }
 
     /// The whole text.
@@ -128,15 +186,16 @@ impl Source {
         Some(*start as usize)
     }
 
-    /// The number of the line that a byte is on.
+    /// The number of the line that a byte is on, in the whole text.
     pub(crate) fn line_of(&self, byte: usize) -> usize {
         self.line_starts
             .partition_point(|start| *start as usize <= byte)
     }
 
-    /// The line and column of a byte.
+    /// The line and column of a byte in its file.
     pub fn place(&self, byte: usize) -> Place {
         let line = self.line_of(byte);
+        let first = self.line_of(self.file_start(byte));
         let start = self.line_start(line).unwrap_or(0);
         let before = self
             .text
@@ -144,10 +203,21 @@ impl Source {
             .unwrap_or_default()
             .trim_start_matches('\u{feff}');
         Place {
-            line,
+            line: line + 1 - first,
             column: before.chars().count() + 1,
         }
     }
+}
+
+fn too_large(name: String) -> Box<Rejected> {
+    let diagnostic = Diagnostic::error(
+        codes::TOO_LARGE,
+        "the text is larger than 16 MiB",
+        Span::default(),
+        "a configuration is read up to 16 MiB",
+    );
+    let source = Source::new(name, "");
+    Box::new(Rejected { source, diagnostic })
 }
 
 /// Shows as much of the bytes as is text.

@@ -9,12 +9,12 @@ use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::source::{Source, Span};
 
-/// The finding for an error of the reader.
-pub(crate) fn explain(source: &Source, error: &ScanError) -> Box<Diagnostic> {
-    let at = error.marker().byte_offset().unwrap_or_default();
+/// The finding for an error of the reader in one file.
+pub(crate) fn explain(source: &Source, file: Span, error: &ScanError) -> Box<Diagnostic> {
+    let at = file.start + error.marker().byte_offset().unwrap_or_default();
     let span = token(source, at);
     Box::new(match error.kind() {
-        kind if is_tab(kind) || in_tab_indentation(source, at) => tab(source, at),
+        kind if is_tab(kind) || in_tab_indentation(source, at) => tab(source, file, at),
         ErrorKind::RecursionLimitExceeded => Diagnostic::error(
             codes::TOO_DEEP,
             "lists and maps lie more than 64 levels deep",
@@ -62,13 +62,13 @@ fn in_tab_indentation(source: &Source, at: usize) -> bool {
     line.get(..indent).is_some_and(|blank| blank.contains('\t')) && at <= start + indent + 1
 }
 
-fn tab(source: &Source, at: usize) -> Diagnostic {
+fn tab(source: &Source, file: Span, at: usize) -> Diagnostic {
     let (start, line) = line_of(source, at);
-    let before = source.text().get(..at).unwrap_or_default();
+    let before = source.slice(Span::new(file.start, at));
     let tab = line
         .find('\t')
         .map(|offset| start + offset)
-        .or_else(|| before.rfind('\t'));
+        .or_else(|| before.rfind('\t').map(|offset| file.start + offset));
     let span = tab.map_or_else(|| token(source, at), |tab| Span::new(tab, tab + 1));
     Diagnostic::error(
         codes::TAB,

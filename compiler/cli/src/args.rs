@@ -101,7 +101,8 @@ pub(crate) enum DemoServer {
 
 #[derive(Debug, Args)]
 pub(crate) struct Check {
-    /// The configurations, each checked on its own; `-` is standard input.
+    /// The configurations, each checked on its own: a file, a directory of files that make one
+    /// configuration together, or `-` for standard input.
     #[arg(value_name = "FILE", default_value = "mcpc.yaml")]
     pub(crate) files: Vec<PathBuf>,
 
@@ -135,7 +136,7 @@ pub(crate) enum Format {
 
 #[derive(Debug, Args)]
 pub(crate) struct Plan {
-    /// The configuration; `-` is standard input.
+    /// The configuration: a file, a directory of files, or `-` for standard input.
     #[arg(value_name = "FILE", default_value = "mcpc.yaml")]
     pub(crate) file: PathBuf,
 
@@ -155,8 +156,8 @@ pub(crate) struct Plan {
 
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// The configuration: a file, a URL, or `-` for standard input. It is compiled again when it
-    /// changes.
+    /// The configuration: a file, a directory of files, a URL, or `-` for standard input. It is
+    /// compiled again when it changes.
     #[arg(value_name = "FILE", default_value = "mcpc.yaml")]
     pub(crate) file: PathBuf,
 
@@ -212,6 +213,7 @@ const CHECK_EXAMPLES: &str = "\
 Examples:
   mcpc check                           check mcpc.yaml here
   mcpc check staging.yaml prod.yaml    check two files, each on its own
+  mcpc check conf.d                    check the files in it as one configuration
   cat mcpc.yaml | mcpc check -         check standard input
   mcpc check --format sarif > mcpc.sarif
 
@@ -230,6 +232,7 @@ const RUN_EXAMPLES: &str = "\
 Examples:
   mcpc run                             serve mcpc.yaml here
   mcpc run examples/quickstart/mcpc.yaml
+  mcpc run /etc/mcpc/conf.d            serve the files in it as one configuration
   mcpc run prod.yaml --listen 127.0.0.1:9000 --log-format json
   mcpc run --stdio ~/mcpc.yaml         what a desktop client starts
   mcpc run https://conf.example.com/mcpc.yaml --poll 1m

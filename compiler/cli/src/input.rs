@@ -1,13 +1,13 @@
-//! Reads a configuration or a plan from a file or standard input.
+//! Reads a configuration or a plan from a file, a directory of files or standard input.
 //!
-//! Owns what can go wrong before there is a text (`MCPC0001` to `MCPC0003`), told through the same
+//! Owns what can go wrong before there is a text (`MCPC0001` to `MCPC0007`), told through the same
 //! renderers as everything else. Never reads more than the compiler would take.
 
 use std::io;
 use std::path::Path;
 
 use mcpc_compiler::{Code, Diagnostic, Rejected, Source, Span};
-use mcpc_daemon::{Content, is_standard, name_of, read_at_most, read_file};
+use mcpc_daemon::{Content, Texts, is_standard, name_of, read_at_most, read_file, read_texts};
 use mcpc_plan::Plan;
 
 use crate::terminal::say;
@@ -16,6 +16,7 @@ const MISSING: Code = Code(1);
 const DIRECTORY: Code = Code(2);
 const UNREADABLE: Code = Code(3);
 const URL_UNREADABLE: Code = Code(6);
+const DIRECTORY_EMPTY: Code = Code(7);
 
 /// The most bytes that the compiler takes.
 pub(crate) const BYTES_MAX: u64 = Source::BYTES_MAX as u64;
@@ -41,21 +42,31 @@ impl Unread {
     }
 }
 
-/// Reads a file; `-` is standard input.
+/// Reads a file, or the files of a directory; `-` is standard input.
 pub(crate) fn read(file: &Path) -> Result<Source, Unread> {
-    match read_bytes(file, BYTES_MAX) {
-        Ok(bytes) => Source::from_bytes(name_of(file), bytes).map_err(Unread::BadText),
-        Err(error) => Err(no_text(name_of(file), unreadable(&error))),
-    }
+    let name = name_of(file);
+    let read = if is_standard(file) {
+        let read = read_at_most(io::stdin().lock(), BYTES_MAX).map(Texts::One);
+        read.map_err(|error| mcpc_daemon::Unread::File(name.clone(), error))
+    } else {
+        read_texts(file, BYTES_MAX)
+    };
+    source_of(name, read)
 }
 
 /// Reads what a running gateway is made of.
 pub(crate) fn read_content(content: &mut Content) -> Result<Source, Unread> {
-    let name = content.name();
-    match content.read() {
-        Ok(bytes) => Source::from_bytes(name, bytes).map_err(Unread::BadText),
-        Err(mcpc_daemon::Unread::File(error)) => Err(no_text(name, unreadable(&error))),
-        Err(mcpc_daemon::Unread::Url(reason)) => Err(no_text(name, unfetched(&reason))),
+    source_of(content.name(), content.read())
+}
+
+fn source_of(name: String, read: Result<Texts, mcpc_daemon::Unread>) -> Result<Source, Unread> {
+    use mcpc_daemon::Unread as NotRead;
+    match read {
+        Ok(Texts::One(bytes)) => Source::from_bytes(name, bytes).map_err(Unread::BadText),
+        Ok(Texts::Files(files)) => Source::from_files(name, files).map_err(Unread::BadText),
+        Err(NotRead::File(name, error)) => Err(no_text(name, unreadable(&error))),
+        Err(NotRead::Empty) => Err(no_text(name, empty())),
+        Err(NotRead::Url(reason)) => Err(no_text(name, unfetched(&reason))),
     }
 }
 
@@ -124,6 +135,12 @@ fn unreadable(error: &io::Error) -> Diagnostic {
         ),
     };
     Diagnostic::error(code, message, Span::default(), "").help(help)
+}
+
+fn empty() -> Diagnostic {
+    let message = "there is no configuration in the directory";
+    Diagnostic::error(DIRECTORY_EMPTY, message, Span::default(), "")
+        .help("put files into it whose names end in `.yaml` or `.yml` and start with no dot")
 }
 
 fn unfetched(reason: &str) -> Diagnostic {

@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &args::Run, terminal: Terminal) -> Exit {
         Err(unusable) => return unusable.tell(),
     };
     let content = match Content::of(&arguments.file, input::BYTES_MAX, &reach) {
-        Ok(content) => content,
+        Ok(content) => content.or_directory(),
         Err(Refusal { code, reason }) => {
             say(&format!("error[{code}]: {reason}\n"));
             return Exit::Failed;

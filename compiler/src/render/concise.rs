@@ -11,11 +11,12 @@ pub(super) fn render(reports: &[Report<'_>]) -> String {
         let name = report.source.name();
         let (written, left_out) = report.written();
         for diagnostic in written {
-            let place = report.source.place(diagnostic.primary.span.start);
+            let start = diagnostic.primary.span.start;
+            let (file, place) = (report.source.file_name(start), report.source.place(start));
             // Writing to a `String` cannot fail.
             let _ = writeln!(
                 text,
-                "{name}:{}:{}: {}[{}]: {}",
+                "{file}:{}:{}: {}[{}]: {}",
                 place.line,
                 place.column,
                 severity_name(diagnostic.severity),

@@ -20,7 +20,7 @@ pub(crate) const LINES_APART_MAX: usize = 100;
 pub(crate) struct Excerpt<'a> {
     /// The lines.
     pub(crate) text: String,
-    /// The number of the first line.
+    /// The number of the first line in its file.
     pub(crate) first_line: usize,
     /// Whether a line does not start where it starts in the source.
     pub(crate) is_cut: bool,
@@ -28,7 +28,8 @@ pub(crate) struct Excerpt<'a> {
     pub(crate) labels: Vec<(Range<usize>, &'a Label, bool)>,
 }
 
-/// The excerpts for the labels of one finding; the one with the primary label comes first.
+/// The excerpts for the labels of one finding, each from one file; the one with the primary label
+/// comes first.
 pub(crate) fn excerpts<'a>(
     source: &Source,
     secrets: &[Span],
@@ -39,16 +40,18 @@ pub(crate) fn excerpts<'a>(
         .iter()
         .map(|label| (label, false))
         .chain([(primary, true)])
-        .map(|(label, is_primary)| (source.place(label.span.start).line, label, is_primary))
+        .map(|(label, is_primary)| (source.line_of(label.span.start), label, is_primary))
         .collect();
     labels.sort_by_key(|(line, label, is_primary)| (*line, label.span, *is_primary));
     let mut groups: Vec<Vec<(usize, &Label, bool)>> = Vec::new();
     for label in labels {
         match groups.last_mut() {
             Some(group)
-                if group
-                    .last()
-                    .is_some_and(|(line, ..)| label.0 - line <= LINES_APART_MAX) =>
+                if group.last().is_some_and(|last| {
+                    label.0 - last.0 <= LINES_APART_MAX
+                        && source.file_start(label.1.span.start)
+                            == source.file_start(last.1.span.start)
+                }) =>
             {
                 group.push(label);
             }
@@ -93,7 +96,7 @@ fn excerpt<'a>(
     }
     Excerpt {
         text,
-        first_line,
+        first_line: source.place(source.line(first_line).start).line,
         is_cut,
         labels: placed,
     }

@@ -12,6 +12,7 @@ pub(super) fn render(reports: &[Report<'_>]) -> String {
         let (written, left_out) = report.written();
         for diagnostic in written {
             let span = diagnostic.primary.span;
+            let file = property(report.source.file_name(span.start));
             let (start, end) = (
                 report.source.place(span.start),
                 report.source.place(span.end),
@@ -24,7 +25,7 @@ pub(super) fn render(reports: &[Report<'_>]) -> String {
             // Writing to a `String` cannot fail.
             let _ = write!(
                 text,
-                "::{} file={name},line={},col={}",
+                "::{} file={file},line={},col={}",
                 severity_name(diagnostic.severity),
                 start.line,
                 start.column,

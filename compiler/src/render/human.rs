@@ -85,12 +85,10 @@ fn one(report: &Report<'_>, diagnostic: &Diagnostic, renderer: &Renderer) -> Str
 /// Adds the place and the lines. The renderer counts columns inside what it is given, so for a
 /// line that was cut the place is given by itself.
 fn add<'a>(group: Group<'a>, report: &Report<'a>, excerpt: Excerpt<'a>) -> Group<'a> {
-    let name = report.source.name();
     let first = excerpt.labels.iter().find(|(.., is_primary)| *is_primary);
     let first = first.or_else(|| excerpt.labels.first());
-    let place = report
-        .source
-        .place(first.map_or(0, |(_, label, _)| label.span.start));
+    let start = first.map_or(0, |(_, label, _)| label.span.start);
+    let (name, place) = (report.source.file_name(start), report.source.place(start));
     let annotations = excerpt
         .labels
         .into_iter()

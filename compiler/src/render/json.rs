@@ -1,7 +1,8 @@
 //! Findings as one JSON document, for programs.
 //!
 //! Owns the format and its version: within a version fields are only added. Lines and columns
-//! count from 1, columns in characters; bytes count from 0, so edits can be spliced.
+//! count from 1, columns in characters; bytes count from 0, so edits can be spliced. All of them are
+//! those of one file: a mark or an edit that is in another file than its finding names it.
 
 use serde::Serialize;
 
@@ -35,6 +36,8 @@ struct Finding<'a> {
 
 #[derive(Serialize)]
 struct Mark<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<&'a str>,
     start: Point,
     end: Point,
     text: &'a str,
@@ -43,6 +46,8 @@ struct Mark<'a> {
 
 #[derive(Serialize)]
 struct Edit<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<&'a str>,
     start: Point,
     end: Point,
     replacement: &'a str,
@@ -80,27 +85,29 @@ pub(super) fn render(reports: &[Report<'_>]) -> String {
 fn finding<'a>(report: &Report<'a>, diagnostic: &'a Diagnostic) -> Finding<'a> {
     let source = report.source;
     let secondary = diagnostic.secondary.iter();
+    let file = source.file_name(diagnostic.primary.span.start);
     Finding {
-        file: source.name(),
+        file,
         code: diagnostic.code.to_string(),
         severity: severity_name(diagnostic.severity),
         message: &diagnostic.message,
         help: diagnostic.help.as_deref(),
         notes: &diagnostic.notes,
-        labels: std::iter::once(mark(source, &diagnostic.primary, true))
-            .chain(secondary.map(|label| mark(source, label, false)))
+        labels: std::iter::once(mark(source, file, &diagnostic.primary, true))
+            .chain(secondary.map(|label| mark(source, file, label, false)))
             .collect(),
         fix: diagnostic.fix.as_ref().map(|fix| {
             fix.edits
                 .iter()
-                .map(|(span, replacement)| edit(source, *span, replacement))
+                .map(|(span, replacement)| edit(source, file, *span, replacement))
                 .collect()
         }),
     }
 }
 
-fn mark<'a>(source: &Source, label: &'a Label, primary: bool) -> Mark<'a> {
+fn mark<'a>(source: &'a Source, file: &str, label: &'a Label, primary: bool) -> Mark<'a> {
     Mark {
+        file: other_file(source, file, label.span),
         start: point(source, label.span.start),
         end: point(source, label.span.end),
         text: &label.text,
@@ -108,12 +115,17 @@ fn mark<'a>(source: &Source, label: &'a Label, primary: bool) -> Mark<'a> {
     }
 }
 
-fn edit<'a>(source: &Source, span: Span, replacement: &'a str) -> Edit<'a> {
+fn edit<'a>(source: &'a Source, file: &str, span: Span, replacement: &'a str) -> Edit<'a> {
     Edit {
+        file: other_file(source, file, span),
         start: point(source, span.start),
         end: point(source, span.end),
         replacement,
     }
+}
+
+fn other_file<'a>(source: &'a Source, file: &str, span: Span) -> Option<&'a str> {
+    Some(source.file_name(span.start)).filter(|other| *other != file)
 }
 
 fn point(source: &Source, byte: usize) -> Point {
@@ -121,6 +133,6 @@ fn point(source: &Source, byte: usize) -> Point {
     Point {
         line: place.line,
         column: place.column,
-        byte,
+        byte: source.in_file(byte),
     }
 }

@@ -99,9 +99,10 @@ fn result(
 
 fn location(source: &Source, label: &Label) -> Value {
     let (start, end) = (source.place(label.span.start), source.place(label.span.end));
+    let file = source.file_name(label.span.start);
     json!({
         "physicalLocation": {
-            "artifactLocation": { "uri": uri(source.name()) },
+            "artifactLocation": { "uri": uri(file) },
             "region": {
                 "startLine": start.line,
                 "startColumn": start.column,
@@ -134,7 +135,8 @@ fn fingerprint(
 ) -> String {
     let line = excerpts(report.source, report.secrets, &diagnostic.primary, &[]);
     let line = line.first().map_or("", |excerpt| excerpt.text.trim());
-    let subject = format!("{}\n{}\n{line}", diagnostic.code, report.source.name());
+    let file = report.source.file_name(diagnostic.primary.span.start);
+    let subject = format!("{}\n{file}\n{line}", diagnostic.code);
     let count = seen.entry(subject.clone()).or_default();
     *count += 1;
     let digest = Sha256::digest(format!("{subject}\n{count}"));

@@ -1,7 +1,8 @@
 //! The bytes that plans are made of, and whether there are others by now.
 //!
-//! Owns where they come from: a file, a URL, or standard input and pipes, which can be read once. What
-//! they mean is for [`Plans`](crate::Plans) to say; who waits for others is `inputs`.
+//! Owns where they come from: a file, a directory of files, a URL, or standard input and pipes, which can be
+//! read once. What they mean is for [`Plans`](crate::Plans) to say; who waits for others is `inputs`. Which
+//! files of a directory count is `folder`'s.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,17 +12,29 @@ use std::sync::Arc;
 use mcpc_dataplane::{Reach, Refusal};
 use mcpc_plan::Digest;
 
+use crate::folder;
 use crate::remote::Remote;
 
 /// See the file's header.
 pub struct Content {
     place: Place,
     bytes_max: u64,
+    /// Whether a directory of files will do in place of a file.
+    takes_directory: bool,
     loaded: Option<Found>,
     /// Whether anything was read or tried to be.
     is_begun: bool,
     /// What could be read only once.
-    kept: Option<Vec<u8>>,
+    kept: Option<Texts>,
+}
+
+/// What was read.
+#[derive(Clone, Debug)]
+pub enum Texts {
+    /// One text.
+    One(Vec<u8>),
+    /// The files of a directory in the order of their names, each with what it is called in diagnostics.
+    Files(Vec<(String, Vec<u8>)>),
 }
 
 enum Place {
@@ -43,15 +56,17 @@ pub(crate) enum Found {
 /// Why there are no bytes.
 #[derive(Debug)]
 pub enum Unread {
-    /// The file or standard input cannot be read.
-    File(io::Error),
+    /// The file of this name, or standard input, cannot be read.
+    File(String, io::Error),
+    /// The directory has no file that counts.
+    Empty,
     /// The URL cannot be read; the reason in a few words.
     Url(String),
 }
 
 /// How to notice that there is something else.
 pub(crate) enum Lookout<'a> {
-    /// Watch this file.
+    /// Watch this file, or this directory of files.
     File(&'a Path),
     /// Ask again and again.
     Url,
@@ -74,10 +89,20 @@ impl Content {
         Ok(Self {
             place,
             bytes_max,
+            takes_directory: false,
             loaded: None,
             is_begun: false,
             kept: None,
         })
+    }
+
+    /// Takes the files of a directory, too, if there is one where a file is expected.
+    #[must_use]
+    pub fn or_directory(self) -> Self {
+        Self {
+            takes_directory: true,
+            ..self
+        }
     }
 
     /// Reads what is there now. The first time it waits for whoever writes into a pipe; later it may block
@@ -86,25 +111,48 @@ impl Content {
     ///
     /// # Errors
     /// Why there is nothing.
-    pub fn read(&mut self) -> Result<Vec<u8>, Unread> {
+    pub fn read(&mut self) -> Result<Texts, Unread> {
         if let Some(kept) = &self.kept {
             return Ok(kept.clone());
         }
         let is_first = !std::mem::replace(&mut self.is_begun, true);
         let read = match &self.place {
             Place::Url(remote) => remote.get_now(self.bytes_max).map_err(Unread::Url),
-            Place::File(path) if is_first => read_file(path, self.bytes_max).map_err(Unread::File),
-            Place::File(path) => reread_file(path, self.bytes_max).map_err(Unread::File),
+            Place::File(path) if is_first && !self.is_directory(path) => {
+                read_file(path, self.bytes_max).map_err(|error| self.unread(error))
+            }
+            Place::File(path) => return self.note(self.reread(path)),
             Place::Standard => {
-                read_at_most(io::stdin().lock(), self.bytes_max).map_err(Unread::File)
+                read_at_most(io::stdin().lock(), self.bytes_max).map_err(|error| self.unread(error))
             }
         };
-        self.loaded = Some(Found::of(&read));
-        let bytes = read?;
-        if matches!(self.lookout(), Lookout::Nothing) {
-            self.kept = Some(bytes.clone());
+        self.note(read.map(Texts::One))
+    }
+
+    /// What a running gateway finds in place of a file: never what may block.
+    fn reread(&self, path: &Path) -> Result<Texts, Unread> {
+        if self.is_directory(path) {
+            return folder::read(path, self.bytes_max);
         }
-        Ok(bytes)
+        let read = reread_file(path, self.bytes_max);
+        read.map(Texts::One).map_err(|error| self.unread(error))
+    }
+
+    fn note(&mut self, read: Result<Texts, Unread>) -> Result<Texts, Unread> {
+        self.loaded = Some(Found::of(&read));
+        let texts = read?;
+        if matches!(self.lookout(), Lookout::Nothing) {
+            self.kept = Some(texts.clone());
+        }
+        Ok(texts)
+    }
+
+    fn is_directory(&self, path: &Path) -> bool {
+        self.takes_directory && path.is_dir()
+    }
+
+    fn unread(&self, error: io::Error) -> Unread {
+        Unread::File(self.name(), error)
     }
 
     /// What it is called in diagnostics, status and logs.
@@ -132,8 +180,11 @@ impl Content {
     /// What [`read`](Self::read) would find now.
     pub(crate) async fn present(&self) -> Option<Found> {
         let read = match &self.place {
-            Place::Url(remote) => remote.get(self.bytes_max).await.map_err(Unread::Url),
-            Place::File(path) => reread_file(path, self.bytes_max).map_err(Unread::File),
+            Place::Url(remote) => {
+                let got = remote.get(self.bytes_max).await;
+                got.map(Texts::One).map_err(Unread::Url)
+            }
+            Place::File(path) => self.reread(path),
             Place::Standard => return self.loaded.clone(),
         };
         Some(Found::of(&read))
@@ -141,10 +192,18 @@ impl Content {
 }
 
 impl Found {
-    fn of(read: &Result<Vec<u8>, Unread>) -> Self {
+    fn of(read: &Result<Texts, Unread>) -> Self {
         match read {
-            Ok(bytes) => Self::Bytes(Digest::of(bytes)),
-            Err(Unread::File(error)) => Self::NoFile(error.kind()),
+            Ok(Texts::One(bytes)) => Self::Bytes(Digest::of(bytes)),
+            Ok(Texts::Files(files)) => {
+                let files = files.iter();
+                let all: Vec<String> = files
+                    .map(|(name, bytes)| format!("{name:?} {}", Digest::of(bytes).as_str()))
+                    .collect();
+                Self::Bytes(Digest::of(all.join("\n").as_bytes()))
+            }
+            Err(Unread::File(_, error)) => Self::NoFile(error.kind()),
+            Err(Unread::Empty) => Self::NoFile(io::ErrorKind::NotFound),
             Err(Unread::Url(_)) => Self::NoAnswer,
         }
     }
@@ -173,6 +232,19 @@ pub fn name_of(path: &Path) -> String {
     name
 }
 
+/// Reads a configuration where no gateway follows it: a file, or a directory of files.
+///
+/// # Errors
+/// Why there is none.
+pub fn read_texts(path: &Path, bytes_max: u64) -> Result<Texts, Unread> {
+    if path.is_dir() {
+        return folder::read(path, bytes_max);
+    }
+    let read = read_file(path, bytes_max);
+    read.map(Texts::One)
+        .map_err(|error| Unread::File(name_of(path), error))
+}
+
 /// Reads a file; of a larger one, one byte more than the most that are wanted.
 ///
 /// # Errors
@@ -187,7 +259,7 @@ pub fn read_file(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
 
 /// Reads a file that a running gateway follows. A pipe or a device in its place is refused: opening or
 /// reading one may never end, and whoever waits for it hears neither signals nor operators.
-fn reread_file(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn reread_file(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut options = File::options();
     options.read(true);
     // What it is can only be told of what is open, and opening must not wait either.
@@ -202,7 +274,7 @@ fn reread_file(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     if !is.is_file() {
-        let reason = "it is a pipe or a device by now";
+        let reason = "it is a pipe or a device";
         return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
     }
     read_at_most(opened, bytes_max)

@@ -13,6 +13,7 @@ mod command;
 mod content;
 mod durable;
 mod flags;
+mod folder;
 mod history;
 mod hooks;
 pub mod http;
@@ -31,7 +32,9 @@ mod trials;
 mod watch;
 
 pub use command::run;
-pub use content::{Content, Unread, is_standard, name_of, read_at_most, read_file};
+pub use content::{
+    Content, Texts, Unread, is_standard, name_of, read_at_most, read_file, read_texts,
+};
 pub use durable::write_in_one_step;
 pub use flags::{Fallback, GatewayFlags, LogFormat, LogLevel, Window, address, wrong_usage};
 pub use log::start_log;

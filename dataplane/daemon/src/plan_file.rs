@@ -8,7 +8,7 @@ use std::sync::Arc;
 use mcpc_dataplane::{Reach, Refusal};
 use mcpc_plan::{Digest, Plan, PlanError};
 
-use crate::content::{Content, Unread, read_file};
+use crate::content::{Content, Texts, Unread, read_file};
 use crate::{GatewayFlags, Plans, Rejected, Stage, remote};
 
 /// The largest plan that is read.
@@ -85,8 +85,14 @@ impl Addresses {
 
 impl Plans for PlanFile {
     fn load(&mut self) -> Result<Plan, Rejected> {
-        let read = self.content.read();
-        let read = read.and_then(|bytes| held(bytes).map_err(Unread::File));
+        let name = self.content.name();
+        let read = self.content.read().and_then(|texts| {
+            let held = match texts {
+                Texts::One(bytes) => held(bytes),
+                Texts::Files(_) => Err(io::ErrorKind::IsADirectory.into()),
+            };
+            held.map_err(|error| Unread::File(name, error))
+        });
         let bytes = read.map_err(|unread| Rejected::new(Stage::Unread, unreadable(&unread)))?;
         let plan = Plan::from_bytes(&bytes).map_err(|error| Rejected {
             digest: claimed_digest(&bytes),
@@ -125,7 +131,8 @@ fn unusable(error: &PlanError) -> Refusal {
 
 fn unreadable(unread: &Unread) -> Refusal {
     let error = match unread {
-        Unread::File(error) => error,
+        Unread::File(_, error) => error,
+        Unread::Empty => &io::ErrorKind::IsADirectory.into(),
         Unread::Url(reason) => return remote::unusable(reason),
     };
     let code = match error.kind() {

@@ -1,4 +1,4 @@
-//! Notices that something happens to a file.
+//! Notices that something happens to a file, or to the files of a directory.
 //!
 //! Watches the file's directory, not the file: editors write a new file and rename it over the old
 //! one, and a mounted `ConfigMap` swaps a link (`..data`) that the file's own link goes through. A
@@ -18,21 +18,30 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::warn;
 
+use crate::folder;
+
 /// Between the first event and the look at the content: one save is many events.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The most links on the way to a file, as the kernel counts them (`path_resolution(7)`).
 const LINKS_MAX: usize = 40;
 
-/// A watched file.
+/// A watched file, or a watched directory of files.
 pub(crate) struct Watch {
     file: PathBuf,
-    directories: BTreeSet<Directory>,
+    sights: Sights,
     events: mpsc::Receiver<()>,
     /// When what has happened may be looked at. Kept, so that whoever stops waiting loses nothing.
     settles: Option<Instant>,
     /// Watches until it is dropped.
     _watcher: RecommendedWatcher,
+}
+
+/// What is looked at: directories, and in them whatever has one of these names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Sights {
+    directories: BTreeSet<Directory>,
+    names: Names,
 }
 
 /// A directory as it was found, so that another one with its name is told from it.
@@ -48,8 +57,8 @@ impl Watch {
     /// # Errors
     /// Whatever the system says, for example that there are too many watches.
     pub(crate) fn start(file: &Path) -> notify::Result<Self> {
-        let places = places(file);
-        let names = Names::of(&places);
+        let sights = Sights::of(file);
+        let names = sights.names.clone();
         // One waiting event is enough to know that there was any.
         let (sender, events) = mpsc::channel(1);
         let mut watcher =
@@ -61,13 +70,12 @@ impl Watch {
                     let _one_waits_already = sender.try_send(());
                 }
             })?;
-        let directories = directories(&places);
-        for directory in &directories {
+        for directory in &sights.directories {
             watcher.watch(&directory.path, RecursiveMode::NonRecursive)?;
         }
         Ok(Self {
             file: file.to_owned(),
-            directories,
+            sights,
             events,
             settles: None,
             _watcher: watcher,
@@ -95,7 +103,7 @@ impl Watch {
     /// Watches what is on the way now, if that is something else than before. Whoever waits for this
     /// looks at the content afterwards, so that nothing is lost in between.
     fn follow(&mut self) {
-        if directories(&places(&self.file)) == self.directories {
+        if Sights::of(&self.file) == self.sights {
             return;
         }
         match Self::start(&self.file) {
@@ -114,6 +122,28 @@ impl Watch {
     /// What has happened was looked at.
     pub(crate) fn seen(&mut self) {
         self.settles = None;
+    }
+}
+
+impl Sights {
+    fn of(file: &Path) -> Self {
+        let mut all = places(file);
+        let is_directory = file.is_dir();
+        if is_directory {
+            // Any name will do: what is watched is the directory that would hold it.
+            all.push(file.join("mcpc.yaml"));
+            // A file that is a link changes where it leads to.
+            let members = folder::members(file).unwrap_or_default().into_iter();
+            let links = members.filter(|member| member.is_symlink());
+            all.extend(links.flat_map(|link| places(&link)));
+        }
+        Self {
+            directories: directories(&all),
+            names: Names {
+                places: Names::of(&all),
+                any_member: is_directory,
+            },
+        }
     }
 }
 
@@ -177,12 +207,17 @@ fn number_of(directory: &std::fs::Metadata) -> (u64, u64) {
 }
 
 /// What the places and the directories that hold them are called.
-struct Names(BTreeSet<OsString>);
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Names {
+    places: BTreeSet<OsString>,
+    /// Whether every file counts that could be one of a directory.
+    any_member: bool,
+}
 
 impl Names {
-    fn of(places: &[PathBuf]) -> Self {
+    fn of(places: &[PathBuf]) -> BTreeSet<OsString> {
         let all = places.iter().flat_map(|place| place.ancestors());
-        Self(all.filter_map(Path::file_name).map(Into::into).collect())
+        all.filter_map(Path::file_name).map(Into::into).collect()
     }
 
     /// Whether something happened to the file or to what it lies in. A name that starts with `..` is a
@@ -190,7 +225,9 @@ impl Names {
     fn concern(&self, paths: &[PathBuf]) -> bool {
         let is_ours = |path: &PathBuf| {
             path.file_name().is_none_or(|name| {
-                name.as_encoded_bytes().starts_with(b"..") || self.0.contains(name)
+                name.as_encoded_bytes().starts_with(b"..")
+                    || self.places.contains(name)
+                    || (self.any_member && folder::counts(name))
             })
         };
         paths.is_empty() || paths.iter().any(is_ours)
@@ -217,7 +254,10 @@ mod tests {
     #[test]
     fn only_the_file_and_what_it_lies_in_wake_anybody() {
         let files = ["conf/mcpc.yaml", "mnt/real.yaml"].map(PathBuf::from);
-        let names = Names::of(&files);
+        let names = Names {
+            places: Names::of(&files),
+            any_member: false,
+        };
         let concern = |paths: &[&str]| {
             let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
             names.concern(&paths)
@@ -278,5 +318,58 @@ mod tests {
         })
         .await;
         notices(&mut watch, "an edit after it", || edit("5")).await;
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn the_files_of_a_directory_wake_and_no_others() {
+        use std::fs::{create_dir, remove_file, rename, write};
+        use std::os::unix::fs::symlink;
+
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        create_dir(place("conf.d")).unwrap();
+        create_dir(place("available")).unwrap();
+        write(place("available/b"), "1").unwrap();
+        let mut watch = Watch::start(&place("conf.d")).unwrap();
+        notices(&mut watch, "a first file", || {
+            write(place("conf.d/a.yaml"), "1").unwrap();
+        })
+        .await;
+        notices(&mut watch, "a link to a file", || {
+            symlink("../available/b", place("conf.d/b.yml")).unwrap();
+        })
+        .await;
+        notices(&mut watch, "an edit of what it leads to", || {
+            write(place("available/b"), "2").unwrap();
+        })
+        .await;
+        notices(&mut watch, "its end", || {
+            remove_file(place("conf.d/b.yml")).unwrap();
+        })
+        .await;
+        notices(&mut watch, "another directory in its place", || {
+            create_dir(place("next.d")).unwrap();
+            rename(place("conf.d"), place("old.d")).unwrap();
+            rename(place("next.d"), place("conf.d")).unwrap();
+        })
+        .await;
+        notices(&mut watch, "a file in that one", || {
+            write(place("conf.d/c.yaml"), "1").unwrap();
+        })
+        .await;
+        let names = &watch.sights.names;
+        for other in [
+            ".a.yaml.swp",
+            ".#a.yaml",
+            "a.yaml~",
+            "gateway.log",
+            "a.json",
+        ] {
+            assert!(
+                !names.concern(&[place("conf.d").join(other)]),
+                "{other} wakes"
+            );
+        }
     }
 }

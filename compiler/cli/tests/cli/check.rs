@@ -137,7 +137,7 @@ fn what_cannot_be_read_exits_with_2_and_the_other_files_are_still_checked() {
     std::os::unix::fs::symlink("loop", folder.path().join("loop")).unwrap();
     for (file, code) in [
         ("missing", "MCPC0001"),
-        ("folder", "MCPC0002"),
+        ("folder", "MCPC0007"),
         ("loop", "MCPC0003"),
     ] {
         let ran = folder.mcpc(&["check", file, "mcpc.yaml"]).exits_with(2);

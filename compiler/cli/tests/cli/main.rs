@@ -6,6 +6,7 @@
 
 mod check;
 mod demo;
+mod directory;
 mod export;
 #[cfg(target_os = "linux")]
 mod hostile;
