@@ -7,10 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use mcpc_plan::Timeouts;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::failure::Failure;
+use crate::params::Params;
+use crate::session::Asks;
 
 /// Which foundation of the protocol a side speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,11 +101,11 @@ pub(crate) struct Call {
     /// What `Mcp-Name` mirrors: the upstream's own tool or prompt name, or the URI. Valid UTF-8.
     pub(crate) name: Option<Bytes>,
     /// The params as the upstream shall see them, but for what depends on its era.
-    pub(crate) params: crate::params::Params,
+    pub(crate) params: Params,
     /// The era of the client.
     pub(crate) era: Era,
     /// What a legacy client can be asked, which modern upstreams are told with each call.
-    pub(crate) asks: crate::session::Asks,
+    pub(crate) asks: Asks,
     /// Whose call it is.
     pub(crate) party: Party,
     /// The log level that a legacy client has set.
@@ -120,7 +123,35 @@ pub(crate) struct Call {
     /// When the caller must have an answer, whatever happens.
     pub(crate) deadline: Instant,
     /// The parts of the deadline, from the plan.
-    pub(crate) timeouts: mcpc_plan::Timeouts,
+    pub(crate) timeouts: Timeouts,
+}
+
+impl Call {
+    /// A question of the gateway's own: no client waits for it and none can be asked on its way. What
+    /// a modern upstream needs in `_meta` is written on the way as for an older client.
+    pub(crate) fn own(
+        method: Bytes,
+        params: Params,
+        timeouts: Timeouts,
+        deadline: Instant,
+    ) -> Self {
+        Self {
+            method,
+            name: None,
+            params,
+            era: Era::Legacy,
+            asks: Asks::default(),
+            party: Party::Unknown,
+            log_level: None,
+            mirrored: Vec::new(),
+            is_repeatable: false,
+            replica: None,
+            trace: Vec::new(),
+            leave: Leave::Cancels,
+            deadline,
+            timeouts,
+        }
+    }
 }
 
 /// What comes back from an upstream. The common case is one reply and nothing before it; it costs

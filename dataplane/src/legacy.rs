@@ -4,13 +4,14 @@
 //! without one (2025-11-25 Transports §Session Management makes sessions the server's choice).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
 use tokio::time::Instant;
 
 use crate::ask::kind;
-use crate::call::{Call, Era, Leave, Party, Reply};
+use crate::call::{Call, Era, Party, Reply};
 use crate::client::{Asked, Client};
 use crate::discover;
 use crate::inbound::{self, Accepts};
@@ -235,22 +236,12 @@ pub(crate) async fn set_level(
 
 /// The level is a wish: an upstream that does not take it logs as it likes, and is filtered.
 async fn tell_level(asked: &Asked<'_>, member: &ServedMember, upstream: &Arc<Upstream>) {
-    let call = Call {
-        method: asked.method.clone(),
-        name: None,
-        params: asked.params.clone(),
-        era: Era::Legacy,
-        asks: crate::session::Asks::default(),
-        party: Party::Unknown,
-        log_level: None,
-        mirrored: Vec::new(),
-        trace: Vec::new(),
-        is_repeatable: false,
-        replica: None,
-        leave: Leave::Cancels,
-        deadline: Instant::now() + std::time::Duration::from_millis(member.timeouts.first_byte_ms),
-        timeouts: member.timeouts.clone(),
-    };
+    let call = Call::own(
+        asked.method.clone(),
+        asked.params.clone(),
+        member.timeouts.clone(),
+        Instant::now() + Duration::from_millis(member.timeouts.first_byte_ms),
+    );
     let told = upstream
         .send(call, policy::permit(asked.served.access))
         .await;

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use mcpc_plan::{Limits, MemberId, Names, Timeouts};
 use tokio::time::{Instant, timeout_at};
 
-use crate::call::{Answer, Call, Era, Event, Leave, Party, Reply};
+use crate::call::{Answer, Call, Era, Event, Reply};
 use crate::failure::Failure;
 use crate::join;
 use crate::json;
@@ -479,23 +479,12 @@ pub(crate) fn call(
         text.push(b'}');
         Params::read(Some(text.into()), 8).ok()
     });
-    Call {
-        method: Bytes::from_static(kind.method().as_bytes()),
-        name: None,
-        params: params.unwrap_or_else(Params::empty),
-        // What a modern upstream needs in `_meta` is written on the way.
-        era: Era::Legacy,
-        asks: crate::session::Asks::default(),
-        party: Party::Unknown,
-        log_level: None,
-        mirrored: Vec::new(),
-        is_repeatable: false,
-        replica: None,
-        trace: Vec::new(),
-        leave: Leave::Cancels,
-        deadline,
+    Call::own(
+        Bytes::from_static(kind.method().as_bytes()),
+        params.unwrap_or_else(Params::empty),
         timeouts,
-    }
+        deadline,
+    )
 }
 
 /// The reply of a call of which nobody wants the notifications.

@@ -524,30 +524,15 @@ pub(crate) fn write_number(out: &mut Vec<u8>, number: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::Leave;
 
     fn call(params: &'static str, era: Era) -> Result<Call, BadParams> {
+        let method = Bytes::from_static(b"tools/call");
+        let params = Params::read(Some(Bytes::from_static(params.as_bytes())), 64)?;
+        let time = std::time::Duration::from_millis(1);
+        let now = tokio::time::Instant::now();
         Ok(Call {
-            method: Bytes::from_static(b"tools/call"),
-            name: None,
-            params: Params::read(Some(Bytes::from_static(params.as_bytes())), 64)?,
             era,
-            asks: crate::session::Asks::default(),
-            log_level: None,
-            mirrored: Vec::new(),
-            trace: Vec::new(),
-            party: crate::call::Party::Unknown,
-            is_repeatable: false,
-            replica: None,
-            leave: Leave::Cancels,
-            deadline: tokio::time::Instant::now(),
-            timeouts: mcpc_plan::Timeouts {
-                connect_ms: 1,
-                first_byte_ms: 1,
-                idle_ms: 1,
-                total_ms: 1,
-                list_ms: 1,
-            },
+            ..Call::own(method, params, mcpc_plan::Timeouts::all(time), now)
         })
     }
 

@@ -308,21 +308,18 @@ pub(super) fn limits() -> Limits {
 
 /// A call of a tool, by a client of an era.
 pub(super) fn tool_call(era: Era, leave: Leave, params: &'static str) -> Call {
+    let params = Params::read(Some(Bytes::from_static(params.as_bytes())), 64).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
     Call {
-        method: Bytes::from_static(b"tools/call"),
         name: Some(Bytes::from_static(b"echo")),
-        params: Params::read(Some(Bytes::from_static(params.as_bytes())), 64).unwrap(),
         era,
-        asks: crate::session::Asks::default(),
-        log_level: None,
-        mirrored: Vec::new(),
-        trace: Vec::new(),
-        party: crate::call::Party::Unknown,
-        is_repeatable: false,
-        replica: None,
         leave,
-        deadline: Instant::now() + Duration::from_secs(20),
-        timeouts: timeouts(),
+        ..Call::own(
+            Bytes::from_static(b"tools/call"),
+            params,
+            timeouts(),
+            deadline,
+        )
     }
 }
 

@@ -208,17 +208,9 @@ async fn is_given(
     kind: Kind,
     patience: Duration,
 ) -> bool {
-    let ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
-    let timeouts = Timeouts {
-        connect_ms: ms,
-        first_byte_ms: ms,
-        idle_ms: ms,
-        total_ms: ms,
-        list_ms: ms,
-    };
     let deadline = Instant::now() + patience;
     let asked = async {
-        let call = list::call(kind, None, timeouts, deadline);
+        let call = list::call(kind, None, Timeouts::all(patience), deadline);
         match upstream.try_once(&call, session).await? {
             Tried::Done(reply) => Ok(reply),
             Tried::Stream(stream) => list::reply(stream.into_answer().await?).await,

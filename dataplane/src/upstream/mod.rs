@@ -47,6 +47,8 @@ mod replicas_tests;
 mod resolved;
 mod restarts;
 mod retries;
+#[cfg(test)]
+mod retries_tests;
 mod revision;
 #[cfg(test)]
 mod session_tests;

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::presence::Stage;
 use super::{Session, Tried, Upstream};
-use crate::call::{Call, Era, Leave, Party};
+use crate::call::{Call, Era};
 use crate::failure::Failure;
 use crate::list;
 use crate::params::Params;
@@ -86,32 +86,14 @@ async fn ask(
 
 /// What every server answers at once: `ping` in a session, and what has come in its place.
 fn question(era: Era, patience: Duration, deadline: Instant) -> Call {
-    let ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
     let method: &[u8] = match era {
         Era::Modern => b"server/discover",
         Era::Legacy => b"ping",
     };
-    Call {
-        method: Bytes::from_static(method),
-        name: None,
-        params: Params::empty(),
-        // What a modern upstream needs in `_meta` is written on the way.
-        era: Era::Legacy,
-        asks: crate::session::Asks::default(),
-        party: Party::Unknown,
-        log_level: None,
-        mirrored: Vec::new(),
-        is_repeatable: false,
-        replica: None,
-        trace: Vec::new(),
-        leave: Leave::Cancels,
+    Call::own(
+        Bytes::from_static(method),
+        Params::empty(),
+        Timeouts::all(patience),
         deadline,
-        timeouts: Timeouts {
-            connect_ms: ms,
-            first_byte_ms: ms,
-            idle_ms: ms,
-            total_ms: ms,
-            list_ms: ms,
-        },
-    }
+    )
 }

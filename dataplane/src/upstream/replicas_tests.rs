@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mcpc_plan::{
@@ -53,14 +53,14 @@ impl Reach for Places {
 }
 
 /// Replicas that answer with their own names.
-struct Stage {
-    replicas: Replicas,
+pub(super) struct Stage {
+    pub(super) replicas: Replicas,
     servers: Vec<Arc<Server>>,
-    records: Vec<mpsc::Receiver<Seen>>,
+    pub(super) records: Vec<mpsc::Receiver<Seen>>,
 }
 
 /// A name, a weight, and whether it is a backup.
-type Wanted = (&'static str, u32, bool);
+pub(super) type Wanted = (&'static str, u32, bool);
 
 impl Stage {
     fn open(era: Era, wanted: &[Wanted]) -> Self {
@@ -77,7 +77,7 @@ impl Stage {
         Self::ruled(era, wanted, Balance::RoundRobin, None, script)
     }
 
-    fn ruled(
+    pub(super) fn ruled(
         era: Era,
         wanted: &[Wanted],
         balance: Balance,
@@ -136,7 +136,7 @@ impl Stage {
     }
 
     /// Waits until as many replicas can be used.
-    async fn ready(&self, count: usize) {
+    pub(super) async fn ready(&self, count: usize) {
         for _ in 0..1000 {
             let states = self
                 .replicas
@@ -150,12 +150,12 @@ impl Stage {
         panic!("{count} replicas were never ready");
     }
 
-    async fn send(&self, call: Call) -> Result<String, Failure> {
+    pub(super) async fn send(&self, call: Call) -> Result<String, Failure> {
         told(self.replicas.send(Box::new(call), permit()).await)
     }
 
     /// Who answers a call of a tool.
-    async fn asks(&self) -> Result<String, Failure> {
+    pub(super) async fn asks(&self) -> Result<String, Failure> {
         self.send(tool_call(Era::Modern, Leave::Cancels, PARAMS))
             .await
     }
@@ -169,7 +169,7 @@ impl Stage {
         who
     }
 
-    fn refuses(&self, at: usize, refuses: bool) {
+    pub(super) fn refuses(&self, at: usize, refuses: bool) {
         self.servers[at].refuses.store(refuses, Ordering::SeqCst);
     }
 }
@@ -222,7 +222,7 @@ fn count(who: &[String], name: &str) -> usize {
     who.iter().filter(|found| *found == name).count()
 }
 
-const TWO: [Wanted; 2] = [("a", 1, false), ("b", 1, false)];
+pub(super) const TWO: [Wanted; 2] = [("a", 1, false), ("b", 1, false)];
 
 #[tokio::test(start_paused = true)]
 async fn calls_go_round_by_weight_each_with_the_session_of_its_replica() {
@@ -498,106 +498,4 @@ async fn a_session_stays_with_its_replica_and_moves_only_if_that_is_gone() {
             Ok(home.as_str())
         );
     }
-}
-
-const RETRY: Option<Retry> = Some(Retry {
-    attempts: 3,
-    budget_percent: 20,
-});
-
-/// Servers that answer only every so many calls.
-fn every(nth: usize) -> impl Fn(&str, &Seen) -> Option<Scripted> + Clone + use<> {
-    let calls = Arc::new(AtomicUsize::new(0));
-    move |name, seen| {
-        let number = calls.fetch_add(1, Ordering::SeqCst) + 1;
-        Some(if number.is_multiple_of(nth) {
-            Scripted::json(result(seen, &format!("{name:?}")))
-        } else {
-            Scripted::status(503)
-        })
-    }
-}
-
-fn repeatable() -> Call {
-    let mut call = tool_call(Era::Modern, Leave::Cancels, PARAMS);
-    call.is_repeatable = true;
-    call
-}
-
-fn executed(stage: &mut Stage) -> usize {
-    let seen = stage.records.iter_mut().flat_map(|record| {
-        let seen = std::iter::from_fn(|| record.try_recv().ok());
-        seen.filter(|seen| seen.method() == "tools/call")
-            .collect::<Vec<_>>()
-    });
-    seen.count()
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_may_be_called_twice_is_sent_again_and_nothing_else() {
-    for wanted in [&TWO[..1], &TWO[..]] {
-        let balance = Balance::RoundRobin;
-        let mut stage = Stage::ruled(Era::Modern, wanted, balance, RETRY, every(3));
-        stage.ready(wanted.len()).await;
-        assert!(stage.send(repeatable()).await.is_ok());
-        assert_eq!(executed(&mut stage), 3);
-        assert_eq!(stage.replicas.spent().sent, 2);
-
-        let mut stage = Stage::ruled(Era::Modern, wanted, balance, RETRY, every(2));
-        stage.ready(wanted.len()).await;
-        assert_eq!(stage.asks().await, Err(Failure::Status(503)));
-        assert_eq!(executed(&mut stage), 1, "it may have had its effect");
-        assert_eq!(stage.replicas.spent().sent, 0);
-
-        let mut stage = Stage::ruled(Era::Modern, wanted, balance, None, every(2));
-        stage.ready(wanted.len()).await;
-        assert_eq!(stage.send(repeatable()).await, Err(Failure::Status(503)));
-        assert_eq!(executed(&mut stage), 1, "nobody has allowed it");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_call_that_could_not_be_sent_waits_for_its_server_as_long_as_it_may_try() {
-    let stage = Stage::ruled(Era::Modern, &TWO[..1], Balance::RoundRobin, RETRY, every(1));
-    stage.ready(1).await;
-    stage.refuses(0, true);
-    let began = Instant::now();
-    let back = async {
-        sleep(Duration::from_millis(20)).await;
-        stage.refuses(0, false);
-    };
-    let (answer, ()) = tokio::join!(stage.asks(), back);
-    assert_eq!(answer.as_deref(), Ok("a"));
-    assert!(
-        began.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        began.elapsed()
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_server_that_always_fails_gets_few_calls_twice() {
-    let attempts = Some(Retry {
-        attempts: 10,
-        budget_percent: 10,
-    });
-    let mut stage = Stage::ruled(
-        Era::Modern,
-        &TWO[..1],
-        Balance::RoundRobin,
-        attempts,
-        every(1000),
-    );
-    stage.ready(1).await;
-    stage
-        .replicas
-        .upstreams()
-        .for_each(|upstream| upstream.obey(None));
-    for _ in 0..20 {
-        assert_eq!(stage.send(repeatable()).await, Err(Failure::Status(503)));
-    }
-    let sent = stage.replicas.spent().sent;
-    assert!((10..=12).contains(&sent), "{sent}");
-    assert_eq!(executed(&mut stage) as u64, 20 + sent);
-    assert!(stage.replicas.spent().refused > 0);
 }

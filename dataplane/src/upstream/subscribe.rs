@@ -17,17 +17,16 @@ use tokio::time::{Instant, sleep};
 use super::listening::Listening;
 use super::watches::{Standing, Topics};
 use super::{Session, Tried, Upstream};
-use crate::call::{Answer, Call, Era, Event, Leave, Reply};
+use crate::call::{Answer, Call, Era, Event, Reply};
 use crate::failure::Failure;
 use crate::json;
 use crate::params::Params;
-use crate::session::Asks;
 
 /// How many subscriptions one upstream is asked for at the same time.
 const ASKING_MAX: usize = 8;
 
 /// How long an answer to one may take.
-const PATIENCE_MS: u64 = 10_000;
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Wishes that come within this time of each other become one change of a stream.
 const GATHERING: Duration = Duration::from_millis(20);
@@ -184,31 +183,16 @@ async fn ask(
     json::write_text(&mut params, uri);
     params.push(b'}');
     let params = Params::read(Some(params.into()), upstream.bounds.nesting);
-    let call = Call {
-        method: Bytes::from_static(match verb {
-            Verb::Subscribe => b"resources/subscribe",
-            Verb::Unsubscribe => b"resources/unsubscribe",
-        }),
-        name: None,
-        params: params.map_err(|_| Failure::Garbage)?,
-        era: session.profile.era,
-        asks: Asks::default(),
-        log_level: None,
-        mirrored: Vec::new(),
-        trace: Vec::new(),
-        party: crate::call::Party::Unknown,
-        is_repeatable: false,
-        replica: None,
-        leave: Leave::Cancels,
-        deadline: Instant::now() + Duration::from_millis(PATIENCE_MS),
-        timeouts: Timeouts {
-            connect_ms: PATIENCE_MS,
-            first_byte_ms: PATIENCE_MS,
-            idle_ms: PATIENCE_MS,
-            total_ms: PATIENCE_MS,
-            list_ms: PATIENCE_MS,
-        },
+    let method: &[u8] = match verb {
+        Verb::Subscribe => b"resources/subscribe",
+        Verb::Unsubscribe => b"resources/unsubscribe",
     };
+    let call = Call::own(
+        Bytes::from_static(method),
+        params.map_err(|_| Failure::Garbage)?,
+        Timeouts::all(PATIENCE),
+        Instant::now() + PATIENCE,
+    );
     match upstream.try_once(&call, session).await? {
         Tried::Done(reply) => Ok(reply),
         Tried::Stream(stream) => match stream.into_answer().await? {

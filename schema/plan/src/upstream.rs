@@ -1,5 +1,7 @@
 //! Upstreams: how each is reached, and the key under which its live state survives a swap.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Template;
@@ -319,4 +321,18 @@ pub struct Timeouts {
     pub total_ms: u64,
     /// How long a list or a greeting waits for this server's part, in milliseconds.
     pub list_ms: u64,
+}
+
+impl Timeouts {
+    /// One time for all of it.
+    pub fn all(time: Duration) -> Self {
+        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            connect_ms: ms,
+            first_byte_ms: ms,
+            idle_ms: ms,
+            total_ms: ms,
+            list_ms: ms,
+        }
+    }
 }

@@ -1,0 +1,117 @@
+//! Which calls are sent again, how often and how many of all, against scripted servers under a virtual
+//! clock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use mcpc_plan::{Balance, Retry};
+use tokio::time::{Instant, sleep};
+
+use super::fake::{Scripted, Seen, tool_call};
+use super::replicas_tests::{Stage, TWO};
+use super::tests::{PARAMS, result};
+use crate::call::{Call, Era, Leave};
+use crate::failure::Failure;
+
+const RETRY: Option<Retry> = Some(Retry {
+    attempts: 3,
+    budget_percent: 20,
+});
+
+/// Servers that answer only every so many calls.
+fn every(nth: usize) -> impl Fn(&str, &Seen) -> Option<Scripted> + Clone + use<> {
+    let calls = Arc::new(AtomicUsize::new(0));
+    move |name, seen| {
+        let number = calls.fetch_add(1, Ordering::SeqCst) + 1;
+        Some(if number.is_multiple_of(nth) {
+            Scripted::json(result(seen, &format!("{name:?}")))
+        } else {
+            Scripted::status(503)
+        })
+    }
+}
+
+fn repeatable() -> Call {
+    let mut call = tool_call(Era::Modern, Leave::Cancels, PARAMS);
+    call.is_repeatable = true;
+    call
+}
+
+fn executed(stage: &mut Stage) -> usize {
+    let seen = stage.records.iter_mut().flat_map(|record| {
+        let seen = std::iter::from_fn(|| record.try_recv().ok());
+        seen.filter(|seen| seen.method() == "tools/call")
+            .collect::<Vec<_>>()
+    });
+    seen.count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_be_called_twice_is_sent_again_and_nothing_else() {
+    for wanted in [&TWO[..1], &TWO[..]] {
+        let balance = Balance::RoundRobin;
+        let mut stage = Stage::ruled(Era::Modern, wanted, balance, RETRY, every(3));
+        stage.ready(wanted.len()).await;
+        assert!(stage.send(repeatable()).await.is_ok());
+        assert_eq!(executed(&mut stage), 3);
+        assert_eq!(stage.replicas.spent().sent, 2);
+
+        let mut stage = Stage::ruled(Era::Modern, wanted, balance, RETRY, every(2));
+        stage.ready(wanted.len()).await;
+        assert_eq!(stage.asks().await, Err(Failure::Status(503)));
+        assert_eq!(executed(&mut stage), 1, "it may have had its effect");
+        assert_eq!(stage.replicas.spent().sent, 0);
+
+        let mut stage = Stage::ruled(Era::Modern, wanted, balance, None, every(2));
+        stage.ready(wanted.len()).await;
+        assert_eq!(stage.send(repeatable()).await, Err(Failure::Status(503)));
+        assert_eq!(executed(&mut stage), 1, "nobody has allowed it");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_could_not_be_sent_waits_for_its_server_as_long_as_it_may_try() {
+    let stage = Stage::ruled(Era::Modern, &TWO[..1], Balance::RoundRobin, RETRY, every(1));
+    stage.ready(1).await;
+    stage.refuses(0, true);
+    let began = Instant::now();
+    let back = async {
+        sleep(Duration::from_millis(20)).await;
+        stage.refuses(0, false);
+    };
+    let (answer, ()) = tokio::join!(stage.asks(), back);
+    assert_eq!(answer.as_deref(), Ok("a"));
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_always_fails_gets_few_calls_twice() {
+    let attempts = Some(Retry {
+        attempts: 10,
+        budget_percent: 10,
+    });
+    let mut stage = Stage::ruled(
+        Era::Modern,
+        &TWO[..1],
+        Balance::RoundRobin,
+        attempts,
+        every(1000),
+    );
+    stage.ready(1).await;
+    stage
+        .replicas
+        .upstreams()
+        .for_each(|upstream| upstream.obey(None));
+    for _ in 0..20 {
+        assert_eq!(stage.send(repeatable()).await, Err(Failure::Status(503)));
+    }
+    let sent = stage.replicas.spent().sent;
+    assert!((10..=12).contains(&sent), "{sent}");
+    assert_eq!(executed(&mut stage) as u64, 20 + sent);
+    assert!(stage.replicas.spent().refused > 0);
+}
