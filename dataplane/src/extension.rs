@@ -6,13 +6,16 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
+use crate::call::Era;
 use crate::discover;
 use crate::json;
 use crate::params::Params;
 use crate::snapshot::{Served, ServedMember};
 
 /// Calls that go on in the background (SEP-2663).
-const TASKS: &[u8] = b"io.modelcontextprotocol/tasks";
+pub(crate) const TASKS: &[u8] = b"io.modelcontextprotocol/tasks";
 /// Instructions for models, as resources (SEP-2640).
 const SKILLS: &[u8] = b"io.modelcontextprotocol/skills";
 /// Resources that clients show (SEP-1865). It has no methods of its own.
@@ -21,7 +24,8 @@ pub(crate) const APPS: &[u8] = b"io.modelcontextprotocol/ui";
 /// The upstream that a method of an extension goes to.
 pub(crate) async fn owner<'a>(served: &'a Arc<Served>, method: &[u8]) -> Option<&'a ServedMember> {
     if let Some(sole) = served.sole() {
-        return Some(sole);
+        let may = of_method(method) != Some(TASKS) || has_its_own_tasks(sole).await;
+        return may.then_some(sole);
     }
     let offer = Box::pin(discover::offer(served)).await;
     let index = match of_method(method) {
@@ -30,6 +34,16 @@ pub(crate) async fn owner<'a>(served: &'a Arc<Served>, method: &[u8]) -> Option<
         None => offer.extension_owner(|key| ![TASKS, SKILLS, APPS].contains(&key)),
     };
     served.members.get(index?)
+}
+
+/// Whether an upstream is one of 2026-07-28. The tasks of an older one are other ones, and the session in
+/// which it keeps them is shared: whoever asked for them could be told those of everybody.
+async fn has_its_own_tasks(member: &ServedMember) -> bool {
+    if let Some(era) = member.replicas.era() {
+        return era == Era::Modern;
+    }
+    let profile = member.replicas.one(Instant::now() + member.total()).await;
+    profile.is_ok_and(|(_, profile)| profile.era == Era::Modern)
 }
 
 fn of_method(method: &[u8]) -> Option<&'static [u8]> {

@@ -25,6 +25,7 @@ use crate::params::Params;
 use crate::policy;
 use crate::repeats::is_repeatable;
 use crate::snapshot::{Served, ServedMember};
+use crate::tasks::listed::{as_called, is_required};
 use crate::upstream::{Upstream, Wish};
 
 /// How long a list waits at most for an upstream that has just failed.
@@ -120,6 +121,8 @@ struct Part {
     is_public: bool,
     /// The era of who gave it.
     era: Era,
+    /// Whether calls can be tasks there.
+    runs_tasks: bool,
 }
 
 /// Asks every member and merges what comes. `correlation` is the number of the request that the list
@@ -163,6 +166,7 @@ pub(crate) async fn merge(
         listed,
         mirrors,
         repeats,
+        task_tools,
         seen,
         ..
     } = merging;
@@ -180,9 +184,9 @@ pub(crate) async fn merge(
         Kind::Templates => served.directory.learn_templates(listed.into_iter()),
         Kind::Tools => {
             served.mirrors.learn(&mirrors, merged.missing.is_empty());
-            served
-                .repeats
-                .learn(&repeats, &seen, merged.missing.is_empty());
+            let is_complete = merged.missing.is_empty();
+            served.repeats.learn(&repeats, &seen, is_complete);
+            served.task_tools.learn(&task_tools, &seen, is_complete);
         }
         Kind::Prompts => {}
     }
@@ -215,6 +219,8 @@ fn learn_tools(served: &Served, member: &ServedMember, part: &Part) -> u64 {
     let digest = merging.take(Kind::Tools, 0, member, part);
     served.mirrors.learn(&merging.mirrors, false);
     served.repeats.learn(&merging.repeats, &merging.seen, false);
+    let (task_tools, seen) = (&merging.task_tools, &merging.seen);
+    served.task_tools.learn(task_tools, seen, false);
     digest
 }
 
@@ -256,6 +262,8 @@ struct Merging {
     mirrors: HashMap<Box<str>, Arc<[Mirrored]>>,
     /// Tools that may be called twice, by exposed name.
     repeats: HashSet<Box<str>>,
+    /// Tools that are called as tasks, by exposed name.
+    task_tools: HashSet<Box<str>>,
     seen: HashSet<String>,
 }
 
@@ -272,6 +280,7 @@ impl Merging {
             listed: Vec::new(),
             mirrors: HashMap::new(),
             repeats: HashSet::new(),
+            task_tools: HashSet::new(),
             seen: HashSet::new(),
         }
     }
@@ -285,6 +294,9 @@ impl Merging {
             let Ok(mirrored) = mirrored(kind, member, part.era, entry) else {
                 continue;
             };
+            let is_task = kind == Kind::Tools && part.era == Era::Legacy && is_required(entry);
+            let as_called = is_task.then(|| as_called(entry));
+            let entry = as_called.as_ref().unwrap_or(entry);
             let Some(named) = Named::of(kind, member, entry) else {
                 continue;
             };
@@ -301,6 +313,9 @@ impl Merging {
             }
             if kind == Kind::Tools && member.replicas.retries() && is_repeatable(entry) {
                 self.repeats.insert(named.exposed.as_str().into());
+            }
+            if is_task && part.runs_tasks {
+                self.task_tools.insert(named.exposed.as_str().into());
             }
             self.seen.insert(named.exposed);
         }
@@ -443,6 +458,7 @@ async fn pages(
         ttl_ms: u64::MAX,
         is_public: true,
         era: profile.era,
+        runs_tasks: profile.runs_tasks,
     };
     if !profile.has(kind.capability()) {
         return Ok(part);

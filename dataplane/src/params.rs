@@ -42,6 +42,7 @@ struct Places {
     reference: Span,
     arguments: Span,
     task_id: Span,
+    task: Span,
     request_state: Span,
     input_responses: Span,
     cursor: Span,
@@ -110,6 +111,7 @@ impl Places {
             b"_meta" => &mut self.meta,
             b"arguments" => &mut self.arguments,
             b"taskId" => &mut self.task_id,
+            b"task" => &mut self.task,
             b"requestState" => &mut self.request_state,
             b"inputResponses" => &mut self.input_responses,
             _ => return None,
@@ -135,6 +137,7 @@ impl Places {
             &mut self.reference,
             &mut self.arguments,
             &mut self.task_id,
+            &mut self.task,
             &mut self.request_state,
             &mut self.input_responses,
             &mut self.cursor,
@@ -277,6 +280,15 @@ impl Params {
         self.text_part(&self.at.task_id)
     }
 
+    /// The params of a call that is not to become a task.
+    pub(crate) fn without_task(self, nesting: u32) -> Result<Self, BadParams> {
+        if self.at.task.is_none() {
+            return Ok(self);
+        }
+        let left = json::retain(&self.text, |key| key != b"task");
+        Self::read(Some(left.map_err(|_| BadParams)?.into()), nesting)
+    }
+
     /// `requestState` of a repeated request, decoded.
     pub(crate) fn request_state(&self) -> Option<Bytes> {
         let state = self.at.request_state.as_ref()?;
@@ -413,7 +425,9 @@ impl Call {
         self.write_meta(out, id, era);
         // Nesting was checked when the params were read.
         let walk = json::members(&params.text, u32::MAX, |member| {
-            if member.key != b"_meta" {
+            // A client of 2026-07-28 means nothing by it, and an older server would begin a task.
+            let is_task = era == Era::Legacy && params.at.task.as_ref() == Some(&member.value);
+            if member.key != b"_meta" && !is_task {
                 out.extend_from_slice(b",\"");
                 out.extend_from_slice(member.key);
                 out.extend_from_slice(b"\":");
@@ -581,6 +595,10 @@ mod tests {
         assert_eq!(
             written(r#"{"name":"a"}"#, Some("b"), Era::Modern, Era::Legacy),
             r#"{"_meta":{},"name":"b"}"#
+        );
+        assert_eq!(
+            written(r#"{"name":"a","task":{}}"#, None, Era::Modern, Era::Legacy),
+            r#"{"_meta":{},"name":"a"}"#
         );
         let legacy = written(r#"{"name":"a"}"#, None, Era::Legacy, Era::Modern);
         assert!(

@@ -17,9 +17,9 @@ use crate::hub::Hub;
 use crate::keeper::Keeper;
 use crate::known::Known;
 use crate::mirror::Mirrors;
-use crate::repeats::Repeats;
 use crate::shown::Shown;
 use crate::snapshot::{Served, ServedMember, Snapshot};
+use crate::tool_set::ToolSet;
 use crate::trail::Trail;
 use crate::upstream::{Replicas, Resolved, Unusable, Upstream};
 
@@ -171,7 +171,8 @@ impl Standing {
                     .unwrap_or_else(|| Arc::new(Hub::new())),
                 directory: Directory::new(),
                 mirrors: Mirrors::new(),
-                repeats: Repeats::new(),
+                repeats: ToolSet::new(),
+                task_tools: ToolSet::new(),
                 place: place.unwrap_or_default(),
                 endpoint: endpoint.clone(),
             })

@@ -16,6 +16,8 @@ pub(crate) struct Profile {
     pub(crate) capabilities: Bytes,
     /// Whether it tells those who ask when a resource is updated, and can reach the gateway with it.
     pub(crate) subscribes: bool,
+    /// Whether calls of its tools can be tasks of 2025-11-25.
+    pub(crate) runs_tasks: bool,
     /// The value of `instructions`, decoded.
     pub(crate) instructions: Option<Box<str>>,
 }

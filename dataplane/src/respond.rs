@@ -431,8 +431,8 @@ impl Writer {
                 }
                 write_notification(&mut out, "notifications/message", Some(params));
             }
-            // It is about a request of the upstream that this client was never sent.
-            CANCELLED => return None,
+            // It is about a request that this client was never sent, or a task that it was not offered.
+            CANCELLED | b"notifications/tasks/status" => return None,
             // Elicitations have no ids in 2026-07-28, so nothing can be said of one.
             b"notifications/elicitation/complete" if self.client == Era::Modern => return None,
             other => write_notification(&mut out, std::str::from_utf8(other).ok()?, Some(params)),

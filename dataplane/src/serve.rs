@@ -36,6 +36,7 @@ use crate::server::Response;
 use crate::session::{Asks, NotBegun, Session};
 use crate::snapshot::{Served, ServedMember};
 use crate::subscriptions;
+use crate::tasks::{self, Manner};
 use crate::upstream::Sent;
 
 /// Answers a request of either era. Everything but a routed call is boxed: a future is as large as
@@ -158,16 +159,16 @@ async fn answer_routed(
         mut client,
         correlation,
     } = asked;
-    let tool = (method.as_ref() == b"tools/call").then(|| params.name());
-    let tool = tool.flatten();
+    params = without_tasks(served, client.era, &method, params)?;
+    let tool = tool_of(&method, &params);
     let exposed = params.name().or_else(|| params.uri());
     let (takes, era, party) = (client.accepts, client.era, client.party);
     let found = route::find(served, &method, &mut params).await;
     let route = found.inspect_err(|refused| disown(refused, era, &params, plane))?;
-    let member = route.member;
-    let deadline = Instant::now() + member.total();
-    let call_of = tool.as_deref().map(|tool| (tool, deadline));
+    let (member, deadline) = (route.member, Instant::now() + route.member.total());
+    let call_of = (tool.as_deref(), deadline);
     settle_headers(served, member, call_of, &params, &mut client).await?;
+    let manner = manner(served, tool.as_deref());
     let is_repeatable = is_repeatable(served, tool.as_deref(), &params);
     // A client that writes these headers itself hears itself that they were refused.
     let tool = tool.filter(|_| !client.mirrors);
@@ -213,7 +214,37 @@ async fn answer_routed(
         deadline,
         timeouts: member.timeouts.clone(),
     });
-    call_upstream(&bridge, session, takes, writer, call, tool).await
+    call_upstream(&bridge, session, takes, writer, call, (tool, manner)).await
+}
+
+/// What a legacy client says of tasks. It was offered none: those that it could ask for are in sessions that all
+/// clients share, and a call is one like others whatever it wishes (2025-11-25 Tasks §Capability Negotiation).
+fn without_tasks(
+    served: &Served,
+    client: Era,
+    method: &[u8],
+    params: Params,
+) -> Result<Params, LocalReply> {
+    if client == Era::Modern {
+        return Ok(params);
+    }
+    if method.starts_with(b"tasks/") {
+        return Err(LocalReply::UnknownMethod);
+    }
+    let params = params.without_task(served.limits.nesting);
+    params.map_err(|_| LocalReply::BadParams)
+}
+
+/// The tool that is called, as clients name it.
+fn tool_of(method: &[u8], params: &Params) -> Option<Bytes> {
+    (method == b"tools/call").then(|| params.name()).flatten()
+}
+
+fn manner(served: &Served, tool: Option<&[u8]>) -> Manner {
+    match tool {
+        Some(tool) if served.task_tools.has(tool) => Manner::Task,
+        Some(_) | None => Manner::Call,
+    }
 }
 
 /// A name that there is not is no request that a state was given out for. Whether a resource is there is for its
@@ -231,14 +262,15 @@ fn disown(refused: &LocalReply, era: Era, params: &Params, plane: &Plane) {
 async fn settle_headers(
     served: &Served,
     member: &ServedMember,
-    call_of: Option<(&[u8], Instant)>,
+    (tool, deadline): (Option<&[u8]>, Instant),
     params: &Params,
     client: &mut Client,
 ) -> Result<(), LocalReply> {
-    let Some((tool, deadline)) = call_of else {
+    let Some(tool) = tool else {
         return Ok(());
     };
-    if client.mirrors || member.replicas.retries() {
+    let demands = || member.tools_known.is_to_be_looked_for() && !member.replicas.run_no_tasks();
+    if client.mirrors || member.replicas.retries() || demands() {
         list::know_tools(served, member, deadline).await;
     }
     served.mirrors.settle(Some(tool), params, client)
@@ -257,7 +289,7 @@ async fn call_upstream(
     takes: Accepts,
     mut writer: Writer,
     call: Box<Call>,
-    tool: Option<Bytes>,
+    (tool, manner): (Option<Bytes>, Manner),
 ) -> Result<Response, LocalReply> {
     let member = bridge.member;
     // Only a legacy client that can be asked, at a server that may ask by its result.
@@ -271,7 +303,7 @@ async fn call_upstream(
     );
     let mut sending = Box::pin(async move {
         let member = served.members.get(member_at).ok_or(Failure::Stopped)?;
-        let sent = send(&served, member, call, tool).await;
+        let sent = send(&served, member, call, tool, manner).await;
         match &sent {
             Ok(_) => plane.tally.answered(),
             Err(failure) => plane.tally.failed(*failure, member.replicas.origin()),
@@ -374,27 +406,37 @@ fn begin_late(
 
 /// Sends a call. A modern server refuses one that lacks a header, and some clients cannot know of
 /// it; so the list is asked for and the call sent again, once. Nothing has been done for it until then.
+/// The same holds for one that demands a client that knows tasks.
 pub(crate) async fn send(
     served: &Arc<Served>,
     member: &ServedMember,
     call: Box<Call>,
     tool: Option<Bytes>,
+    manner: Manner,
 ) -> Result<Sent, Failure> {
+    if manner == Manner::Task {
+        return Box::pin(tasks::legacy::send(served, member, call)).await;
+    }
     let crosses = member.replicas.era() == Some(Era::Modern);
     let again = tool.filter(|_| crosses).map(|tool| (tool, call.clone()));
     let permit = policy::permit(served.access);
-    let sent = member.replicas.send(call, permit).await?;
-    let Some((tool, mut call)) = again.filter(|_| mirror::is_mismatch(&sent.answer)) else {
+    let mut sent = member.replicas.send(call, permit).await?;
+    let Some((tool, mut call)) = again else {
         return Ok(sent);
     };
-    list::merge(served, Kind::Tools, None).await?;
-    let mirrored = served.mirrors.derived(&tool, &call.params);
-    if mirrored == call.mirrored {
-        return Ok(sent);
+    if mirror::is_mismatch(&sent.answer) {
+        list::merge(served, Kind::Tools, None).await?;
+        let mirrored = served.mirrors.derived(&tool, &call.params);
+        if mirrored == call.mirrored {
+            return Ok(sent);
+        }
+        call.mirrored = mirrored;
+        sent = member.replicas.send(call.clone(), permit).await?;
     }
-    call.mirrored = mirrored;
-    let permit = policy::permit(served.access);
-    member.replicas.send(call, permit).await
+    if tasks::modern::is_demanded(&call, &sent.answer) {
+        return Box::pin(tasks::modern::send(served, member, call, sent.replica)).await;
+    }
+    Ok(sent)
 }
 
 /// A request that the gateway answers itself, for the endpoint as a whole.

@@ -13,9 +13,9 @@ use crate::directory::Directory;
 use crate::hub::Hub;
 use crate::known::Known;
 use crate::mirror::Mirrors;
-use crate::repeats::Repeats;
 use crate::shown::Shown;
 use crate::status::UpstreamState;
+use crate::tool_set::ToolSet;
 use crate::trail::Trail;
 use crate::upstream::Replicas;
 
@@ -47,7 +47,9 @@ pub(crate) struct Served {
     /// Which arguments of its tools are headers as well.
     pub(crate) mirrors: Mirrors,
     /// Which of its tools may be called twice.
-    pub(crate) repeats: Repeats,
+    pub(crate) repeats: ToolSet,
+    /// Which of its tools are called as tasks.
+    pub(crate) task_tools: ToolSet,
 }
 
 /// One member of an endpoint.

@@ -3,6 +3,7 @@
 //! Owns the choice of the way to the client. Made for each call from what is at hand anyway; what
 //! costs anything is done once an answer turns out not to be plain. Used by `serve`.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -104,6 +105,7 @@ impl Bridge<'_> {
             member: self.place(),
             tool,
             count: 0,
+            answered: HashSet::new(),
         }))
     }
 

@@ -76,6 +76,11 @@ pub(crate) fn write_capabilities(out: &mut Vec<u8>, asks: Asks) {
         (false, true) => "\"elicitation\":{\"url\":{}}",
         (false, false) => "",
     };
+    let extensions = if asks.can(Asks::TASKS) {
+        "\"extensions\":{\"io.modelcontextprotocol/tasks\":{}}"
+    } else {
+        ""
+    };
     let roots = if asks.can(Asks::ROOTS) {
         "\"roots\":{}"
     } else {
@@ -87,7 +92,7 @@ pub(crate) fn write_capabilities(out: &mut Vec<u8>, asks: Asks) {
         (false, _) => "",
     };
     let before = out.len();
-    for part in [elicitation, roots, sampling] {
+    for part in [elicitation, extensions, roots, sampling] {
         if !part.is_empty() {
             out.push(b',');
             out.extend_from_slice(part.as_bytes());

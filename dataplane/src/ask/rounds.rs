@@ -4,6 +4,7 @@
 //! Owns one round of this and the bound on how many there are. All requests of a round are open at
 //! the same time. Comes from `respond`, which writes what goes to the client.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,8 @@ use crate::json;
 use crate::respond::event;
 use crate::serve;
 use crate::snapshot::Served;
+use crate::tasks::Manner;
+use crate::tasks::modern::{Asking, TASK};
 
 /// The most rounds of one call: a server that never has enough is a server that does not work.
 const ROUNDS_MAX: u32 = 8;
@@ -36,6 +39,8 @@ pub(crate) struct Rounds {
     /// The tool, as clients name it.
     pub(crate) tool: Option<Bytes>,
     pub(crate) count: u32,
+    /// The keys of what its task has asked, if it has become one.
+    pub(crate) answered: HashSet<String>,
 }
 
 /// What a result asks for. Ranges are those of the result.
@@ -43,6 +48,8 @@ pub(crate) struct Rounds {
 struct Asked {
     requests: Vec<(String, Bytes)>,
     state: Option<Range<usize>>,
+    /// The task that asks, one JSON text.
+    task: Option<Bytes>,
 }
 
 impl Rounds {
@@ -52,21 +59,58 @@ impl Rounds {
         result: &Bytes,
         frames: &Frames,
     ) -> Result<Answer, Failure> {
-        self.count += 1;
-        if self.count > ROUNDS_MAX {
-            return Err(Failure::AsksTooOften);
-        }
         let asked = read(result)?;
-        let deadline = self.call.deadline;
-        let members = timeout_at(deadline, self.answers(&asked, result, frames))
-            .await
-            .map_err(|_| Failure::TotalTimeout)??;
+        if let Some(task) = &asked.task {
+            let task = Asking::of(&self.call, task.clone());
+            return self.next_of_task(&task, &asked, result, frames).await;
+        }
+        let members = self.answers_in_time(&asked, result, frames).await?;
         let mut call = self.call.clone();
         call.params = call.params.with(&members).ok_or(Failure::AskRefused)?;
         let member = self.served.members.get(self.member);
         let member = member.ok_or(Failure::Stopped)?;
-        let sent = serve::send(&self.served, member, call, self.tool.clone()).await?;
+        let sent = serve::send(&self.served, member, call, self.tool.clone(), Manner::Call).await?;
         Ok(sent.answer)
+    }
+
+    /// The same for a call that has become a task, which is given the answers.
+    async fn next_of_task(
+        &mut self,
+        task: &Asking,
+        asked: &Asked,
+        result: &Bytes,
+        frames: &Frames,
+    ) -> Result<Answer, Failure> {
+        let served = Arc::clone(&self.served);
+        let member = served.members.get(self.member).ok_or(Failure::Stopped)?;
+        let hold = task.hold(&served, member)?;
+        match self.answers_in_time(asked, result, frames).await {
+            Ok(answers) => {
+                let keys = asked.requests.iter().map(|(key, _)| key.clone());
+                self.answered.extend(keys);
+                task.go_on(&served, member, &answers, &self.answered, hold)
+                    .await
+            }
+            Err(failure) => {
+                hold.cancel();
+                Err(failure)
+            }
+        }
+    }
+
+    async fn answers_in_time(
+        &mut self,
+        asked: &Asked,
+        result: &Bytes,
+        frames: &Frames,
+    ) -> Result<Vec<u8>, Failure> {
+        self.count += 1;
+        if self.count > ROUNDS_MAX {
+            return Err(Failure::AsksTooOften);
+        }
+        let answers = self.answers(asked, result, frames);
+        let answers = timeout_at(self.call.deadline, answers).await;
+        answers.map_err(|_| Failure::TotalTimeout)?
     }
 
     /// The members that the repeated call has besides its own.
@@ -148,6 +192,7 @@ fn read(result: &Bytes) -> Result<Asked, Failure> {
     json::members(result, u32::MAX, |member| match member.key {
         b"requestState" => asked.state = Some(member.value),
         b"inputRequests" => requests = Some(member.value),
+        TASK => asked.task = Some(result.slice(member.value)),
         _ => {}
     })
     .map_err(|_| Failure::Garbage)?;

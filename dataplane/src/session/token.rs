@@ -108,6 +108,9 @@ impl Asks {
     pub(crate) const ROOTS: Self = Self(1 << 3);
     /// The client lets its model use tools while it samples.
     pub(crate) const SAMPLE_TOOLS: Self = Self(1 << 4);
+    /// The call may become a task. No client is granted this: the gateway declares it for a call whose
+    /// server demands it, and drives the task.
+    pub(crate) const TASKS: Self = Self(1 << 5);
 
     /// Both together.
     #[must_use]

@@ -77,7 +77,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::Reach;
 use crate::ask::can_ask;
-use crate::call::{Answer, Call, Era, Leave};
+use crate::call::{Answer, Call, Era, Event, Leave};
 use crate::failure::Failure;
 use crate::keeper::Keeper;
 use crate::policy::Permit;
@@ -253,6 +253,20 @@ impl Upstream {
         self.send_over(session, call, flight, permit).await
     }
 
+    /// Sends a request of which nobody wants to know what comes of it. It has a deadline of its own.
+    pub(crate) fn send_and_forget(self: &Arc<Self>, call: Box<Call>, permit: Permit) {
+        let upstream = Arc::clone(self);
+        self.keeper.errand(async move {
+            if let Ok(Answer::Stream(mut events)) = upstream.send(call, permit).await {
+                while let Ok(event) = events.next().await {
+                    if matches!(event, Event::Done(_)) {
+                        return;
+                    }
+                }
+            }
+        });
+    }
+
     /// The session for a call that began then. To wait for one in vain is a failure like others.
     async fn session(&self, deadline: Instant, began: Instant) -> Result<Arc<Session>, Failure> {
         let session = self.presence.session(deadline).await;
@@ -396,7 +410,7 @@ impl Upstream {
     /// A place for a call that may be asked for without being named.
     async fn place(&self, call: &Call, session: &Session, id: u64) -> Option<Place> {
         let is_heard = !session.is_http() || self.floor.is_heard();
-        if session.profile.era == Era::Modern || !is_heard || !can_ask(&call.method) {
+        if session.profile.era == Era::Modern || !is_heard || !may_ask_on(&call.method) {
             return None;
         }
         Some(self.floor.enter(id, call.party).await)
@@ -475,6 +489,11 @@ impl Upstream {
     ) -> Result<Arc<Profile>, Failure> {
         let session = self.presence.session(deadline).await?;
         Ok(Arc::clone(&session.profile))
+    }
+
+    /// Whether it is known not to run calls as tasks of 2025-11-25: one load.
+    pub(crate) fn runs_no_tasks(&self) -> bool {
+        self.presence.runs_no_tasks()
     }
 
     /// The counters of list changes; a receiver sees every increase.
@@ -572,6 +591,12 @@ enum Tried {
     Suspect(crate::call::Reply),
 }
 
+/// Whether a legacy server may ask while it works on a request. What a task asks comes while its result is
+/// waited for.
+fn may_ask_on(method: &[u8]) -> bool {
+    can_ask(method) || method == b"tasks/result"
+}
+
 /// Whether a request changes nothing, so that sending it twice is harmless.
 fn is_safe(method: &[u8]) -> bool {
     matches!(
@@ -583,6 +608,7 @@ fn is_safe(method: &[u8]) -> bool {
             | b"resources/templates/list"
             | b"resources/read"
             | b"completion/complete"
+            | b"tasks/get"
             | b"server/discover"
             | b"ping"
     )

@@ -126,6 +126,13 @@ impl Presence {
         self.live.load().as_ref().map(|session| session.profile.era)
     }
 
+    /// Whether the live session is one of a server without tasks of 2025-11-25: one load.
+    pub(super) fn runs_no_tasks(&self) -> bool {
+        let live = self.live.load();
+        let mut live = live.iter();
+        live.any(|session| !session.profile.runs_tasks)
+    }
+
     /// The session to use once this one is out of use.
     pub(super) async fn session_after(
         &self,

@@ -283,6 +283,16 @@ impl Replicas {
         std::iter::once(&self.first).chain(&self.others)
     }
 
+    /// The one at a position.
+    pub(crate) fn upstream(&self, at: usize) -> Option<&Arc<Upstream>> {
+        self.get(at).map(|replica| &replica.upstream)
+    }
+
+    /// Whether all of them are known not to run calls as tasks of 2025-11-25.
+    pub(crate) fn run_no_tasks(&self) -> bool {
+        self.upstreams().all(|upstream| upstream.runs_no_tasks())
+    }
+
     fn get(&self, at: usize) -> Option<&Replica> {
         match at.checked_sub(1) {
             None => Some(&self.first),

@@ -34,6 +34,7 @@ pub(super) fn of_discover(result: &Bytes, nesting: u32) -> Option<Profile> {
     let capabilities = object(capabilities);
     is_shared.then(|| Profile {
         era: Era::Modern,
+        runs_tasks: false,
         revision: MODERN_REVISION.into(),
         subscribes: has_flag(&capabilities, "resources", "subscribe"),
         capabilities,
@@ -54,6 +55,7 @@ pub(super) fn of_initialize(result: &Bytes, nesting: u32, accepted: &[&str]) -> 
     let capabilities = object(capabilities);
     accepted.contains(&revision.as_ref()).then(|| Profile {
         era: Era::Legacy,
+        runs_tasks: runs_tasks(&capabilities),
         revision: revision.as_ref().into(),
         subscribes: has_flag(&capabilities, "resources", "subscribe"),
         capabilities,
@@ -65,6 +67,7 @@ pub(super) fn of_initialize(result: &Bytes, nesting: u32, accepted: &[&str]) -> 
 pub(super) fn unknown_modern() -> Profile {
     Profile {
         era: Era::Modern,
+        runs_tasks: false,
         revision: MODERN_REVISION.into(),
         subscribes: false,
         capabilities: Bytes::from_static(b"{\"tools\":{},\"prompts\":{},\"resources\":{}}"),
@@ -82,6 +85,16 @@ fn has_flag(capabilities: &Bytes, capability: &str, flag: &str) -> bool {
     value
         .and_then(|value| members(&value, u32::MAX, [flag]))
         .is_some_and(|[flag]| flag.is_some_and(|flag| flag.as_ref() == b"true"))
+}
+
+/// Whether `tasks.requests.tools.call` is among the capabilities of a server (2025-11-25 Tasks).
+fn runs_tasks(capabilities: &Bytes) -> bool {
+    let keys = ["tasks", "requests", "tools", "call"];
+    let mut inner = Some(capabilities.clone());
+    for key in keys {
+        inner = inner.and_then(|outer| members(&outer, u32::MAX, [key]).and_then(|[value]| value));
+    }
+    inner.is_some()
 }
 
 fn object(value: Option<Bytes>) -> Bytes {

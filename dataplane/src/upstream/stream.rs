@@ -19,6 +19,7 @@ use super::stdio::StdioEvents;
 use super::{Line, Session};
 use crate::call::{Answer, Era, Event, NextEvent};
 use crate::failure::Failure;
+use crate::tasks::Hold;
 
 /// The events of one call. Dropping it before `Done` ends the call as `Call::leave` says.
 pub(crate) struct EventStream {
@@ -34,6 +35,8 @@ pub(crate) struct EventStream {
     asked: Option<Arc<()>>,
     /// Where questions come that do not say for which call they are.
     place: Option<Place>,
+    /// The task of which this is the result.
+    task: Option<Hold>,
 }
 
 enum Source {
@@ -61,6 +64,7 @@ impl EventStream {
             is_paused: false,
             asked: None,
             place: None,
+            task: None,
         }
     }
 
@@ -81,6 +85,7 @@ impl EventStream {
             is_paused: false,
             asked: None,
             place: Some(place),
+            task: None,
         };
         let event = stream.note(Ok(Event::Ask(question)));
         stream.first = event.ok();
@@ -97,6 +102,7 @@ impl EventStream {
             is_paused: false,
             asked: None,
             place: None,
+            task: None,
         }
     }
 
@@ -104,6 +110,11 @@ impl EventStream {
     pub(super) fn seated(mut self, place: Option<Place>) -> Self {
         self.place = place;
         self
+    }
+
+    /// Ends a task with the call, unless it comes to its result.
+    pub(crate) fn end_with(&mut self, task: Hold) {
+        self.task = Some(task);
     }
 
     /// Counts the call as under way until the stream is dropped.
@@ -148,6 +159,9 @@ impl EventStream {
                     upstream.health.note_success(flight);
                 }
                 self.farewell.disarm();
+                if let Some(task) = self.task.take() {
+                    task.release();
+                }
                 if let Some(place) = self.place.take() {
                     place.end();
                 }
@@ -165,6 +179,9 @@ impl EventStream {
                     Some(_) | None => {}
                 }
                 self.farewell.on_failure(*failure);
+                if let Some(task) = self.task.take() {
+                    task.cancel();
+                }
                 self.source = None;
             }
         }

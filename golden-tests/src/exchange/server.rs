@@ -202,8 +202,10 @@ impl Server {
                 capabilities[kind] = json!({ "listChanged": true });
             }
         }
-        if let Some(extensions) = offers.get("extensions") {
-            capabilities["extensions"] = extensions.clone();
+        for kind in ["extensions", "tasks"] {
+            if let Some(offered) = offers.get(kind) {
+                capabilities[kind] = offered.clone();
+            }
         }
         if offers.contains_key("subscriptions") {
             capabilities["resources"]["subscribe"] = json!(true);
