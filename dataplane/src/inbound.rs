@@ -15,8 +15,8 @@ use crate::server::{Field, Head};
 /// The session of a legacy client, in its replies.
 pub(crate) const SESSION_HEADER: &str = "mcp-session-id";
 
-/// The headers of trace context.
-const TRACE: [&[u8]; 2] = [b"traceparent", b"tracestate"];
+/// The headers of trace context, and of what goes with it (W3C Trace Context, W3C Baggage).
+const TRACE: [&[u8]; 3] = [b"traceparent", b"tracestate", b"baggage"];
 
 /// Which kinds of reply a client takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,8 +189,9 @@ pub(crate) fn is_json(head: &Head) -> bool {
     essence(value).eq_ignore_ascii_case(b"application/json")
 }
 
-/// The headers that say which trace a request is part of (W3C Trace Context). They are handed on, so that
-/// spans of both sides meet; what `_meta` says of a trace is the message's own and passes with it.
+/// The headers that say which trace a request is part of. They are handed on as they are, so that spans of
+/// both sides meet: the gateway writes no span, and one of its own as their parent would be in no trace.
+/// What `_meta` says of a trace is the message's own and passes with it.
 pub(crate) fn trace_of(head: &Head) -> Vec<(HeaderName, HeaderValue)> {
     let is_trace = |name: &[u8]| TRACE.iter().any(|it| name.eq_ignore_ascii_case(it));
     head.others()

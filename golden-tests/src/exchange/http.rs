@@ -43,6 +43,20 @@ async fn respond(server: Rc<Server>, request: Request<Incoming>) -> io::Result<R
         (&Method::DELETE, Era::Legacy) => return Ok(status(200)),
         _ => return Ok(status(405)),
     }
+    let traces: Vec<_> = ["traceparent", "tracestate", "baggage"]
+        .iter()
+        .flat_map(|name| {
+            request
+                .headers()
+                .get_all(*name)
+                .iter()
+                .map(move |it| (name, it))
+        })
+        .map(|(name, value)| format!("{name}={}", value.to_str().unwrap_or("?")))
+        .collect();
+    if !traces.is_empty() {
+        server.note(&format!("hears {}", traces.join(" ")));
+    }
     let body = request
         .into_body()
         .collect()
