@@ -49,11 +49,12 @@ impl Checked {
         let Some(error) = self.diagnostics.iter().find(is_error) else {
             return ("MCPC0003", "there is no plan".to_owned());
         };
-        let place = self.source.place(error.primary.span.start);
+        let start = error.primary.span.start;
+        let place = self.source.place(start);
         let others = self.tally().errors.saturating_sub(1);
         let mut line = format!(
             "{}:{}:{}: {}",
-            self.source.name(),
+            self.source.file_name(start),
             place.line,
             place.column,
             error.message

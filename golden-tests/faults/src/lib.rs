@@ -5,8 +5,8 @@
 //!                                         └► stdio: what goes down the pipe, and the process itself
 //! ```
 //!
-//! Owns the table of faults, what a healthy server would have said, and what it was told
-//! (`ledger`). For tests only: it does to its client whatever it is asked to do.
+//! Owns the table of faults, what a healthy server would have said, what it was told (`ledger`), and a
+//! network that does to bytes what servers do not do by themselves (`network`). For tests only: it does to its client whatever it is asked to do.
 
 #![expect(
     clippy::expect_used,
@@ -18,10 +18,12 @@ mod fault;
 mod healthy;
 mod http;
 mod ledger;
+mod network;
 mod process;
 mod stdio;
 
 pub use fault::{Fault, HUGE_BYTES};
 pub use http::HttpServer;
+pub use network::{Harm, Network, Way};
 pub use process::{Habits, linger};
 pub use stdio::serve;

@@ -161,6 +161,9 @@ fn a_running_gateway_follows_the_files_of_its_directory() {
     rename(folder.path().join("new"), place("30-again.yaml")).unwrap();
     served.hears("MCPC1008");
     served.hears("conf.d/30-again.yaml:3:3");
+    let refused = served.status().pointer("/refused/reason").cloned().unwrap();
+    let place = "conf.d/30-again.yaml:3:3: ";
+    assert!(refused.as_str().unwrap().starts_with(place), "{refused}");
     remove_file(place("30-again.yaml")).unwrap();
     served.hears("the plan is live already");
 

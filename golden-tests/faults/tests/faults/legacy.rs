@@ -77,6 +77,11 @@ impl LegacyCaller {
         ))
     }
 
+    /// The revision that it speaks.
+    pub(crate) const fn revision(&self) -> &'static str {
+        self.revision
+    }
+
     /// The id of its session.
     pub(crate) fn session(&self) -> &str {
         &self.session

@@ -18,6 +18,7 @@ mod http;
 mod legacy;
 mod losses;
 mod malformed;
+mod network;
 mod probation;
 mod replicas;
 mod restarts;
