@@ -148,6 +148,7 @@ codes! {
     UNREACHABLE_PATH 6064 "the path of an endpoint cannot be reached"
     REPLICA_TWICE 6070 "a replica is listed twice"
     ONLY_BACKUPS 6071 "every replica is a backup"
+    NO_EFFECT 6072 "a setting has no effect"
 
     PLAN_NOT_JSON 8001 "a plan is not a JSON object with a format"
     PLAN_FORMAT 8002 "a plan has a format that this build does not read"

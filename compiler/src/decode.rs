@@ -280,7 +280,8 @@ servers:
   b:
     url: http://h
     headers: { A: b }
-    breaker: { failures: 1, within: 1s, open_for: 1s }
+    breaker: { failures: 1, within: 1s, open_for: 1s, open_for_at_most: 1s, replicas_at_most: 1% }
+    health: { every: 1s, timeout: 1s, failures: 1, successes: 1 }
     retry: { attempts: 1, budget: 1% }
   c: { replicas: [{ url: "http://h", weight: 1, backup: true }], balance: sticky }
 endpoints:

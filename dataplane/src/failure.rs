@@ -30,8 +30,8 @@ pub(crate) enum Failure {
     SessionLost,
     /// The handshake with the upstream failed.
     Handshake,
-    /// The process ended too often and is not started again for now.
-    Degraded,
+    /// The process ended too often and is not started again for so many seconds.
+    Degraded(u32),
     /// Calls to it failed too often, so it gets none for so many seconds.
     CircuitOpen(u32),
     /// The upstream's queue is full.
@@ -65,7 +65,7 @@ impl Failure {
             self,
             Self::Unreachable
                 | Self::ConnectTimeout
-                | Self::Degraded
+                | Self::Degraded(_)
                 | Self::CircuitOpen(_)
                 | Self::Overloaded
         ) || self.is_of_gateway()

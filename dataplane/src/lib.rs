@@ -28,6 +28,7 @@ mod failure;
 mod figures;
 mod gateway;
 mod hub;
+mod identity;
 mod inbound;
 mod join;
 mod json;
@@ -92,9 +93,9 @@ pub use secret::Secret;
 pub use session::SessionKeys;
 pub use shortage::{LOG, Shortage};
 pub use status::{
-    BreakerState, BreakerStatus, Components, EndpointStatus, Health, HealthStatus, Kept,
-    ListenerHealth, Live, Phase, PlanHealth, Readiness, Refused, ReplicaStatus, RetriesStatus,
-    Status, Taken, Trouble, UpstreamHealth, UpstreamState, UpstreamStatus,
+    BreakerState, BreakerStatus, CheckedStatus, Components, EndpointStatus, Health, HealthStatus,
+    Kept, ListenerHealth, Live, Phase, PlanHealth, Readiness, Refused, ReplicaStatus,
+    RetriesStatus, Status, Taken, Trouble, UpstreamHealth, UpstreamState, UpstreamStatus,
 };
 pub use stdio::Stdio;
 pub use tally::Calls;

@@ -14,6 +14,7 @@ use crate::Reach;
 use crate::directory::Directory;
 use crate::gateway::Refusal;
 use crate::hub::Hub;
+use crate::identity::{Identities, Identity};
 use crate::keeper::Keeper;
 use crate::known::Known;
 use crate::mirror::Mirrors;
@@ -21,12 +22,12 @@ use crate::shown::Shown;
 use crate::snapshot::{Served, ServedMember, Snapshot};
 use crate::tool_set::ToolSet;
 use crate::trail::Trail;
-use crate::upstream::{Replicas, Resolved, Unusable, Upstream};
+use crate::upstream::{Replicas, Resolved, Rules, Unusable, Upstream};
 
 /// What is alive behind the live plan and may outlive it.
 #[derive(Default)]
 pub(crate) struct Standing {
-    upstreams: HashMap<ContentKey, Arc<Upstream>>,
+    upstreams: HashMap<Identity, Arc<Upstream>>,
     hubs: HashMap<Box<str>, Arc<Hub>>,
 }
 
@@ -51,29 +52,30 @@ impl Standing {
         reach.renew().map_err(|error| unusable(&error))?;
         let mut standing = Self::default();
         let mut resolved = Vec::new();
+        let identities = Identities::of(&plan);
         for upstream in plan
             .upstreams
             .iter()
             .flat_map(mcpc_plan::Upstream::instances)
         {
+            let identity = identities.get(&upstream.key, &Rules::of(&upstream));
             let secrets = Resolved::of(&upstream, reach.as_ref());
             let secrets = secrets.map_err(|why| refusal(&upstream.name, &why))?;
-            match self.upstreams.get(&upstream.key) {
+            match self.upstreams.get(&identity) {
                 Some(alive) if alive.was_started_with(&secrets) => {
-                    let key = upstream.key.clone();
-                    standing.upstreams.insert(key, Arc::clone(alive));
+                    standing.upstreams.insert(identity, Arc::clone(alive));
                 }
-                _ => resolved.push((upstream, secrets)),
+                _ => resolved.push((identity, upstream, secrets)),
             }
         }
         let kept = standing.upstreams.len();
-        for (upstream, secrets) in resolved {
+        for (identity, upstream, secrets) in resolved {
             // Two servers with the same definition share one upstream.
-            if standing.upstreams.contains_key(&upstream.key) {
+            if standing.upstreams.contains_key(&identity) {
                 continue;
             }
             match Upstream::start(&upstream, secrets, keeper, reach, &plan.limits) {
-                Ok(alive) => standing.upstreams.insert(upstream.key.clone(), alive),
+                Ok(alive) => standing.upstreams.insert(identity, alive),
                 Err(why) => {
                     self.retreat(standing, keeper, plan.limits.grace_ms);
                     return Err(refusal(&upstream.name, &why));
@@ -89,7 +91,7 @@ impl Standing {
                 .unwrap_or_else(|| Arc::new(Hub::new()));
             standing.hubs.insert(endpoint.path.clone(), hub);
         }
-        let snapshot = Arc::new(standing.snapshot(plan));
+        let snapshot = Arc::new(standing.snapshot(plan, &identities));
         Ok(Prepared {
             snapshot,
             standing,
@@ -100,8 +102,8 @@ impl Standing {
 
     /// Stops what was started for a plan that is not to be.
     fn retreat(&self, begun: Self, keeper: &Keeper, grace_ms: u64) {
-        for (key, upstream) in begun.upstreams {
-            if !self.has(&key, &upstream) {
+        for (identity, upstream) in begun.upstreams {
+            if !self.has(&identity, &upstream) {
                 keeper.spawn(async move {
                     upstream
                         .stop(std::time::Duration::from_millis(grace_ms))
@@ -116,20 +118,20 @@ impl Standing {
         let gone = self
             .upstreams
             .iter()
-            .filter(|(key, upstream)| !next.has(key, upstream));
+            .filter(|(identity, upstream)| !next.has(identity, upstream));
         gone.map(|(_, upstream)| Arc::clone(upstream)).collect()
     }
 
     /// Whether it holds this very upstream, not another one with the same definition.
-    fn has(&self, key: &ContentKey, upstream: &Arc<Upstream>) -> bool {
-        let held = self.upstreams.get(key);
+    fn has(&self, identity: &Identity, upstream: &Arc<Upstream>) -> bool {
+        let held = self.upstreams.get(identity);
         held.is_some_and(|held| Arc::ptr_eq(held, upstream))
     }
 
     /// Tells those upstreams that another standing has as well that it is live now.
     pub(crate) fn take_over(&self, before: &Self) {
-        for (key, upstream) in &self.upstreams {
-            if before.has(key, upstream) {
+        for (identity, upstream) in &self.upstreams {
+            if before.has(identity, upstream) {
                 upstream.take_over();
             }
         }
@@ -140,10 +142,12 @@ impl Standing {
         self.upstreams.values()
     }
 
-    fn snapshot(&self, plan: Plan) -> Snapshot {
+    fn snapshot(&self, plan: Plan, identities: &Identities) -> Snapshot {
         // Nothing is left out here or among the members: all that a verified plan names was started.
         let servers = plan.upstreams.iter().filter_map(|upstream| {
-            let alive = |key: &ContentKey| self.upstreams.get(key).cloned();
+            let alive = |key: &ContentKey, rules: &Rules| {
+                self.upstreams.get(&identities.get(key, rules)).cloned()
+            };
             let replicas = Replicas::of(upstream, alive)?;
             Some((upstream.name.clone(), Arc::new(replicas)))
         });

@@ -318,7 +318,7 @@ impl LocalReply {
         let response = Response::json(status, Body::whole(self.message(era, id, correlation)));
         match self {
             Self::MethodNotAllowed => response.with("allow", "POST, GET, DELETE"),
-            Self::Upstream(Failure::CircuitOpen(seconds)) => {
+            Self::Upstream(Failure::CircuitOpen(seconds) | Failure::Degraded(seconds)) => {
                 response.with("retry-after", seconds.to_string())
             }
             _ => response,
@@ -365,7 +365,7 @@ impl LocalReply {
                 out.extend_from_slice(b",\"requiredCapabilities\":");
                 write_capabilities(out, *required);
             }
-            Self::Upstream(Failure::CircuitOpen(seconds)) => {
+            Self::Upstream(Failure::CircuitOpen(seconds) | Failure::Degraded(seconds)) => {
                 out.extend_from_slice(format!(",\"retryAfter\":{seconds}").as_bytes());
             }
             _ => {}
@@ -473,7 +473,7 @@ fn failure_row(failure: Failure) -> Row {
             "the server lost its session in the middle of the call",
         ),
         Failure::Handshake => upstream("MCPC9313", true, "the handshake with the server failed"),
-        Failure::Degraded => upstream(
+        Failure::Degraded(_) => upstream(
             "MCPC9314",
             true,
             "the server ended too often and is not started again for now",

@@ -164,6 +164,9 @@ pub struct UpstreamStatus {
     /// Its breaker, if it is one server that has one; of several, each has its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<BreakerStatus>,
+    /// What came of asking it, if it is one server that the live plan asks; of several, each is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<CheckedStatus>,
     /// Its retries, if the live plan lets calls be sent again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<RetriesStatus>,
@@ -195,6 +198,22 @@ pub struct ReplicaStatus {
     /// Its breaker, if the live plan gives it one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<BreakerStatus>,
+    /// What came of asking it, if the live plan does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<CheckedStatus>,
+}
+
+/// What came of asking a server whether it is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckedStatus {
+    /// Whether it answers. A replica that is not healthy gets no calls while another one is.
+    pub healthy: bool,
+    /// How often it was asked.
+    pub asked: u64,
+    /// How often it did not answer.
+    pub failed: u64,
+    /// The code of the failure, unless it has answered the last time.
+    pub last_error: Option<String>,
 }
 
 /// Calls that were sent again.
@@ -215,6 +234,9 @@ pub struct BreakerStatus {
     pub failures: u32,
     /// How often it has opened.
     pub openings: u64,
+    /// How often it did not open because too many other replicas' were.
+    #[serde(default)]
+    pub withheld: u64,
     /// When the server is asked whether it is there, while it is open.
     pub until: Option<Timestamp>,
 }
@@ -481,6 +503,7 @@ pub(crate) fn serving(upstreams: &[(&str, UpstreamState)]) -> Status {
                 pid: None,
                 last_error: None,
                 breaker: None,
+                health: None,
                 retries: None,
                 replicas: Vec::new(),
             })

@@ -10,16 +10,17 @@ use std::time::{Instant, SystemTime};
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::call::Era;
+use crate::failure::Failure;
 use crate::pipeline::Plane;
 use crate::reply::LocalReply;
 use crate::shortage;
 use crate::snapshot::Snapshot;
 use crate::status::{
-    BreakerState, BreakerStatus, EndpointStatus, Kept, Live, Phase, Refused, ReplicaStatus,
-    RetriesStatus, Status, Taken, UpstreamStatus,
+    BreakerState, BreakerStatus, CheckedStatus, EndpointStatus, Kept, Live, Phase, Refused,
+    ReplicaStatus, RetriesStatus, Status, Taken, UpstreamStatus,
 };
 use crate::timestamp::Timestamp;
-use crate::upstream::{Position, Reading, Replica, Replicas, State};
+use crate::upstream::{Checked, Position, Reading, Replica, Replicas, State};
 
 /// What the gateway knows of its own life.
 pub(crate) struct Scene {
@@ -183,6 +184,7 @@ fn upstream_status(name: &str, replicas: &Replicas) -> UpstreamStatus {
         pid: state.pid.and_then(|pid| u32::try_from(pid).ok()),
         last_error: last_error(&state),
         breaker: replicas.breaker().as_ref().map(breaker_status),
+        health: replicas.checked().map(checked_status),
         retries: replicas.retries().then(|| {
             let spent = replicas.spent();
             RetriesStatus {
@@ -206,6 +208,16 @@ fn replica_status(replica: &Replica) -> ReplicaStatus {
         in_flight: u32::try_from(state.in_flight).unwrap_or(u32::MAX),
         last_error: last_error(&state),
         breaker: replica.upstream.breaker().as_ref().map(breaker_status),
+        health: replica.upstream.checked().map(checked_status),
+    }
+}
+
+fn checked_status(checked: Checked) -> CheckedStatus {
+    CheckedStatus {
+        healthy: checked.is_healthy,
+        asked: checked.asked,
+        failed: checked.failed,
+        last_error: checked.failure.map(code),
     }
 }
 
@@ -222,6 +234,7 @@ fn breaker_status(reading: &Reading) -> BreakerStatus {
         },
         failures: u32::try_from(reading.failures).unwrap_or(u32::MAX),
         openings: reading.openings,
+        withheld: reading.withheld,
         until: reading.until.map(in_time),
     }
 }
@@ -239,6 +252,9 @@ fn latency_ms(state: &State) -> Option<u64> {
 }
 
 fn last_error(state: &State) -> Option<String> {
-    let failure = state.last_failure?;
-    Some(LocalReply::Upstream(failure).row().code.to_owned())
+    state.last_failure.map(code)
+}
+
+fn code(failure: Failure) -> String {
+    LocalReply::Upstream(failure).row().code.to_owned()
 }

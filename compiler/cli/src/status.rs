@@ -4,7 +4,8 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use mcpc_dataplane::{
-    BreakerState, BreakerStatus, Live, Phase, ReplicaStatus, Status, Taken, UpstreamState,
+    BreakerState, BreakerStatus, CheckedStatus, Live, Phase, ReplicaStatus, Status, Taken,
+    UpstreamState,
 };
 use mcpc_plan::Era;
 
@@ -130,7 +131,8 @@ fn for_people(status: &Status) -> String {
         if let Some(breaker) = &upstream.breaker {
             write(format_args!("{}", breaker_for_people(breaker)));
         }
-        write(format_args!("\n"));
+        let health = health_for_people(upstream.health.as_ref());
+        write(format_args!("{health}\n"));
         for replica in &upstream.replicas {
             write(format_args!("  {}\n", replica_for_people(replica)));
         }
@@ -147,7 +149,15 @@ fn replica_for_people(replica: &ReplicaStatus) -> String {
     if let Some(breaker) = &replica.breaker {
         text += &breaker_for_people(breaker);
     }
-    text
+    text + health_for_people(replica.health.as_ref())
+}
+
+/// Nothing of a server that answers, or that nobody asks.
+fn health_for_people(checked: Option<&CheckedStatus>) -> &'static str {
+    match checked {
+        Some(checked) if !checked.healthy => ", unhealthy",
+        Some(_) | None => "",
+    }
 }
 
 /// Nothing of a breaker that has nothing to do.

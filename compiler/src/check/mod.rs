@@ -15,6 +15,7 @@ mod headers;
 mod listeners;
 mod literals;
 mod misplaced_secrets;
+mod needless;
 mod paths;
 mod renames;
 mod replicas;
@@ -30,7 +31,7 @@ pub(crate) use misplaced_secrets::misplaced_secrets;
 
 type Rule = fn(&Resolved<'_>, &mut Sink);
 
-const RULES: [Rule; 16] = [
+const RULES: [Rule; 17] = [
     access::check,
     bounds::check,
     client_names::check,
@@ -40,6 +41,7 @@ const RULES: [Rule; 16] = [
     headers::check,
     listeners::check,
     literals::check,
+    needless::check,
     paths::check,
     renames::check,
     replicas::check,

@@ -24,6 +24,22 @@ pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
             let site = server.site().key("breaker");
             not_zero(resolved, &site.key("within"), breaker.within, sink);
             not_zero(resolved, &site.key("open_for"), breaker.open_for, sink);
+            if let Some(longest) = breaker.open_for_at_most {
+                let place = site.key("open_for_at_most");
+                not_zero(resolved, &place, longest, sink);
+                shrinks(
+                    resolved,
+                    (&site.key("open_for"), breaker.open_for),
+                    (&place, longest),
+                    "`open_for` is the first pause; it doubles until it reaches `open_for_at_most`",
+                    sink,
+                );
+            }
+        }
+        if let Some(health) = server.server.health() {
+            let site = server.site().key("health");
+            not_zero(resolved, &site.key("every"), health.every, sink);
+            not_zero(resolved, &site.key("timeout"), health.timeout, sink);
         }
         if let Server::Stdio(stdio) = server.server {
             process(resolved, server, stdio, sink);
@@ -118,25 +134,41 @@ fn shrinking_backoff(
     sink: &mut Sink,
 ) {
     let backoff = &stdio.restart.backoff;
-    if backoff.from <= backoff.to || backoff.to.as_ms() == 0 {
+    let site = server.site().key("restart").key("backoff");
+    shrinks(
+        resolved,
+        (&site.key("from"), backoff.from),
+        (&site.key("to"), backoff.to),
+        "`from` is the first pause; it doubles until it reaches `to`",
+        sink,
+    );
+}
+
+/// Refuses a pause that begins longer than it may become.
+fn shrinks(
+    resolved: &Resolved<'_>,
+    (from, first): (&Path, Duration),
+    (to, longest): (&Path, Duration),
+    help: &'static str,
+    sink: &mut Sink,
+) {
+    if first <= longest || longest.as_ms() == 0 {
         return;
     }
-    let site = server.site().key("restart").key("backoff");
-    let (from, to) = (site.key("from"), site.key("to"));
-    if !is_written(resolved, &from) || !is_written(resolved, &to) {
+    if !is_written(resolved, from) || !is_written(resolved, to) {
         return;
     }
     let diagnostic = Diagnostic::error(
         codes::BACKOFF_SHRINKS,
         "the first pause is longer than the longest one",
-        resolved.span(&from),
-        format!("the first pause is {}", backoff.from),
+        resolved.span(from),
+        format!("the first pause is {first}"),
     )
     .and(
-        resolved.span(&to),
-        format!("no pause is longer than {}", backoff.to),
+        resolved.span(to),
+        format!("no pause is longer than {longest}"),
     )
-    .help("`from` is the first pause; it doubles until it reaches `to`");
+    .help(help);
     sink.report(diagnostic);
 }
 

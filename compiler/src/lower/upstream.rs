@@ -5,8 +5,8 @@ use mcpc_config::{
     Timeouts, Url,
 };
 use mcpc_plan::{
-    Breaker, ContentKey, HttpTransport, ProcessLimits, Replica, Replicated, Restart, Retry, Scheme,
-    Start, StdioTransport, Template, Transport, Upstream,
+    Breaker, ContentKey, Health, HttpTransport, ProcessLimits, Replica, Replicated, Restart, Retry,
+    Scheme, Start, StdioTransport, Template, Transport, Upstream,
 };
 
 use crate::placeholder::template;
@@ -33,6 +33,17 @@ pub(super) fn lower(server: &ResolvedServer<'_>) -> Upstream {
             failures: breaker.failures,
             within_ms: breaker.within.as_ms(),
             open_for_ms: breaker.open_for.as_ms(),
+            open_for_ms_max: breaker.open_for_at_most.map(|longest| longest.as_ms()),
+            // One may always be open, whatever the share.
+            replicas_percent_max: breaker
+                .replicas_at_most
+                .map(|share| u32::from(share.as_number()).max(1)),
+        }),
+        health: server.server.health().map(|health| Health {
+            every_ms: health.every.as_ms(),
+            timeout_ms: health.timeout.as_ms(),
+            failures: health.failures,
+            successes: health.successes,
         }),
         retry: server.server.retry().and_then(retry),
     }

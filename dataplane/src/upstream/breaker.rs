@@ -5,12 +5,14 @@
 //! question that changes nothing; see `probe`, `keep` and `docs/decisions/0028-replicas.md`.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mcpc_plan::Breaker as Rule;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::quota::{Quota, Seat};
 use crate::failure::Failure;
 
 /// The breaker of one upstream. It outlives plans; its rule is that of the live one.
@@ -27,6 +29,14 @@ struct Inner {
     /// When it was closed after having been open. What began before says nothing any more.
     closed: Option<Instant>,
     openings: u64,
+    /// How often it has opened without having done well in between.
+    in_a_row: u32,
+    /// How many replicas may be out of use at once, if that is bounded.
+    quota: Option<Arc<Quota>>,
+    /// Its place among them, while it is not closed.
+    seat: Option<Seat>,
+    /// How often it did not open because too many others were.
+    withheld: u64,
 }
 
 /// Whether calls may go to the upstream.
@@ -49,6 +59,8 @@ pub(crate) struct Reading {
     pub(crate) failures: usize,
     /// How often it has opened.
     pub(crate) openings: u64,
+    /// How often it did not open because too many replicas were out of use.
+    pub(crate) withheld: u64,
     /// When the upstream is tried, while it is open.
     pub(crate) until: Option<Instant>,
 }
@@ -61,8 +73,12 @@ impl Breaker {
 
     /// Takes the rule of the live plan. What was counted before counts on. Without a rule it closes, and
     /// one that is open is so for as long as the new rule says.
-    pub(super) fn obey(&self, rule: Option<&Rule>) {
+    pub(super) fn obey(&self, rule: Option<&Rule>, quota: Option<&Arc<Quota>>) {
         self.0.send_if_modified(|inner| {
+            inner.quota = quota.cloned();
+            if inner.position != Position::Closed {
+                inner.seat = quota.map(Quota::seat);
+            }
             if inner.rule.as_ref() == rule {
                 return false;
             }
@@ -99,7 +115,16 @@ impl Breaker {
             if inner.failures.len() < enough {
                 return false;
             }
+            if let Some(quota) = &inner.quota {
+                let Some(seat) = quota.take() else {
+                    inner.failures.pop_front();
+                    inner.withheld += 1;
+                    return false;
+                };
+                inner.seat = Some(seat);
+            }
             inner.openings += 1;
+            inner.forget_old_trouble(now);
             inner.open();
             opened = inner.until;
             true
@@ -178,6 +203,7 @@ impl Breaker {
                 .filter(|at| now.duration_since(**at) < within)
                 .count(),
             openings: inner.openings,
+            withheld: inner.withheld,
             until: inner.until,
         })
     }
@@ -187,6 +213,7 @@ impl Inner {
     fn open(&mut self) {
         self.failures.clear();
         self.position = Position::Open;
+        self.in_a_row = self.in_a_row.saturating_add(1);
         self.until = Some(Instant::now() + self.open_for());
     }
 
@@ -194,12 +221,26 @@ impl Inner {
         self.failures.clear();
         self.position = Position::Closed;
         self.until = None;
+        self.seat = None;
         self.closed = Some(Instant::now());
     }
 
+    /// An upstream that has done well for as long as it was out of use begins with the first pause again.
+    fn forget_old_trouble(&mut self, now: Instant) {
+        let pause = self.open_for();
+        if self.closed.is_none_or(|closed| now - closed > pause) {
+            self.in_a_row = 0;
+        }
+    }
+
     fn open_for(&self) -> Duration {
-        let open_for_ms = self.rule.as_ref().map_or(0, |rule| rule.open_for_ms);
-        Duration::from_millis(open_for_ms)
+        let Some(rule) = &self.rule else {
+            return Duration::ZERO;
+        };
+        let most = rule.open_for_ms_max.unwrap_or(rule.open_for_ms);
+        let doublings = self.in_a_row.saturating_sub(1).min(32);
+        let open_for_ms = rule.open_for_ms.saturating_mul(1 << doublings);
+        Duration::from_millis(open_for_ms.min(most))
     }
 }
 
@@ -221,7 +262,7 @@ fn counts(failure: Failure) -> bool {
         Failure::Status(status) => status >= 500 || status == 429,
         Failure::TooLarge
         | Failure::Unauthorized
-        | Failure::Degraded
+        | Failure::Degraded(_)
         | Failure::CircuitOpen(_)
         | Failure::AskRefused
         | Failure::AsksTooOften
@@ -236,13 +277,19 @@ fn counts(failure: Failure) -> bool {
 mod tests {
     use super::*;
 
-    fn breaker() -> Breaker {
-        let breaker = Breaker::new();
-        breaker.obey(Some(&Rule {
+    fn rule(open_for_ms: u64) -> Rule {
+        Rule {
             failures: 3,
             within_ms: 10_000,
-            open_for_ms: 5_000,
-        }));
+            open_for_ms,
+            open_for_ms_max: None,
+            replicas_percent_max: None,
+        }
+    }
+
+    fn breaker() -> Breaker {
+        let breaker = Breaker::new();
+        breaker.obey(Some(&rule(5_000)), None);
         breaker
     }
 
@@ -284,7 +331,7 @@ mod tests {
             breaker.note(Failure::CircuitOpen(1), now);
         }
         assert!(!breaker.is_open());
-        breaker.obey(None);
+        breaker.obey(None, None);
         fails(&breaker, 10, Duration::ZERO).await;
         assert!(!breaker.is_open());
         assert!(breaker.reading().is_none());
@@ -322,18 +369,74 @@ mod tests {
         let breaker = breaker();
         fails(&breaker, 3, Duration::ZERO).await;
         let opened = Instant::now();
-        let rule = |open_for_ms| Rule {
-            failures: 3,
-            within_ms: 10_000,
-            open_for_ms,
-        };
-        breaker.obey(Some(&rule(1_000)));
+        breaker.obey(Some(&rule(1_000)), None);
         assert_eq!(breaker.until(), Some(opened + Duration::from_secs(1)));
         breaker.half_open();
         breaker.reopen();
         assert!(breaker.is_open());
-        breaker.obey(None);
+        breaker.obey(None, None);
         assert!(!breaker.is_open());
         assert_eq!(breaker.until(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_pause_is_twice_the_last_one_until_it_has_done_well() {
+        let breaker = Breaker::new();
+        let growing = Rule {
+            open_for_ms_max: Some(18_000),
+            ..rule(5_000)
+        };
+        breaker.obey(Some(&growing), None);
+        let pause = || breaker.until().map(|until| until - Instant::now());
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        fails(&breaker, 3, Duration::ZERO).await;
+        assert_eq!(pause(), seconds(5));
+        for expected in [10, 18, 18] {
+            breaker.half_open();
+            breaker.reopen();
+            assert_eq!(pause(), seconds(expected));
+        }
+        breaker.half_open();
+        breaker.close();
+        tokio::time::sleep(Duration::from_secs(17)).await;
+        fails(&breaker, 3, Duration::ZERO).await;
+        assert_eq!(pause(), seconds(18), "it did well for less than its pause");
+        breaker.half_open();
+        breaker.close();
+        tokio::time::sleep(Duration::from_secs(19)).await;
+        fails(&breaker, 3, Duration::ZERO).await;
+        assert_eq!(pause(), seconds(5), "it did well for longer");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_than_their_share_of_several_are_open() {
+        let quota = Quota::of(50, 3);
+        let several: Vec<Breaker> = (0..3).map(|_| Breaker::new()).collect();
+        for breaker in &several {
+            breaker.obey(Some(&rule(5_000)), Some(&quota));
+            fails(breaker, 5, Duration::ZERO).await;
+        }
+        let open = || several.iter().filter(|it| it.is_open()).count();
+        assert_eq!(open(), 1, "half of three is one");
+        let [first, second, _] = several.as_slice() else {
+            return;
+        };
+        assert_eq!(second.reading().map(|it| it.withheld), Some(3));
+        first.half_open();
+        first.reopen();
+        fails(second, 1, Duration::ZERO).await;
+        assert!(!second.is_open(), "who is tried in vain keeps its place");
+        first.half_open();
+        first.close();
+        fails(second, 1, Duration::ZERO).await;
+        assert!(second.is_open(), "there is room again");
+        // Another plan counts anew those that it takes over.
+        let next = Quota::of(50, 3);
+        for breaker in &several {
+            breaker.obey(Some(&rule(5_000)), Some(&next));
+        }
+        assert!(next.take().is_none());
+        second.obey(None, None);
+        assert!(next.take().is_some());
     }
 }

@@ -273,6 +273,7 @@ pub(super) fn start(transport: Transport, era: PlanEra, reach: &Arc<dyn Reach>) 
         era,
         timeouts: timeouts(),
         breaker: None,
+        health: None,
         retry: None,
     };
     let resolved = Resolved::of(&definition, reach.as_ref()).unwrap();

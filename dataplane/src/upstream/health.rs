@@ -10,8 +10,8 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::Upstream;
 use super::presence::Stage;
+use super::{Checked, Reading, Upstream};
 use crate::call::Era;
 use crate::failure::Failure;
 use crate::status::UpstreamState;
@@ -145,6 +145,24 @@ impl Drop for InFlight {
     }
 }
 
+/// What operators are told.
+impl Upstream {
+    /// What operators see.
+    pub(crate) fn state(&self) -> State {
+        State::of(self)
+    }
+
+    /// What operators see of its breaker; nothing if the live plan gives it none.
+    pub(crate) fn breaker(&self) -> Option<Reading> {
+        self.breaker.reading()
+    }
+
+    /// What came of the questions to it; nothing if the live plan asks none.
+    pub(crate) fn checked(&self) -> Option<Checked> {
+        self.checks.reading()
+    }
+}
+
 impl State {
     pub(super) fn of(upstream: &Upstream) -> Self {
         let health = &upstream.health;
@@ -154,11 +172,14 @@ impl State {
             Stage::Ready(session) => Some(session.profile.era),
             _ => None,
         };
+        let unhealthy = upstream.checks.is_unhealthy();
+        let checked = upstream.checks.reading().and_then(|it| it.failure);
         let (condition, last_failure) = match phase.stage {
             Stage::Waiting => (UpstreamState::Idle, last_failure),
             Stage::Starting => (UpstreamState::Starting, last_failure),
             // A session may be at hand although nobody answers any more.
             Stage::Ready(_) if last_failure.is_some() => (UpstreamState::Failing, last_failure),
+            Stage::Ready(_) if unhealthy => (UpstreamState::Failing, checked),
             Stage::Ready(_) => (UpstreamState::Ready, last_failure),
             Stage::Resting { failure, .. } => (UpstreamState::Failing, Some(failure)),
             Stage::Degraded { .. } | Stage::Open { .. } => (UpstreamState::Down, last_failure),

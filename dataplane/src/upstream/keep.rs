@@ -10,6 +10,7 @@ use std::time::Duration;
 use mcpc_plan::StartWhen;
 use tokio::time::{Instant, sleep_until};
 
+use super::checks;
 use super::child::{self, Child, Program};
 use super::handshake::{HttpHandshake, Verdict};
 use super::hang;
@@ -246,6 +247,7 @@ fn ready(upstream: &Upstream, session: &Arc<Session>, is_first: bool) {
 /// Lets calls use a session, unless they have failed too often while it was being opened.
 fn show(upstream: &Upstream, session: &Arc<Session>) {
     upstream.breaker.close();
+    checks::note_answer(upstream);
     upstream.publish(match upstream.breaker.until() {
         None => Stage::Ready(Arc::clone(session)),
         Some(until) => Stage::Open { until },
@@ -284,6 +286,7 @@ async fn hold(
     tokio::select! {
         () = upstream.presence.lost(session) => Held::Lost,
         () = probe::guard(upstream, session) => Held::Lost,
+        () = checks::keep(upstream, session) => Held::Lost,
         () = listening => Held::Lost,
         () = subscribe::keep(upstream, session) => Held::Lost,
         () = late::ask(upstream, session) => Held::Lost,
@@ -310,6 +313,7 @@ async fn hold_sse(
     tokio::select! {
         () = sse.gone() => Held::Lost,
         () = probe::guard(upstream, &session) => Held::Lost,
+        () = checks::keep(upstream, &session) => Held::Lost,
         () = subscribe::keep(upstream, &session) => Held::Lost,
         () = late::ask(upstream, &session) => Held::Lost,
         () = upstream.drained() => {
@@ -405,6 +409,7 @@ async fn hold_child(
     let held = tokio::select! {
         () = child.gone() => Held::Lost,
         () = probe::guard(upstream, &session) => Held::Lost,
+        () = checks::keep(upstream, &session) => Held::Lost,
         () = subscribe::keep(upstream, &session) => Held::Lost,
         () = late::ask(upstream, &session) => Held::Lost,
         () = hang::hangs(&link, session.profile.era) => {

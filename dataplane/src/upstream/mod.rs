@@ -14,6 +14,8 @@
 
 mod body;
 mod breaker;
+mod changes;
+mod checks;
 mod child;
 mod events;
 #[cfg(test)]
@@ -41,6 +43,7 @@ mod probe;
 #[cfg(all(test, target_os = "linux"))]
 mod process_tests;
 mod question;
+mod quota;
 mod replicas;
 #[cfg(test)]
 mod replicas_tests;
@@ -50,6 +53,7 @@ mod retries;
 #[cfg(test)]
 mod retries_tests;
 mod revision;
+mod rules;
 #[cfg(test)]
 mod session_tests;
 mod sse;
@@ -61,6 +65,7 @@ mod stream;
 mod subscribe;
 #[cfg(test)]
 mod tests;
+mod tour;
 mod turns;
 mod watches;
 mod wire;
@@ -85,6 +90,7 @@ use crate::profile::Profile;
 use crate::tally::Origin;
 
 use breaker::Breaker;
+use checks::Checks;
 use child::Program;
 use farewell::Farewell;
 use floor::{Floor, Place};
@@ -92,11 +98,14 @@ use health::{Health, InFlight};
 use http::{HttpSession, Outcome};
 use late::Late;
 use presence::Presence;
+use quota::Quota;
 use retries::Retries;
 use stdio::Link;
 use wire::Site;
 
 pub(crate) use breaker::{Position, Reading};
+pub(crate) use changes::Changes;
+pub(crate) use checks::Checked;
 pub(crate) use child::LADDER;
 pub(crate) use health::State;
 pub(crate) use keep::End;
@@ -104,6 +113,7 @@ pub(crate) use late::Wish;
 pub(crate) use question::{Question, Unaskable};
 pub(crate) use replicas::{Replica, Replicas, Sent};
 pub(crate) use resolved::{Resolved, Unusable};
+pub(crate) use rules::Rules;
 pub(crate) use stream::EventStream;
 use stream::Opening;
 pub(crate) use watches::{Inbox, Unwatchable, Watch, Watches};
@@ -126,6 +136,7 @@ pub(crate) struct Upstream {
     floor: Arc<Floor>,
     health: Health,
     breaker: Breaker,
+    checks: Checks,
     retries: Retries,
     late: Late,
     /// When the end comes, once the upstream has left the plan.
@@ -171,19 +182,6 @@ impl Session {
     }
 }
 
-/// How often each list of an upstream is known to have changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Changes {
-    /// `notifications/tools/list_changed`.
-    pub(crate) tools: u64,
-    /// `notifications/prompts/list_changed`.
-    pub(crate) prompts: u64,
-    /// `notifications/resources/list_changed`.
-    pub(crate) resources: u64,
-    /// How often an endpoint was given another plan; an upstream does not know of that.
-    pub(crate) plans: u64,
-}
-
 impl Upstream {
     /// Begins an upstream's life. Nothing is waited for: the keeper starts or connects it.
     pub(crate) fn start(
@@ -223,6 +221,7 @@ impl Upstream {
             floor: Floor::new(),
             health: Health::new(),
             breaker: Breaker::new(),
+            checks: Checks::new(),
             retries: Retries::new(),
             late: Late::new(),
             stopping: watch::Sender::new(None),
@@ -482,6 +481,11 @@ impl Upstream {
         self.presence.is_ready()
     }
 
+    /// Whether it answers when asked, as far as it is.
+    fn is_well(&self) -> bool {
+        !self.checks.is_unhealthy()
+    }
+
     /// What the upstream says about itself, once it is reached.
     pub(crate) async fn profile(
         self: &Arc<Self>,
@@ -516,9 +520,10 @@ impl Upstream {
         self.life
     }
 
-    /// The live plan says when it gets no calls any more.
-    pub(crate) fn obey(&self, breaker: Option<&mcpc_plan::Breaker>) {
-        self.breaker.obey(breaker);
+    /// The live plan says when it gets no calls any more, and when it is asked whether it is there.
+    fn obey(&self, rules: &Rules, quota: Option<&Arc<Quota>>) {
+        self.breaker.obey(rules.breaker.as_ref(), quota);
+        self.checks.obey(rules.health.as_ref());
     }
 
     /// Another plan than the one that started it is live now.
@@ -535,16 +540,6 @@ impl Upstream {
         }
     }
 
-    /// What operators see.
-    pub(crate) fn state(&self) -> State {
-        State::of(self)
-    }
-
-    /// What operators see of its breaker; nothing if the live plan gives it none.
-    pub(crate) fn breaker(&self) -> Option<Reading> {
-        self.breaker.reading()
-    }
-
     /// A call has failed.
     fn note_failure(&self, failure: Failure, flight: &InFlight) {
         self.health.note_failure(failure);
@@ -552,32 +547,6 @@ impl Upstream {
             // The keeper does so as well, a moment later.
             self.presence.shut(until);
         }
-    }
-
-    fn note_change(&self, method: &[u8]) {
-        self.changes.send_modify(|changes| match method {
-            b"notifications/tools/list_changed" => changes.tools += 1,
-            b"notifications/prompts/list_changed" => changes.prompts += 1,
-            _ => changes.resources += 1,
-        });
-    }
-
-    /// A resource was updated, say the params of a notification.
-    fn note_update(&self, params: Option<&bytes::Bytes>) {
-        let uri = params.and_then(|params| revision::members(params, u32::MAX, ["uri"]));
-        let uri = uri.and_then(|[uri]| uri);
-        if let Some(uri) = uri.as_deref().and_then(crate::json::text) {
-            self.watches.updated(&uri);
-        }
-    }
-
-    /// A new session may show other lists than the one before it.
-    fn note_all_changed(&self) {
-        self.changes.send_modify(|changes| {
-            changes.tools += 1;
-            changes.prompts += 1;
-            changes.resources += 1;
-        });
     }
 }
 

@@ -98,8 +98,8 @@ impl Presence {
                 match &now.stage {
                     Stage::Ready(session) => return Ok(Arc::clone(session)),
                     Stage::Stopping | Stage::Stopped => return Err(Failure::Stopped),
-                    Stage::Degraded { .. } => return Err(Failure::Degraded),
-                    Stage::Open { until } => return Err(circuit_open(*until)),
+                    Stage::Degraded { until } => return Err(Failure::Degraded(seconds_to(*until))),
+                    Stage::Open { until } => return Err(Failure::CircuitOpen(seconds_to(*until))),
                     Stage::Resting {
                         failure,
                         until,
@@ -232,9 +232,9 @@ impl Presence {
     }
 }
 
-/// Calls are refused, and until when; a moment that has passed stands for soon.
-fn circuit_open(until: Instant) -> Failure {
+/// After how many seconds calls are taken again; a moment that has passed stands for soon.
+fn seconds_to(until: Instant) -> u32 {
     let left = until.saturating_duration_since(Instant::now());
     let seconds = left.as_millis().div_ceil(1000).max(1);
-    Failure::CircuitOpen(u32::try_from(seconds).unwrap_or(u32::MAX))
+    u32::try_from(seconds).unwrap_or(u32::MAX)
 }

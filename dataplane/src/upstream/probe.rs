@@ -58,7 +58,7 @@ pub(super) async fn rest(upstream: &Upstream) {
 ///
 /// # Errors
 /// It does not, or does not know the session any more.
-async fn ask(
+pub(super) async fn ask(
     upstream: &Arc<Upstream>,
     session: &Arc<Session>,
     patience: Duration,

@@ -11,14 +11,14 @@ use std::sync::Arc;
 use mcpc_plan::{Balance, ContentKey, Transport};
 use tokio::time::{Instant, sleep};
 
-use super::health::InFlight;
+use super::quota::Quota;
 use super::retries::{self, Spent};
+use super::tour::Tour;
 use super::turns::Turns;
-use super::{Reading, Session, State, Upstream, Wish};
+use super::{Checked, Reading, Rules, State, Upstream, Wish};
 use crate::ask::state::ReplicaMark;
 use crate::call::{Answer, Call, Era, Party, Reply};
 use crate::failure::Failure;
-use crate::join;
 use crate::policy::Permit;
 use crate::profile::Profile;
 use crate::status::UpstreamState;
@@ -27,12 +27,12 @@ use crate::tally::Origin;
 /// See the file's header. Made with a plan; what is behind it may outlive the plan.
 pub(crate) struct Replicas {
     key: ContentKey,
-    first: Replica,
+    pub(super) first: Replica,
     /// The others, as in the plan.
     others: Box<[Replica]>,
     turns: Turns,
     balance: Balance,
-    breaker: Option<mcpc_plan::Breaker>,
+    rules: Rules,
     retry: Option<mcpc_plan::Retry>,
 }
 
@@ -53,36 +53,20 @@ pub(crate) struct Sent {
     pub(crate) replica: usize,
 }
 
-/// A way from replica to replica until one is found that does. It comes to none twice.
-pub(crate) struct Tour<'r> {
-    replicas: &'r Replicas,
-    party: Party,
-    has_been_at: Vec<bool>,
-    /// Where it was last.
-    last: usize,
-    failure: Option<Failure>,
-}
-
-/// A replica that can be used, with the session that it has now.
-struct Stop<'r> {
-    at: usize,
-    upstream: &'r Arc<Upstream>,
-    session: Arc<Session>,
-}
-
 impl Replicas {
     /// The replicas of a server of a plan, by what is alive; nothing if one is not.
     pub(crate) fn of(
         definition: &mcpc_plan::Upstream,
-        alive: impl Fn(&ContentKey) -> Option<Arc<Upstream>>,
+        alive: impl Fn(&ContentKey, &Rules) -> Option<Arc<Upstream>>,
     ) -> Option<Self> {
+        let rules = Rules::of(definition);
         let replica = |replica: &mcpc_plan::Replica| {
             Some(Replica {
                 mark: mark(&replica.key),
                 place: replica.http.place().into(),
                 weight: replica.weight,
                 is_backup: replica.is_backup,
-                upstream: alive(&replica.key)?,
+                upstream: alive(&replica.key, &rules)?,
             })
         };
         let mut balance = Balance::default();
@@ -99,7 +83,7 @@ impl Replicas {
                     place: Box::default(),
                     weight: 1,
                     is_backup: false,
-                    upstream: alive(&definition.key)?,
+                    upstream: alive(&definition.key, &rules)?,
                 };
                 (only, Box::default())
             }
@@ -110,7 +94,7 @@ impl Replicas {
             others,
             turns: Turns::new(),
             balance,
-            breaker: definition.breaker.clone(),
+            rules,
             retry: definition.retry.clone(),
         })
     }
@@ -127,7 +111,7 @@ impl Replicas {
     }
 
     /// The only one, if there is one only.
-    fn sole(&self) -> Option<&Arc<Upstream>> {
+    pub(super) fn sole(&self) -> Option<&Arc<Upstream>> {
         self.others.is_empty().then_some(&self.first.upstream)
     }
 
@@ -236,22 +220,6 @@ impl Replicas {
         self.tour().next_to_ask(wish)
     }
 
-    /// A way through them, for nobody in particular.
-    pub(crate) fn tour(&self) -> Tour<'_> {
-        self.tour_of(Party::Unknown)
-    }
-
-    /// A way through them for a call.
-    fn tour_of(&self, party: Party) -> Tour<'_> {
-        Tour {
-            replicas: self,
-            party,
-            has_been_at: vec![false; 1 + self.others.len()],
-            last: 0,
-            failure: None,
-        }
-    }
-
     /// One that can be used, and what it says about itself.
     pub(crate) async fn one(
         &self,
@@ -266,15 +234,18 @@ impl Replicas {
 
     /// One that can be used if there is one now, else any: for what can wait for it.
     pub(crate) fn at_hand(&self) -> &Arc<Upstream> {
-        let ready = self.choose(Party::Unknown, |_, replica| replica.upstream.is_ready());
+        let ready = self.choose_ready(Party::Unknown, |_| true);
         let replica = ready.and_then(|at| self.get(at));
         &replica.unwrap_or(&self.first).upstream
     }
 
     /// Their plan is live: what it says of them holds from now on.
     pub(crate) fn take_effect(&self) {
+        let breaker = self.rules.breaker.as_ref();
+        let percent = breaker.and_then(|rule| rule.replicas_percent_max);
+        let quota = percent.map(|percent| Quota::of(percent, 1 + self.others.len()));
         for upstream in self.upstreams() {
-            upstream.obey(self.breaker.as_ref());
+            upstream.obey(&self.rules, quota.as_ref());
         }
     }
 
@@ -293,7 +264,7 @@ impl Replicas {
         self.upstreams().all(|upstream| upstream.runs_no_tasks())
     }
 
-    fn get(&self, at: usize) -> Option<&Replica> {
+    pub(super) fn get(&self, at: usize) -> Option<&Replica> {
         match at.checked_sub(1) {
             None => Some(&self.first),
             Some(at) => self.others.get(at),
@@ -375,8 +346,29 @@ impl Replicas {
         self.sole()?.breaker()
     }
 
+    /// What came of the questions to the only one.
+    pub(crate) fn checked(&self) -> Option<Checked> {
+        self.sole()?.checked()
+    }
+
+    /// The next one of those that have a session: of the healthy ones, or if there is none, of all.
+    pub(super) fn choose_ready(
+        &self,
+        party: Party,
+        may_be: impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        let is_ready = |at, replica: &Replica| may_be(at) && replica.upstream.is_ready();
+        let is_well = |at, replica: &Replica| is_ready(at, replica) && replica.upstream.is_well();
+        self.choose(party, is_well)
+            .or_else(|| self.choose(party, is_ready))
+    }
+
     /// The next one to use of those that can be, by weight; backups only if there is no other.
-    fn choose(&self, party: Party, may_be: impl Fn(usize, &Replica) -> bool) -> Option<usize> {
+    pub(super) fn choose(
+        &self,
+        party: Party,
+        may_be: impl Fn(usize, &Replica) -> bool,
+    ) -> Option<usize> {
         [false, true].into_iter().find_map(|backups| {
             let weigh = |(at, replica): (usize, &Replica)| {
                 if replica.is_backup == backups && may_be(at, replica) {
@@ -446,141 +438,5 @@ fn rank(condition: UpstreamState) -> u8 {
         UpstreamState::Failing => 3,
         UpstreamState::Down => 4,
         UpstreamState::Draining => 5,
-    }
-}
-
-impl<'r> Tour<'r> {
-    /// The next replica to try: one that is ready, or else the first one that becomes so.
-    ///
-    /// # Errors
-    /// There is none any more: why the last one did not do.
-    async fn next(&mut self, deadline: Instant) -> Result<Stop<'r>, Failure> {
-        let stop = match self.ready() {
-            Some(stop) => stop,
-            None => self.first_ready(deadline).await?,
-        };
-        if let Some(been) = self.has_been_at.get_mut(stop.at) {
-            *been = true;
-        }
-        self.last = stop.at;
-        Ok(stop)
-    }
-
-    /// Sends a call to the next replica, and on to others as long as nothing of it has left.
-    async fn send(&mut self, call: &Call, permit: Permit) -> Result<Sent, Failure> {
-        if let Some(upstream) = self.replicas.sole() {
-            let answer = upstream.send(call.clone(), permit).await?;
-            return Ok(Sent { answer, replica: 0 });
-        }
-        loop {
-            let stop = self.next(call.deadline).await?;
-            match stop.send(Box::new(call.clone()), permit).await {
-                Err(failure) if failure.is_before_send() => self.go_on(&stop, failure),
-                outcome => return stop.sent(outcome),
-            }
-        }
-    }
-
-    /// Whether a replica is ready that was not tried.
-    fn has_ready(&self) -> bool {
-        let mut all = self.replicas.all().enumerate();
-        self.replicas.sole().is_none()
-            && all.any(|(at, replica)| self.is_left(at) && replica.upstream.is_ready())
-    }
-
-    /// The next upstream to ask for what may be waited for: one that is ready and owes nothing of the kind
-    /// if there is one left, else one that is ready, else any. Comes round when none is left.
-    pub(crate) fn next_to_ask(&mut self, wish: Wish) -> &'r Arc<Upstream> {
-        let replicas = self.replicas;
-        if let Some(only) = replicas.sole() {
-            self.has_been_at.fill(true);
-            return only;
-        }
-        let likely: [&dyn Fn(&Upstream) -> bool; 3] = [
-            &|upstream| upstream.is_ready() && !upstream.owes(wish),
-            &|upstream| upstream.is_ready(),
-            &|_| true,
-        ];
-        let at = likely.into_iter().find_map(|is_likely| {
-            let may_be = |at, replica: &Replica| self.is_left(at) && is_likely(&replica.upstream);
-            replicas.choose(self.party, may_be)
-        });
-        let at = at.unwrap_or(0);
-        if let Some(been) = self.has_been_at.get_mut(at) {
-            *been = true;
-        }
-        &replicas.get(at).unwrap_or(&replicas.first).upstream
-    }
-
-    /// A replica did not do. One that cannot be connected to is out of use from now on.
-    fn go_on(&mut self, stop: &Stop<'_>, failure: Failure) {
-        if matches!(failure, Failure::Unreachable | Failure::ConnectTimeout) {
-            stop.upstream.lose(&stop.session);
-        }
-        tracing::debug!(server = %stop.upstream.name, ?failure, "another replica is tried");
-        self.failure = Some(failure);
-    }
-
-    /// Whether there are replicas that were not tried.
-    pub(crate) fn has_more(&self) -> bool {
-        self.has_been_at.contains(&false)
-    }
-
-    fn is_left(&self, at: usize) -> bool {
-        self.has_been_at.get(at) == Some(&false)
-    }
-
-    fn ready(&self) -> Option<Stop<'r>> {
-        let replicas = self.replicas;
-        let may_be = |at, replica: &Replica| self.is_left(at) && replica.upstream.is_ready();
-        let at = replicas.choose(self.party, may_be)?;
-        let upstream = &replicas.get(at)?.upstream;
-        let session = upstream.presence.ready()?;
-        Some(Stop {
-            at,
-            upstream,
-            session,
-        })
-    }
-
-    /// Asks all that are left, since which of them comes back first is not known.
-    async fn first_ready(&self, deadline: Instant) -> Result<Stop<'r>, Failure> {
-        let replicas = self.replicas.all().enumerate();
-        let waits = replicas.filter(|(at, _)| self.is_left(*at)).map(
-            |(at, replica)| -> join::Boxed<'r, _> {
-                Box::pin(async move {
-                    let upstream = &replica.upstream;
-                    let session = upstream.session(deadline, Instant::now()).await?;
-                    Ok(Stop {
-                        at,
-                        upstream,
-                        session,
-                    })
-                })
-            },
-        );
-        let first = join::first(waits.collect()).await;
-        first.map_err(|failure| failure.or(self.failure).unwrap_or(Failure::Unreachable))
-    }
-}
-
-impl Stop<'_> {
-    /// Sends a call to this replica.
-    async fn send(&self, call: Box<Call>, permit: Permit) -> Result<Answer, Failure> {
-        let session = Arc::clone(&self.session);
-        let flight = InFlight::begin(self.upstream);
-        self.upstream.send_over(session, call, flight, permit).await
-    }
-
-    /// What it says about itself.
-    fn profile(&self) -> Arc<Profile> {
-        Arc::clone(&self.session.profile)
-    }
-
-    fn sent(&self, outcome: Result<Answer, Failure>) -> Result<Sent, Failure> {
-        outcome.map(|answer| Sent {
-            answer,
-            replica: self.at,
-        })
     }
 }

@@ -122,7 +122,7 @@ impl Stage {
         };
         let instances = definition.instances().into_iter();
         let alive: Vec<(ContentKey, Arc<Upstream>)> = instances.map(start).collect();
-        let find = |key: &ContentKey| {
+        let find = |key: &ContentKey, _: &super::Rules| {
             let mut alive = alive.iter();
             alive.find_map(|(its, upstream)| (its == key).then(|| Arc::clone(upstream)))
         };
@@ -195,7 +195,10 @@ fn definition(
             failures: 3,
             within_ms: 30_000,
             open_for_ms: 10_000,
+            open_for_ms_max: None,
+            replicas_percent_max: None,
         }),
+        health: None,
         retry,
     }
 }

@@ -94,7 +94,7 @@ pub(super) fn is_worth(failure: Failure, call: &Call) -> bool {
         | Failure::WrongId
         | Failure::TooLarge
         | Failure::Unauthorized
-        | Failure::Degraded
+        | Failure::Degraded(_)
         | Failure::CircuitOpen(_)
         | Failure::AskRefused
         | Failure::AsksTooOften

@@ -241,7 +241,7 @@ async fn a_program_that_always_dies_is_left_alone_until_its_window_has_passed() 
     for _ in 0..4 {
         assert_eq!(call(&upstream, PARAMS).await, Err(Failure::Closed));
     }
-    assert_eq!(call(&upstream, PARAMS).await, Err(Failure::Degraded));
+    assert_eq!(call(&upstream, PARAMS).await, Err(Failure::Degraded(60)));
     assert_eq!(upstream.state().condition, UpstreamState::Down);
     assert_eq!(programs.launched(), 4);
     tokio::time::sleep(Duration::from_secs(61)).await;

@@ -6,7 +6,7 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -32,6 +32,12 @@ struct Shared {
     begun: AtomicUsize,
     /// Sessions up to this number are unknown.
     forgotten: AtomicUsize,
+    /// Whether it refuses what asks it whether it is there.
+    is_sick: AtomicBool,
+    /// How often it was asked.
+    asked: AtomicUsize,
+    /// How many calls it got.
+    called: AtomicUsize,
 }
 
 /// A request, as it came.
@@ -90,6 +96,21 @@ impl HttpServer {
         self.open.load(Ordering::SeqCst)
     }
 
+    /// How often it was asked whether it is there.
+    pub fn asked(&self) -> usize {
+        self.shared.asked.load(Ordering::SeqCst)
+    }
+
+    /// How many calls it got.
+    pub fn called(&self) -> usize {
+        self.shared.called.load(Ordering::SeqCst)
+    }
+
+    /// From now on it refuses what asks it whether it is there, and nothing else; or it does not.
+    pub fn be_sick(&self, is_sick: bool) {
+        self.shared.is_sick.store(is_sick, Ordering::SeqCst);
+    }
+
     /// How many sessions have begun.
     pub fn sessions(&self) -> usize {
         self.shared.begun.load(Ordering::SeqCst)
@@ -113,6 +134,17 @@ impl Shared {
         let is_known = session.is_none_or(|number| number > forgotten);
         is_known.then(|| JSON.to_owned())
     }
+
+    /// Counts a request. Whether it is one that is refused now.
+    fn refuses(&self, asked: &Asked) -> bool {
+        let is_question = ["ping", "server/discover"].contains(&asked.method.as_str());
+        let is_call = asked.method == "tools/call";
+        self.asked
+            .fetch_add(usize::from(is_question), Ordering::SeqCst);
+        self.called
+            .fetch_add(usize::from(is_call), Ordering::SeqCst);
+        is_question && self.is_sick.load(Ordering::SeqCst)
+    }
 }
 
 fn connection(stream: TcpStream, shared: &Shared) -> io::Result<()> {
@@ -124,6 +156,9 @@ fn connection(stream: TcpStream, shared: &Shared) -> io::Result<()> {
         }
         let after = match asked(&body) {
             None => whole(stream.get_mut(), "HTTP/1.1 202 Accepted\r\n", "")?,
+            Some(asked) if shared.refuses(&asked) => {
+                whole(stream.get_mut(), "HTTP/1.1 503 Service Unavailable\r\n", "")?
+            }
             Some(asked) => match (shared.head(session, &asked), asked.fault) {
                 (None, _) => whole(stream.get_mut(), "HTTP/1.1 404 Not Found\r\n", "")?,
                 (Some(_), Some(fault)) => answer(&mut stream, &asked, fault, &shared.ledger)?,

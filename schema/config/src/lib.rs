@@ -31,8 +31,9 @@ pub use limits::{CallerRate, Limits, Per};
 pub use scalar::{Address, Duration, Glob, Host, Percent, Rate, ScalarError, Secret, Size, Url};
 pub use schema::{KIND_KEYWORD, schema_of_types, schema_text};
 pub use server::{
-    Backoff, Balance, Breaker, ChildLimits, Era, HttpServer, NameFilter, Replica, ReplicatedServer,
-    Restart, Retry, Server, Sharing, Start, StartWhen, StdioServer, Timeouts, UriFilter,
+    Backoff, Balance, Breaker, ChildLimits, Era, Health, HttpServer, NameFilter, Replica,
+    ReplicatedServer, Restart, Retry, Server, Sharing, Start, StartWhen, StdioServer, Timeouts,
+    UriFilter,
 };
 
 /// A gateway: which MCP servers there are, where they are exposed, and who may call what.

@@ -66,10 +66,19 @@ impl Server {
         }
     }
 
+    /// When to ask it whether it is there.
+    pub fn health(&self) -> Option<&Health> {
+        match self {
+            Self::Stdio(server) => server.health.as_ref(),
+            Self::Http(server) => server.health.as_ref(),
+            Self::Replicated(server) => server.health.as_ref(),
+        }
+    }
+
     /// How often a safe call is tried again.
     pub fn retry(&self) -> Option<&Retry> {
         match self {
-            Self::Stdio(_) => None,
+            Self::Stdio(server) => server.retry.as_ref(),
             Self::Http(server) => server.retry.as_ref(),
             Self::Replicated(server) => server.retry.as_ref(),
         }
@@ -151,6 +160,12 @@ pub struct StdioServer {
     /// When to stop sending calls to a server that fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<Breaker>,
+    /// When to ask the server whether it is there. Absent: only when calls have failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+    /// How often a safe call is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
     /// Which tools are exposed, and under which names. Absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<NameFilter>,
@@ -182,6 +197,9 @@ pub struct HttpServer {
     /// When to stop sending calls to a server that fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<Breaker>,
+    /// When to ask the server whether it is there. Absent: only when calls have failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
     /// How often a safe call is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
@@ -216,6 +234,9 @@ pub struct ReplicatedServer {
     /// When to stop sending calls to a replica that fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<Breaker>,
+    /// When to ask each replica whether it is there. Absent: only when calls have failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
     /// How often a safe call is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
@@ -468,6 +489,47 @@ pub struct Breaker {
     pub within: Duration,
     /// How long it stays open until the server is asked whether it is there.
     pub open_for: Duration,
+    /// The longest it stays open: `open_for` doubles each time that it opens again. Absent: it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_for_at_most: Option<Duration>,
+    /// The share of the replicas whose breakers may be open at once, though one always may. Absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas_at_most: Option<Percent>,
+}
+
+/// When to ask a server whether it is there: `ping`, or `server/discover` from 2026-07-28 on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// How often it is asked. Default 10s.
+    #[serde(default = "Health::default_every")]
+    pub every: Duration,
+    /// How long its answer may take. Default 2s.
+    #[serde(default = "Health::default_timeout")]
+    pub timeout: Duration,
+    /// After how many questions in a row without an answer it is unhealthy. Default 3.
+    #[serde(default = "Health::default_failures")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub failures: u32,
+    /// After how many answers in a row it is healthy again. Default 1.
+    #[serde(default = "Health::default_successes")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub successes: u32,
+}
+
+impl Health {
+    fn default_every() -> Duration {
+        Duration::from_ms(10_000)
+    }
+    fn default_timeout() -> Duration {
+        Duration::from_ms(2_000)
+    }
+    fn default_failures() -> u32 {
+        3
+    }
+    fn default_successes() -> u32 {
+        1
+    }
 }
 
 /// How often a safe call is tried again.

@@ -42,6 +42,9 @@ pub struct Upstream {
     /// When it gets no calls any more; each replica for itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<Breaker>,
+    /// When it is asked whether it is there; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
     /// How often a call that failed is sent again; absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
@@ -67,6 +70,27 @@ pub struct Breaker {
     pub within_ms: u64,
     /// How long it stays open until the upstream is tried, in milliseconds.
     pub open_for_ms: u64,
+    /// The longest it stays open, in milliseconds: the time doubles each time that it opens again.
+    /// Absent: it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_for_ms_max: Option<u64>,
+    /// The share of the replicas whose breakers may be open at once, in percent. Absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas_percent_max: Option<u32>,
+}
+
+/// When an upstream is asked whether it is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// How often, in milliseconds.
+    pub every_ms: u64,
+    /// How long its answer may take, in milliseconds.
+    pub timeout_ms: u64,
+    /// After how many questions in a row without an answer it is unhealthy.
+    pub failures: u32,
+    /// After how many answers in a row it is healthy again.
+    pub successes: u32,
 }
 
 impl Upstream {
@@ -82,6 +106,7 @@ impl Upstream {
             era: self.era,
             timeouts: self.timeouts.clone(),
             breaker: self.breaker.clone(),
+            health: self.health.clone(),
             retry: self.retry.clone(),
         };
         replicated.replicas.iter().map(instance).collect()

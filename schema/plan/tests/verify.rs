@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use mcpc_plan::{
-    Access, AdminListener, Breaker, ContentKey, Digest, Endpoint, Era, ExactRoute, FORMAT,
+    Access, AdminListener, Breaker, ContentKey, Digest, Endpoint, Era, ExactRoute, FORMAT, Health,
     HttpTransport, Limits, Listener, Member, MemberId, Names, OpenRoute, Part, Pattern, Plan,
     PlanError, ProcessLimits, Rename, Replica, Replicated, Restart, Retry, Routes, Scheme,
     SecretUse, Source, Start, StartWhen, StdioTransport, Template, Timeouts, Transport, Upstream,
@@ -34,6 +34,7 @@ fn upstream(name: &str, transport: Transport) -> Upstream {
             list_ms: 4,
         },
         breaker: None,
+        health: None,
         retry: None,
     }
 }
@@ -427,19 +428,59 @@ fn replicas_are_several_and_different_and_one_of_them_is_used() {
 
 #[test]
 fn a_breaker_counts_something_within_some_time() {
-    let with = |failures, within_ms, open_for_ms| {
+    let with = |failures, within_ms, (open_for_ms, open_for_ms_max), share| {
         rule_after(|plan| {
             plan.upstreams[0].breaker = Some(Breaker {
                 failures,
                 within_ms,
                 open_for_ms,
+                open_for_ms_max: Some(open_for_ms_max),
+                replicas_percent_max: Some(share),
             });
         })
     };
-    assert_eq!(with(1, 1, 1), Ok(()));
-    assert_eq!(with(1000, 1, 1), Ok(()));
-    for (failures, within_ms, open_for_ms) in [(0, 1, 1), (1001, 1, 1), (1, 0, 1), (1, 1, 0)] {
-        let refused = with(failures, within_ms, open_for_ms);
+    assert_eq!(with(1, 1, (1, 1), 1), Ok(()));
+    assert_eq!(with(1000, 1, (1, 2), 100), Ok(()));
+    for (failures, within_ms, open_for_ms, share) in [
+        (0, 1, (1, 1), 100),
+        (1001, 1, (1, 1), 100),
+        (1, 0, (1, 1), 100),
+        (1, 1, (0, 1), 100),
+        (1, 1, (2, 1), 100),
+        (1, 1, (1, 1), 0),
+        (1, 1, (1, 1), 101),
+    ] {
+        let refused = with(failures, within_ms, open_for_ms, share);
+        assert!(
+            matches!(refused, Err(PlanError::Inconsistent { .. })),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
+fn an_upstream_is_asked_now_and_then_and_judged_by_some_answer() {
+    let with = |every_ms, timeout_ms, failures, successes| {
+        rule_after(|plan| {
+            plan.upstreams[0].health = Some(Health {
+                every_ms,
+                timeout_ms,
+                failures,
+                successes,
+            });
+        })
+    };
+    assert_eq!(with(1, 1, 1, 1), Ok(()));
+    assert_eq!(with(1, 1, 1000, 1000), Ok(()));
+    for (every_ms, timeout_ms, failures, successes) in [
+        (0, 1, 1, 1),
+        (1, 0, 1, 1),
+        (1, 1, 0, 1),
+        (1, 1, 1, 0),
+        (1, 1, 1001, 1),
+        (1, 1, 1, 1001),
+    ] {
+        let refused = with(every_ms, timeout_ms, failures, successes);
         assert!(
             matches!(refused, Err(PlanError::Inconsistent { .. })),
             "{refused:?}"

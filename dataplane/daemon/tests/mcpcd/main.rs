@@ -50,6 +50,7 @@ fn plan(path: &str) -> Plan {
             list_ms: 1000,
         },
         breaker: None,
+        health: None,
         retry: None,
     };
     let member = Member {

@@ -133,3 +133,60 @@ fn an_edit_closes_a_breaker_or_changes_how_long_it_is_open() {
     client.echoes("echo", 2);
     stage.gateway.stop();
 }
+
+#[test]
+fn servers_that_differ_in_their_breakers_only_do_not_share_one() {
+    let server = HttpServer::start(([127, 0, 0, 1], 0).into()).unwrap();
+    let url = format!("url: \"http://{}/mcp\", era: modern", server.address);
+    let hour = "breaker: { failures: 1, within: 1m, open_for: 1h }";
+    let stage = Stage::open(&format!(
+        "servers:\n  a: {{ {url}, {hour} }}\n  b: {{ {url} }}\n  c: {{ {url}, {hour} }}\n\
+         endpoints: {{ main: {{ path: /mcp, prefix: \"{{server}}.\" }} }}\n"
+    ));
+    let mut client = stage.client();
+    client.fails("a.garbage", &["MCPC9307"]);
+    client.fails("a.echo", &["MCPC9320"]);
+    client.echoes("b.echo", 1);
+    client.fails("c.echo", &["MCPC9320"]);
+    client.fails("b.garbage", &["MCPC9307"]);
+    client.echoes("b.echo", 2);
+    stage.gateway.stop();
+}
+
+#[test]
+fn no_more_replicas_than_their_share_get_no_calls() {
+    let servers: Vec<HttpServer> = (0..3)
+        .map(|_| HttpServer::start(([127, 0, 0, 1], 0).into()).unwrap())
+        .collect();
+    let urls = servers.iter().map(|server| {
+        let address = server.address;
+        format!("      - {{ url: \"http://{address}/mcp\" }}\n")
+    });
+    let urls: String = urls.collect();
+    let breaker = "{ failures: 1, within: 1m, open_for: 1h, replicas_at_most: 67% }";
+    let stage = Stage::open(&format!(
+        "servers:\n  server:\n    era: modern\n    breaker: {breaker}\n    replicas:\n{urls}"
+    ));
+    let open = || {
+        let status = stage.gateway.upstream("server");
+        let replicas = status["replicas"].as_array().unwrap();
+        let is_open = |replica: &&Value| replica["breaker"]["state"] == "open";
+        replicas.iter().filter(is_open).count()
+    };
+    until("all are ready", || {
+        let status = stage.gateway.upstream("server");
+        let mut replicas = status["replicas"].as_array().unwrap().iter();
+        replicas.all(|replica| replica["state"] == "ready")
+    });
+    let mut client = stage.client();
+    for failures in 1..=6 {
+        client.fails("garbage", &["MCPC9307"]);
+        until("it is counted", || open() == failures.min(2));
+    }
+    client.echoes("echo", 1);
+    let status = stage.gateway.upstream("server");
+    let withheld = status["replicas"].as_array().unwrap().iter();
+    let withheld = withheld.filter_map(|replica| replica["breaker"]["withheld"].as_u64());
+    assert_eq!(withheld.sum::<u64>(), 4, "{status}");
+    stage.gateway.stop();
+}

@@ -14,6 +14,7 @@ mod breakers;
 mod cancels;
 mod correlations;
 mod descriptors;
+mod health;
 mod http;
 mod legacy;
 mod losses;

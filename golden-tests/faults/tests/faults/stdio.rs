@@ -127,6 +127,45 @@ fn a_child_that_dies_or_is_killed_fails_its_callers_and_is_started_again() {
 }
 
 #[test]
+fn a_call_that_changes_nothing_is_sent_again_to_the_next_process() {
+    let with = |retry: &str| {
+        format!(
+            "servers:\n  bad:\n    command: {FAULTY:?}\n    era: modern\n\
+             \x20   restart: {{ backoff: {{ from: 1ms, to: 1ms }} }}\n{retry}"
+        )
+    };
+    for (retry, tool, outcome) in [
+        ("    retry: { attempts: 2, budget: 100% }\n", "late", None),
+        (
+            "    retry: { attempts: 2, budget: 100% }\n",
+            "silence",
+            Some("MCPC9306"),
+        ),
+        ("", "late", Some("MCPC9306")),
+    ] {
+        let stage = Stage::open(&with(retry));
+        let mut caller = stage.client();
+        // Which tools change nothing is told by the list.
+        caller.echoes("echo", 1);
+        let before = process_of(&stage, "bad");
+        let mut waiting = stage.client().begin(tool, &json!({ "ms": 500 }));
+        until("the call is with the process", || {
+            stage.gateway.upstream("bad")["in_flight"] == 1
+        });
+        let process = Pid::from_raw(i32::try_from(before).unwrap()).unwrap();
+        kill_process(process, Signal::KILL).unwrap();
+        let reply = waiting.reply().unwrap();
+        match outcome {
+            None => assert_eq!(text_of(&reply), json!({ "ms": 500 }).to_string()),
+            Some(code) => assert_eq!(reply.code(), code, "{reply:?}"),
+        }
+        caller.echoes("echo", 2);
+        assert_ne!(process_of(&stage, "bad"), before);
+        stage.gateway.stop();
+    }
+}
+
+#[test]
 fn a_child_that_ends_too_often_is_left_alone() {
     let mut stage = serve("modern", "");
     let mut caller = stage.client();
@@ -135,7 +174,11 @@ fn a_child_that_ends_too_often_is_left_alone() {
         caller.fails("bad.die", &["MCPC9306"]);
     }
     stage.gateway.hears("the server ended too often");
-    caller.fails("bad.echo", &["MCPC9314"]);
+    let reply = caller.call("bad.echo", &json!({}));
+    assert_eq!(reply.code(), "MCPC9314", "{reply:?}");
+    let after = reply.message()["error"]["data"]["retryAfter"].as_u64();
+    assert!(after.is_some_and(|after| after > 60), "{reply:?}");
+    assert!(reply.head.to_lowercase().contains("retry-after: "));
     caller.echoes("good.echo", 1);
     stage.gateway.stop();
 }

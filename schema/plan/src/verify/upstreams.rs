@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    Breaker, ContentKey, HttpTransport, PlanError, ProcessLimits, Replicated, Retry,
+    Breaker, ContentKey, Health, HttpTransport, PlanError, ProcessLimits, Replicated, Retry,
     StdioTransport, Template, Timeouts, Transport, Upstream,
 };
 
@@ -13,7 +13,7 @@ use super::{hold, is_sorted};
 const REPLICAS_MAX: usize = 1024;
 const WEIGHT_MAX: u32 = 1000;
 
-/// The most failures that a breaker counts.
+/// The most failures that a breaker, or a series of questions, counts.
 const FAILURES_MAX: u32 = 1000;
 
 /// The most times that a call is sent.
@@ -28,6 +28,7 @@ pub(super) fn verify(upstreams: &[Upstream]) -> Result<(), PlanError> {
     for upstream in upstreams {
         verify_timeouts(&upstream.timeouts)?;
         upstream.breaker.as_ref().map_or(Ok(()), verify_breaker)?;
+        upstream.health.as_ref().map_or(Ok(()), verify_health)?;
         upstream.retry.as_ref().map_or(Ok(()), verify_retry)?;
         match &upstream.transport {
             Transport::Stdio(stdio) => verify_stdio(stdio)?,
@@ -80,6 +81,26 @@ fn verify_breaker(breaker: &Breaker) -> Result<(), PlanError> {
             && breaker.within_ms > 0
             && breaker.open_for_ms > 0,
         "a breaker opens at once, or at too many failures, or for no time",
+    )?;
+    hold(
+        breaker
+            .open_for_ms_max
+            .is_none_or(|most| breaker.open_for_ms <= most)
+            && breaker
+                .replicas_percent_max
+                .is_none_or(|share| (1..=100).contains(&share)),
+        "the time that a breaker is open shrinks, or no replica's may open",
+    )
+}
+
+fn verify_health(health: &Health) -> Result<(), PlanError> {
+    let counts = 1..=FAILURES_MAX;
+    hold(
+        health.every_ms > 0
+            && health.timeout_ms > 0
+            && counts.contains(&health.failures)
+            && counts.contains(&health.successes),
+        "an upstream is asked all the time, has no time to answer, or is judged by no answer",
     )
 }
 
