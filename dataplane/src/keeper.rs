@@ -9,12 +9,18 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
 
-/// How many upstreams may be starting at the same time (requirements S6).
+/// How many processes may be starting at the same time (requirements S6).
 const STARTS_AT_ONCE: usize = 4;
+
+/// How long a start counts among them. One that takes longer mostly waits for something, and a few
+/// servers that never answer would keep all the others from starting.
+const TURN: Duration = Duration::from_secs(2);
 
 /// How many HTTP upstreams may be negotiated with at the same time: a plan can hold thousands, the
 /// system's descriptors cannot.
@@ -118,13 +124,70 @@ impl Keeper {
         }
     }
 
-    /// The right to start a process; held until it has started or failed.
-    pub(crate) fn starts(&self) -> &Semaphore {
-        &self.starts
+    /// Starts a process when it is its turn.
+    pub(crate) async fn start_in_turn<T>(&self, start: impl Future<Output = T>) -> T {
+        // A closed semaphore would mean that the keeper is gone, and the caller's task with it.
+        let turn = self.starts.acquire().await;
+        let mut start = std::pin::pin!(start);
+        if let Ok(started) = timeout(TURN, &mut start).await {
+            return started;
+        }
+        drop(turn);
+        start.await
     }
 
     /// The right to negotiate with an HTTP upstream; held until it has succeeded or failed.
     pub(crate) fn handshakes(&self) -> &Semaphore {
         &self.handshakes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    const QUICK: Duration = Duration::from_millis(100);
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_start_at_once_and_no_more() {
+        let keeper = Keeper::here();
+        let (now, most) = (Arc::default(), Arc::default());
+        let began = Instant::now();
+        let starts = (0..12).map(|_| {
+            let keeper = keeper.clone();
+            let (now, most): (Arc<AtomicUsize>, Arc<AtomicUsize>) =
+                (Arc::clone(&now), Arc::clone(&most));
+            tokio::spawn(async move {
+                let start = async {
+                    let count = now.fetch_add(1, Ordering::Relaxed) + 1;
+                    most.fetch_max(count, Ordering::Relaxed);
+                    sleep(QUICK).await;
+                    now.fetch_sub(1, Ordering::Relaxed);
+                };
+                keeper.start_in_turn(start).await;
+            })
+        });
+        for start in starts.collect::<Vec<_>>() {
+            assert!(start.await.is_ok());
+        }
+        assert_eq!(most.load(Ordering::Relaxed), STARTS_AT_ONCE);
+        assert_eq!(began.elapsed(), QUICK * 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn starts_that_never_end_let_others_have_their_turn() {
+        let keeper = Keeper::here();
+        for _ in 0..STARTS_AT_ONCE {
+            let keeper = keeper.clone();
+            tokio::spawn(async move { keeper.start_in_turn(std::future::pending::<()>()).await });
+        }
+        tokio::task::yield_now().await;
+        let began = Instant::now();
+        keeper.start_in_turn(async { sleep(QUICK).await }).await;
+        assert_eq!(began.elapsed(), TURN + QUICK);
     }
 }

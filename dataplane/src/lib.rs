@@ -93,9 +93,10 @@ pub use secret::Secret;
 pub use session::SessionKeys;
 pub use shortage::{LOG, Shortage};
 pub use status::{
-    BreakerState, BreakerStatus, CheckedStatus, Components, EndpointStatus, Health, HealthStatus,
-    Kept, ListenerHealth, Live, Phase, PlanHealth, Readiness, Refused, ReplicaStatus,
-    RetriesStatus, Status, Taken, Trouble, UpstreamHealth, UpstreamState, UpstreamStatus,
+    BreakerState, BreakerStatus, CheckedStatus, Components, EndKind, EndpointStatus, Health,
+    HealthStatus, Kept, ListenerHealth, Live, Phase, PlanHealth, ProcessEnd, Readiness, Refused,
+    ReplicaStatus, RetriesStatus, Status, Taken, Trouble, UpstreamHealth, UpstreamState,
+    UpstreamStatus,
 };
 pub use stdio::Stdio;
 pub use tally::Calls;

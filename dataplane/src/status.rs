@@ -4,6 +4,8 @@
 //! gather what they say (`gateway` does) and does not serve them (`admin` does). Carries codes and
 //! names only, never a configuration value.
 
+mod ends;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -11,6 +13,7 @@ use mcpc_plan::{Digest, Era};
 use serde::{Deserialize, Serialize};
 
 use crate::timestamp::Timestamp;
+pub use ends::{EndKind, ProcessEnd};
 
 /// The status document, served by `/status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,6 +164,12 @@ pub struct UpstreamStatus {
     pub pid: Option<u32>,
     /// The code of its last failure.
     pub last_error: Option<String>,
+    /// The last ends of its processes, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ends: Vec<ProcessEnd>,
+    /// When its process is started again, if it is not there and nobody can have that sooner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_start: Option<Timestamp>,
     /// Its breaker, if it is one server that has one; of several, each has its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub breaker: Option<BreakerStatus>,
@@ -502,6 +511,8 @@ pub(crate) fn serving(upstreams: &[(&str, UpstreamState)]) -> Status {
                 ignored_lines: 0,
                 pid: None,
                 last_error: None,
+                ends: Vec::new(),
+                next_start: None,
                 breaker: None,
                 health: None,
                 retries: None,

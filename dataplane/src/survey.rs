@@ -5,22 +5,23 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::call::Era;
 use crate::failure::Failure;
 use crate::pipeline::Plane;
+use crate::reach::{CANNOT_EXECUTE, Ended};
 use crate::reply::LocalReply;
 use crate::shortage;
 use crate::snapshot::Snapshot;
 use crate::status::{
-    BreakerState, BreakerStatus, CheckedStatus, EndpointStatus, Kept, Live, Phase, Refused,
-    ReplicaStatus, RetriesStatus, Status, Taken, UpstreamStatus,
+    BreakerState, BreakerStatus, CheckedStatus, EndKind, EndpointStatus, Kept, Live, Phase,
+    ProcessEnd, Refused, ReplicaStatus, RetriesStatus, Status, Taken, UpstreamStatus,
 };
 use crate::timestamp::Timestamp;
-use crate::upstream::{Checked, Position, Reading, Replica, Replicas, State};
+use crate::upstream::{Checked, How, PastEnd, Position, Reading, Replica, Replicas, State};
 
 /// What the gateway knows of its own life.
 pub(crate) struct Scene {
@@ -183,6 +184,8 @@ fn upstream_status(name: &str, replicas: &Replicas) -> UpstreamStatus {
         ignored_lines: u32::try_from(state.ignored_lines).unwrap_or(u32::MAX),
         pid: state.pid.and_then(|pid| u32::try_from(pid).ok()),
         last_error: last_error(&state),
+        ends: state.ends.iter().map(process_end).collect(),
+        next_start: state.next_start.map(in_time),
         breaker: replicas.breaker().as_ref().map(breaker_status),
         health: replicas.checked().map(checked_status),
         retries: replicas.retries().then(|| {
@@ -221,11 +224,33 @@ fn checked_status(checked: Checked) -> CheckedStatus {
     }
 }
 
-fn breaker_status(reading: &Reading) -> BreakerStatus {
-    let in_time = |until: tokio::time::Instant| {
-        let left = until.saturating_duration_since(tokio::time::Instant::now());
-        Timestamp::from(SystemTime::now() + left)
+fn process_end(end: &PastEnd) -> ProcessEnd {
+    let (how, number) = match end.how {
+        How::Ended(Ended::Code(CANNOT_EXECUTE)) => (EndKind::NotExecuted, None),
+        How::Ended(Ended::Code(code)) => (EndKind::Exited, Some(code)),
+        How::Ended(Ended::Signal(signal)) => (EndKind::Signalled, Some(signal)),
+        How::Ended(Ended::Crowded(count)) => (EndKind::Crowded, Some(count)),
+        How::ClosedPipe => (EndKind::ClosedPipe, None),
+        How::Hung => (EndKind::Hung, None),
+        How::NotReady => (EndKind::NotReady, None),
+        How::Lost => (EndKind::Lost, None),
     };
+    ProcessEnd {
+        at: Timestamp::from(end.at),
+        pid: end.pid,
+        lived_ms: end.lived.map(millis),
+        how,
+        number,
+        error: LocalReply::Upstream(end.failure).row().code.to_owned(),
+    }
+}
+
+fn in_time(until: tokio::time::Instant) -> Timestamp {
+    let left = until.saturating_duration_since(tokio::time::Instant::now());
+    Timestamp::from(SystemTime::now() + left)
+}
+
+fn breaker_status(reading: &Reading) -> BreakerStatus {
     BreakerStatus {
         state: match reading.position {
             Position::Closed => BreakerState::Closed,
@@ -247,8 +272,11 @@ fn era(state: &State) -> Option<mcpc_plan::Era> {
 }
 
 fn latency_ms(state: &State) -> Option<u64> {
-    let latency = state.latency?;
-    Some(u64::try_from(latency.as_millis()).unwrap_or(u64::MAX))
+    state.latency.map(millis)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn last_error(state: &State) -> Option<String> {

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use mcpc_dataplane::{
     BreakerState, BreakerStatus, CheckedStatus, Live, Phase, ReplicaStatus, Status, Taken,
-    UpstreamState,
+    UpstreamState, UpstreamStatus,
 };
 use mcpc_plan::Era;
 
 use crate::terminal::{print, say};
 use crate::{Exit, args};
 use mcpc_daemon::http;
+
+/// How many ends of a server's processes are shown; the document has more.
+const ENDS_SHOWN: usize = 3;
 
 /// How long a gateway has to answer. Its admin listener has a thread of its own.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -132,10 +135,25 @@ fn for_people(status: &Status) -> String {
             write(format_args!("{}", breaker_for_people(breaker)));
         }
         let health = health_for_people(upstream.health.as_ref());
-        write(format_args!("{health}\n"));
+        write(format_args!("{health}\n{}", ends_for_people(upstream)));
         for replica in &upstream.replicas {
             write(format_args!("  {}\n", replica_for_people(replica)));
         }
+    }
+    text
+}
+
+/// The last ends of a server's processes, and when there is another one.
+fn ends_for_people(upstream: &UpstreamStatus) -> String {
+    let mut text = String::new();
+    for end in upstream.ends.iter().take(ENDS_SHOWN) {
+        let process = end.pid.map(|pid| format!(", process {pid}"));
+        let process = process.unwrap_or_default();
+        // Writing into a text does not fail.
+        let _infallible = writeln!(text, "  {}{process}: {end} ({})", end.at, end.error);
+    }
+    if let Some(next) = upstream.next_start {
+        let _infallible = writeln!(text, "  started again at {next}");
     }
     text
 }

@@ -11,6 +11,7 @@ use mcpc_plan::StdioTransport;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
+use super::ends::{How, Last};
 use super::handshake::{
     HANDSHAKE_ID, INITIALIZED, Proof, Verdict, discover_message, initialize_message, judge,
 };
@@ -64,6 +65,7 @@ pub(super) struct Child {
     /// One of the pipes is closed or the process has ended; its calls have been told.
     is_gone: bool,
     has_ended: bool,
+    how: Option<How>,
     /// False once it is known that there is no such program, or that it cannot be executed.
     is_program: bool,
     /// What the system denies the gateway, if that is why there is no process.
@@ -98,6 +100,7 @@ impl Child {
             talk: tokio::spawn(talk),
             is_gone: false,
             has_ended: false,
+            how: None,
             is_program: true,
             denied: None,
         })
@@ -121,6 +124,11 @@ impl Child {
         };
         self.has_ended = ended.is_some();
         self.is_gone = true;
+        self.how = Some(match &ended {
+            Some(Ok(ended)) => How::Ended(*ended),
+            Some(Err(_)) => How::Lost,
+            None => How::ClosedPipe,
+        });
         let pid = self.id().await;
         let server = &self.server;
         match &ended {
@@ -144,6 +152,14 @@ impl Child {
             let _heard = timeout(LAST_WORDS, &mut self.reader).await;
         }
         self.link.close();
+    }
+
+    /// What is known of its end.
+    pub(super) async fn last(&mut self) -> Last {
+        Last {
+            pid: self.id().await,
+            how: self.how,
+        }
     }
 
     /// The process id; 0 if it is not known although the process had time to start.
@@ -207,12 +223,14 @@ impl Child {
 }
 
 /// Starts a process and negotiates with it. An automatic probe never speaks to the process that a
-/// legacy session will use: servers fix their era by the first message they get.
+/// legacy session will use: servers fix their era by the first message they get. What is known of the
+/// process that failed is left in `last`.
 pub(super) async fn open(
     program: &Program,
     upstream: &Arc<Upstream>,
     era: mcpc_plan::Era,
     verdict: &mut Option<Verdict>,
+    last: &mut Last,
 ) -> Result<(Child, Profile), Failure> {
     let patience = Duration::from_millis(program.definition.start.timeout_ms);
     let known = match era {
@@ -227,7 +245,7 @@ pub(super) async fn open(
             Some(_) => patience,
             None => PROBE_MAX.min(patience / 2),
         };
-        match probe(program, upstream, wait).await? {
+        match probe(program, upstream, wait, last).await? {
             Ok(opened) => {
                 *verdict = Some(Verdict::of(Era::Modern));
                 return Ok(opened);
@@ -238,7 +256,7 @@ pub(super) async fn open(
             Err(_) => *verdict = None,
         }
     }
-    let opened = initialize(program, upstream, patience).await;
+    let opened = initialize(program, upstream, patience, last).await;
     // A program that refuses the old handshake is asked the modern question next time.
     *verdict = opened.is_ok().then(|| Verdict::after_initialize(*verdict));
     opened
@@ -250,6 +268,7 @@ async fn probe(
     program: &Program,
     upstream: &Arc<Upstream>,
     wait: Duration,
+    last: &mut Last,
 ) -> Result<Result<(Child, Profile), Failure>, Failure> {
     let mut child = Child::launch(program, upstream)?;
     let asked = child
@@ -267,6 +286,7 @@ async fn probe(
         Err(failure) => child.denied.unwrap_or_else(|| told_at_start(failure)),
     };
     let says_era = child.is_program && child.denied.is_none();
+    *last = child.last().await;
     child.retire(upstream);
     if says_era {
         Ok(Err(failure))
@@ -280,6 +300,7 @@ async fn initialize(
     program: &Program,
     upstream: &Arc<Upstream>,
     patience: Duration,
+    last: &mut Last,
 ) -> Result<(Child, Profile), Failure> {
     let by = Instant::now() + patience;
     let mut child = Child::launch(program, upstream)?;
@@ -308,6 +329,7 @@ async fn initialize(
             Ok((child, profile))
         }
         Err(failure) => {
+            *last = child.last().await;
             child.retire(upstream);
             Err(failure)
         }

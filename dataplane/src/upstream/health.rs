@@ -10,6 +10,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::ends::{Ends, PastEnd};
 use super::presence::Stage;
 use super::{Checked, Reading, Upstream};
 use crate::call::Era;
@@ -25,6 +26,7 @@ pub(super) struct Health {
     pub(super) pid: AtomicU64,
     pub(super) restarts: AtomicU64,
     pub(super) ignored_lines: AtomicU64,
+    pub(super) ends: Ends,
     since: ArcSwapOption<SystemTime>,
 }
 
@@ -49,6 +51,10 @@ pub(crate) struct State {
     pub(crate) pid: Option<u64>,
     /// How often a child was started again.
     pub(crate) restarts: u64,
+    /// How its last processes ended, newest first.
+    pub(crate) ends: Vec<PastEnd>,
+    /// When a process is started again, while there is none.
+    pub(crate) next_start: Option<Instant>,
     /// How many lines of a child's output belonged to nobody.
     pub(crate) ignored_lines: u64,
     /// How long the last call took to its answer.
@@ -67,6 +73,7 @@ impl Health {
             pid: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
             ignored_lines: AtomicU64::new(0),
+            ends: Ends::default(),
             since: ArcSwapOption::empty(),
         }
     }
@@ -174,6 +181,15 @@ impl State {
         };
         let unhealthy = upstream.checks.is_unhealthy();
         let checked = upstream.checks.reading().and_then(|it| it.failure);
+        let next_start = match &phase.stage {
+            Stage::Resting {
+                until,
+                on_demand: false,
+                ..
+            }
+            | Stage::Degraded { until } => Some(*until),
+            _ => None,
+        };
         let (condition, last_failure) = match phase.stage {
             Stage::Waiting => (UpstreamState::Idle, last_failure),
             Stage::Starting => (UpstreamState::Starting, last_failure),
@@ -197,6 +213,8 @@ impl State {
             last_failure,
             pid: (pid != 0).then_some(pid),
             restarts: health.restarts.load(Ordering::Relaxed),
+            ends: health.ends.all(),
+            next_start,
             ignored_lines: health.ignored_lines.load(Ordering::Relaxed),
             latency: (micros != 0).then(|| Duration::from_micros(micros)),
             in_flight: health.in_flight.load(Ordering::Relaxed),

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::checks;
 use super::child::{self, Child, Program};
+use super::ends::{How, Last};
 use super::handshake::{HttpHandshake, Verdict};
 use super::hang;
 use super::http::HttpSession;
@@ -336,29 +337,36 @@ async fn keep_stdio(upstream: &Arc<Upstream>, program: &Program, era: mcpc_plan:
         if !upstream.breaker.is_open() {
             upstream.publish(Stage::Starting);
         }
-        let opening = async {
-            let _turn = upstream.keeper.starts().acquire().await;
-            child::open(program, upstream, era, &mut verdict).await
-        };
+        let mut last = Last::default();
+        let opening = child::open(program, upstream, era, &mut verdict, &mut last);
+        let opening = upstream.keeper.start_in_turn(opening);
         let opened = tokio::select! {
             opened = opening => opened,
             () = upstream.drained() => return,
         };
-        let failure = match opened {
+        let (failure, lived) = match opened {
             Ok((mut child, profile)) => {
-                if hold_child(upstream, &mut child, profile, &mut restarts).await == Held::Drained {
+                let began = Instant::now();
+                let held = hold_child(upstream, &mut child, profile).await;
+                if held == ChildHeld::Drained {
                     upstream.publish(Stage::Stopping);
                     child.stop(upstream.gone_by()).await;
                     return;
                 }
+                last = child.last().await;
+                if held == ChildHeld::Hung {
+                    last.how = Some(How::Hung);
+                }
                 child.retire(upstream);
-                Failure::Closed
+                restarts.note_life(began.elapsed());
+                (Failure::Closed, Some(began.elapsed()))
             }
-            Err(failure) => failure,
+            Err(failure) => (failure, None),
         };
         upstream.health.note_failure(failure);
         if !failure.is_of_gateway() {
             upstream.health.restarts.fetch_add(1, Ordering::Relaxed);
+            upstream.health.ends.note(last, lived, failure);
         }
         let stage = restarts.after(failure);
         let (Stage::Resting { until, .. } | Stage::Degraded { until }) = &stage else {
@@ -378,13 +386,18 @@ async fn keep_stdio(upstream: &Arc<Upstream>, program: &Program, era: mcpc_plan:
     }
 }
 
+#[derive(PartialEq, Eq)]
+enum ChildHeld {
+    /// It is gone, or of no use any more.
+    Lost,
+    /// It hangs.
+    Hung,
+    /// The upstream left the plan.
+    Drained,
+}
+
 /// Holds a process until it is gone or no longer needed.
-async fn hold_child(
-    upstream: &Arc<Upstream>,
-    child: &mut Child,
-    profile: Profile,
-    restarts: &mut Restarts,
-) -> Held {
+async fn hold_child(upstream: &Arc<Upstream>, child: &mut Child, profile: Profile) -> ChildHeld {
     let pid = child.id().await;
     upstream.health.pid.store(pid.into(), Ordering::Relaxed);
     let began = Instant::now();
@@ -407,18 +420,17 @@ async fn hold_child(
     }
     let link = Arc::clone(&child.link);
     let held = tokio::select! {
-        () = child.gone() => Held::Lost,
-        () = probe::guard(upstream, &session) => Held::Lost,
-        () = checks::keep(upstream, &session) => Held::Lost,
-        () = subscribe::keep(upstream, &session) => Held::Lost,
-        () = late::ask(upstream, &session) => Held::Lost,
+        () = child.gone() => ChildHeld::Lost,
+        () = probe::guard(upstream, &session) => ChildHeld::Lost,
+        () = checks::keep(upstream, &session) => ChildHeld::Lost,
+        () = subscribe::keep(upstream, &session) => ChildHeld::Lost,
+        () = late::ask(upstream, &session) => ChildHeld::Lost,
         () = hang::hangs(&link, session.profile.era) => {
             tracing::warn!(server = %upstream.name, pid, "the process hangs and is replaced");
-            Held::Lost
+            ChildHeld::Hung
         }
-        () = upstream.drained() => Held::Drained,
+        () = upstream.drained() => ChildHeld::Drained,
     };
     upstream.health.pid.store(0, Ordering::Relaxed);
-    restarts.note_life(began.elapsed());
     held
 }

@@ -17,6 +17,7 @@ mod breaker;
 mod changes;
 mod checks;
 mod child;
+mod ends;
 mod events;
 #[cfg(test)]
 mod fake;
@@ -107,6 +108,7 @@ pub(crate) use breaker::{Position, Reading};
 pub(crate) use changes::Changes;
 pub(crate) use checks::Checked;
 pub(crate) use child::LADDER;
+pub(crate) use ends::{How, PastEnd};
 pub(crate) use health::State;
 pub(crate) use keep::End;
 pub(crate) use late::Wish;

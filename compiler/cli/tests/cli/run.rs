@@ -349,6 +349,39 @@ fn status_tells_what_is_live_and_what_was_refused() {
     folder.mcpc(&["status", "--admin", &admin]).exits_with(2);
 }
 
+#[test]
+fn status_tells_how_processes_ended() {
+    let config = "\
+version: 1
+listen: { address: 127.0.0.1:0 }
+admin: { address: 127.0.0.1:0 }
+servers:
+  ends: { command: /bin/sh, args: [-c, exit 3], era: modern, restart: { at_most: 0 } }
+";
+    let folder = Folder::with_config(config);
+    let served = run(&folder);
+    until("it is left alone", || {
+        served.upstream("ends").get("state") == Some(&json!("down"))
+    });
+    let admin = served.admin.to_string();
+    let ran = folder.mcpc(&["status", "--admin", &admin]).exits_with(1);
+    let text = ran.text();
+    let lines = text.lines();
+    let lines: Vec<&str> = lines
+        .skip_while(|line| !line.starts_with("upstream "))
+        .collect();
+    let [upstream, end, next] = lines.as_slice() else {
+        unreachable!("{text}");
+    };
+    assert!(upstream.starts_with("upstream ends: down"), "{text}");
+    assert!(
+        end.ends_with(": exit code 3, never ready (MCPC9301)"),
+        "{text}"
+    );
+    assert!(next.starts_with("  started again at 20"), "{text}");
+    served.stop();
+}
+
 fn pid(status: &Value, name: &str) -> Option<Value> {
     let upstreams = status.get("upstreams")?.as_array()?;
     let is_it = |upstream: &&Value| upstream.get("name") == Some(&json!(name));

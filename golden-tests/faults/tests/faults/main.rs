@@ -29,6 +29,7 @@ mod shortages;
 mod sse;
 mod sse_clients;
 mod stage;
+mod starts;
 mod stdio;
 mod stopping;
 mod streams;
