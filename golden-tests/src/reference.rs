@@ -118,10 +118,12 @@ fn kind(schema: &Value, node: &Value) -> String {
         let example = node.pointer("/examples/0").map(plain).unwrap_or_default();
         return format!("{kind}, like `{example}`");
     }
-    if node.get("enum").is_some() {
+    if choice(node).is_some() {
         return "one of".to_owned();
     }
-    match text("type") {
+    // A number may be a placeholder as well, which the head of the page says of every value.
+    let number = node.pointer("/type/0").and_then(Value::as_str);
+    match text("type").or(number) {
         Some("array") => match kind_of(schema, node.get("items")).as_str() {
             "map" => "list of maps".to_owned(),
             kind => format!("list of {kind}"),
@@ -156,9 +158,9 @@ fn range(node: &Value) -> String {
 
 /// The values of an enumeration with what each means.
 fn choices(schema: &Value, property: &Value) -> String {
-    let node = resolved(schema, property);
+    let node = choice(resolved(schema, property));
     let list = |key: &str| {
-        let items = node.get(key).and_then(Value::as_array);
+        let items = node.and_then(|node| node.get(key)?.as_array());
         items.map(Vec::as_slice).unwrap_or_default()
     };
     let meanings = list("enumDescriptions");
@@ -167,6 +169,12 @@ fn choices(schema: &Value, property: &Value) -> String {
         format!(" `{}`: {}", plain(value), meaning.trim())
     });
     named.collect()
+}
+
+/// Where the choices stand: beside them is what a placeholder matches.
+fn choice(node: &Value) -> Option<&Value> {
+    node.pointer("/anyOf/0")
+        .filter(|branch| branch.get("enum").is_some())
 }
 
 fn properties(object: &Value) -> impl Iterator<Item = (&String, &Value)> {
@@ -206,11 +214,11 @@ mod tests {
     fn every_key_gets_a_row_and_every_object_a_section() {
         let schema = json!({
             "properties": {
-                "a": { "type": "integer", "minimum": 1, "maximum": 9, "default": 3, "description": "A." },
+                "a": { "type": ["integer", "string"], "minimum": 1, "maximum": 9, "default": 3, "description": "A." },
                 "b": { "type": "object", "additionalProperties": { "$ref": "#/$defs/B" } },
             },
             "required": ["b"],
-            "$defs": { "B": { "properties": { "c": { "enum": ["x"], "enumDescriptions": ["X."] } } } },
+            "$defs": { "B": { "properties": { "c": { "anyOf": [{ "enum": ["x"], "enumDescriptions": ["X."] }, {}] } } } },
         });
         let page = configuration_reference(&schema);
         for row in [

@@ -1,12 +1,14 @@
 //! Reads the schema document into forms.
 //!
 //! Owns the list of keywords that a form can hold; any other one is an error, as is a reference
-//! to nothing. Words for people and editors are passed over by name.
+//! to nothing. Words for people and editors are passed over by name. So is the placeholder that may
+//! stand for every scalar, once it is seen to be there: the passes that ask the forms come after
+//! `expand`, where no placeholder is left.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mcpc_config::{KIND_KEYWORD, Server};
+use mcpc_config::{KIND_KEYWORD, PLACEHOLDER, PLACEHOLDER_ALONE, Server};
 use serde_json::{Map, Value};
 
 use super::{IntegerForm, Kind, ListForm, MapForm, Pattern, Schema, Servers, TextForm};
@@ -82,13 +84,13 @@ impl<'a> Reader<'a> {
     }
 
     fn form(&mut self, schema: &'a Object) -> Result<Schema, String> {
-        match schema.get("type").and_then(Value::as_str) {
+        match type_of(schema) {
             Some("object") if schema.contains_key("if") => self.servers(schema),
             Some("object") => self.map(schema).map(Schema::Map),
             Some("array") => self.list(schema),
             Some("string") => text(schema),
             Some("integer") => integer(schema),
-            Some("boolean") => only(schema, &["type"]).map(|()| Schema::Boolean),
+            Some("boolean") => only(schema, &["type", "pattern"]).map(|()| Schema::Boolean),
             other => Err(format!("the type {other:?} has no form")),
         }
     }
@@ -120,7 +122,8 @@ impl<'a> Reader<'a> {
         };
         if let Some(names) = schema.get("propertyNames").map(object).transpose()? {
             only(names, &["pattern"])?;
-            form.names = pattern(names)?;
+            let expression = names.get("pattern").and_then(Value::as_str);
+            form.names = expression.map(pattern_of).transpose()?;
         }
         form.entries_min = count(schema, "minProperties", 0)?;
         if let Some(anchors) = schema.get("patternProperties") {
@@ -168,12 +171,27 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The type of the value. A number and a truth value may also be one placeholder, and have to.
+fn type_of(schema: &Object) -> Option<&str> {
+    match schema.get("type")? {
+        Value::String(kind) if kind != "integer" && kind != "boolean" => Some(kind),
+        Value::Array(kinds) => match kinds.as_slice() {
+            [Value::String(kind), text] if text == "string" && kind != "string" => {
+                let is_alone = schema.get("pattern")? == PLACEHOLDER_ALONE;
+                is_alone.then_some(kind)
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 fn text(schema: &Object) -> Result<Schema, String> {
     only(
         schema,
         &[
             "type",
-            "enum",
+            "anyOf",
             "pattern",
             "minLength",
             "maxLength",
@@ -186,15 +204,41 @@ fn text(schema: &Object) -> Result<Schema, String> {
     };
     Ok(Schema::Text(TextForm {
         kind,
-        pattern: match kind {
-            Kind::Plain => pattern(schema)?,
+        pattern: match (kind, own_expression(schema)?) {
+            (Kind::Plain, Some(expression)) => Some(pattern_of(expression)?),
             _ => None,
         },
         chars_min: count(schema, "minLength", 0)?,
         chars_max: count(schema, "maxLength", usize::MAX)?,
-        choices: texts(schema, "enum")?,
+        choices: choices(schema)?,
         examples: texts(schema, "examples")?,
     }))
+}
+
+/// What a text has to match that has no placeholder in it.
+fn own_expression(schema: &Object) -> Result<Option<&str>, String> {
+    let Some(expression) = schema.get("pattern").and_then(Value::as_str) else {
+        return Ok(None);
+    };
+    let own = expression.strip_suffix(PLACEHOLDER);
+    let own = own.and_then(|rest| rest.strip_suffix('|'));
+    own.map(Some)
+        .ok_or_else(|| format!("`{expression}` takes no placeholder"))
+}
+
+/// The only texts there are, beside those with a placeholder.
+fn choices(schema: &Object) -> Result<Vec<Box<str>>, String> {
+    let Some(branches) = schema.get("anyOf") else {
+        return Ok(Vec::new());
+    };
+    match branches.as_array().map(Vec::as_slice) {
+        Some([choice, other]) if *other == serde_json::json!({ "pattern": PLACEHOLDER }) => {
+            let choice = object(choice)?;
+            only(choice, &["enum"])?;
+            texts(choice, "enum")
+        }
+        _ => Err("`anyOf` is known for choices and placeholders only".to_owned()),
+    }
 }
 
 fn kind_of(name: &Value) -> Option<Kind> {
@@ -213,7 +257,7 @@ fn kind_of(name: &Value) -> Option<Kind> {
 }
 
 fn integer(schema: &Object) -> Result<Schema, String> {
-    only(schema, &["type", "format", "minimum", "maximum"])?;
+    only(schema, &["type", "pattern", "format", "minimum", "maximum"])?;
     let number = |key: &str| match schema.get(key) {
         None => Ok(None),
         Some(value) => value
@@ -248,14 +292,8 @@ fn only(schema: &Object, known: &[&str]) -> Result<(), String> {
     }
 }
 
-fn pattern(schema: &Object) -> Result<Option<&'static Pattern>, String> {
-    let Some(expression) = schema.get("pattern").and_then(Value::as_str) else {
-        return Ok(None);
-    };
-    match Pattern::of(expression) {
-        Some(pattern) => Ok(Some(pattern)),
-        None => Err(format!("no pattern reads `{expression}`")),
-    }
+fn pattern_of(expression: &str) -> Result<&'static Pattern, String> {
+    Pattern::of(expression).ok_or_else(|| format!("no pattern reads `{expression}`"))
 }
 
 fn texts(schema: &Object, key: &str) -> Result<Vec<Box<str>>, String> {
@@ -292,9 +330,18 @@ mod tests {
     fn what_no_form_holds_is_refused() {
         let map = json!({ "type": "object", "additionalProperties": false });
         let text = json!({ "type": "string" });
-        let number = json!({ "type": "integer", "format": "uint32", "minimum": 0 });
+        let number = json!({
+            "type": ["integer", "string"],
+            "pattern": PLACEHOLDER_ALONE,
+            "format": "uint32",
+            "minimum": 0,
+        });
+        let choice = json!({
+            "type": "string",
+            "anyOf": [{ "enum": ["a", "b"] }, { "pattern": PLACEHOLDER }],
+        });
         let list = json!({ "type": "array", "items": text });
-        for sound in [&map, &text, &number, &list] {
+        for sound in [&map, &text, &number, &choice, &list] {
             assert!(read(sound).is_ok(), "{sound}");
         }
         for (base, key, value) in [
@@ -304,6 +351,17 @@ mod tests {
             (&map, "propertyNames", json!({ "pattern": "^a+$" })),
             (&map, "dependentRequired", json!({})),
             (&text, "pattern", json!("^a+$")),
+            (&text, "pattern", json!("^/[A-Za-z0-9._~/-]{0,255}$")),
+            (&text, "enum", json!(["a", "b"])),
+            (&choice, "anyOf", json!([{ "enum": ["a"] }])),
+            (
+                &choice,
+                "anyOf",
+                json!([{ "enum": ["a"] }, { "pattern": "^a$" }]),
+            ),
+            (&number, "type", json!("integer")),
+            (&number, "type", json!(["integer", "null"])),
+            (&number, "pattern", json!(PLACEHOLDER)),
             (&text, "const", json!("a")),
             (&text, "contentEncoding", json!("base64")),
             (&text, KIND_KEYWORD, json!("colour")),

@@ -29,7 +29,7 @@ pub use access::{
 pub use endpoint::{Admin, Budget, Endpoint, Listen, Tls};
 pub use limits::{CallerRate, Limits, Per};
 pub use scalar::{Address, Duration, Glob, Host, Percent, Rate, ScalarError, Secret, Size, Url};
-pub use schema::{KIND_KEYWORD, schema_of_types, schema_text};
+pub use schema::{KIND_KEYWORD, PLACEHOLDER, PLACEHOLDER_ALONE, schema_of_types, schema_text};
 pub use server::{
     Backoff, Balance, Breaker, ChildLimits, Era, Health, HttpServer, NameFilter, Replica,
     ReplicatedServer, Restart, Retry, Server, Sharing, Start, StartWhen, StdioServer, Timeouts,

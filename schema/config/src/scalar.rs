@@ -50,8 +50,7 @@ macro_rules! text_scalar {
                 json_schema!({
                     "type": "string",
                     "x-mcpc-kind": $kind,
-                    // A placeholder stands for any text: what comes of it is judged when it is known.
-                    "pattern": concat!($pattern, r"|\$[<{]"),
+                    "pattern": $pattern,
                     "examples": $examples,
                 })
             }

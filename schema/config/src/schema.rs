@@ -15,6 +15,13 @@ use crate::Config;
 /// The schema keyword that names what a scalar stands for: `duration`, `url`, `secret` and so on.
 pub const KIND_KEYWORD: &str = "x-mcpc-kind";
 
+/// What a text matches that has a placeholder in it. The published schema takes such a text wherever the
+/// compiler expands one, since what comes of it is known to nobody who reads the schema.
+pub const PLACEHOLDER: &str = r"\$[<{]";
+
+/// The same for a text that is one placeholder: all that can become a number or a truth value.
+pub const PLACEHOLDER_ALONE: &str = r"^\$(<[^>]+>|\{[^}]+\})$";
+
 /// The JSON Schema (draft 2020-12) of `mcpc.yaml` as it is published: indented, with a final line
 /// break.
 pub const fn schema_text() -> &'static str {
@@ -44,6 +51,7 @@ impl Transform for ExactErrors {
         if let Some(object) = schema.as_object_mut() {
             drop_null(object);
             flatten_unit_enum(object);
+            take_placeholders(object);
         }
         transform_subschemas(self, schema);
     }
@@ -98,14 +106,52 @@ fn flatten_unit_enum(object: &mut Map<String, Value>) {
     object.insert("enumDescriptions".to_owned(), Value::Array(texts));
 }
 
+/// Lets a placeholder stand for a scalar. `compiler/src/schema/read.rs` reads exactly these forms, and
+/// refuses a scalar without one.
+fn take_placeholders(object: &mut Map<String, Value>) {
+    let kind = object.get("type").and_then(Value::as_str);
+    match kind.unwrap_or_default() {
+        // Bounds speak about numbers and the pattern about texts, so each error stays exact.
+        kind @ ("integer" | "boolean") => {
+            let kinds = json!([kind, "string"]);
+            object.insert("type".to_owned(), kinds);
+            object.insert("pattern".to_owned(), json!(PLACEHOLDER_ALONE));
+        }
+        "string" => {
+            if let Some(Value::String(pattern)) = object.get_mut("pattern") {
+                *pattern = format!("{pattern}|{PLACEHOLDER}");
+            }
+            take_placeholder_for_choice(object);
+        }
+        _ => {}
+    }
+}
+
+/// The choices stay in an `enum`, which editors complete.
+fn take_placeholder_for_choice(object: &mut Map<String, Value>) {
+    let words = ["enum", "enumDescriptions"];
+    let moved = words.map(|word| Some((word.to_owned(), object.remove(word)?)));
+    let choice: Map<String, Value> = moved.into_iter().flatten().collect();
+    if !choice.is_empty() {
+        let branches = json!([choice, { "pattern": PLACEHOLDER }]);
+        object.insert("anyOf".to_owned(), branches);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Keywords, but for the `anyOf` of a choice: there is one list of choices, and it is named.
     fn keywords(value: &Value, found: &mut Vec<String>) {
         match value {
             Value::Object(object) => {
                 for (key, child) in object {
+                    let is_choice = child.pointer("/0/enum").is_some()
+                        && child.get(1) == Some(&json!({ "pattern": PLACEHOLDER }));
+                    if key == "anyOf" && is_choice {
+                        continue;
+                    }
                     found.push(key.clone());
                     keywords(child, found);
                 }
