@@ -150,6 +150,9 @@ fn shown(compiled: &Compiled, secret: &str) -> Option<Finding> {
         Format::Json,
         Format::Sarif,
         Format::Github,
+        Format::Gitlab,
+        Format::Junit,
+        Format::Markdown,
     ];
     let mut texts = formats
         .map(|format| compiled.rendered_as(format))

@@ -17,12 +17,15 @@ const MUTANTS_MAX: usize = 4000;
 /// The sweep is the longest test; it shares the cores with nothing else at its end.
 const THREADS: usize = 4;
 
-const FORMATS: [Format; 5] = [
+const FORMATS: [Format; 8] = [
     Format::Human,
     Format::Concise,
     Format::Github,
     Format::Json,
     Format::Sarif,
+    Format::Gitlab,
+    Format::Junit,
+    Format::Markdown,
 ];
 
 /// What a terminal or a log can bear, whatever was fed to the compiler.
@@ -186,7 +189,19 @@ fn check_rendering(compiled: &Compiled) -> Option<String> {
     let format = FORMATS.get(turn).copied().unwrap_or(Format::Human);
     let shown = compiled.rendered_as(format);
     let is_whole = match format {
-        Format::Json | Format::Sarif => serde_json::from_str::<serde_json::Value>(&shown).is_ok(),
+        Format::Json | Format::Sarif | Format::Gitlab => {
+            serde_json::from_str::<serde_json::Value>(&shown).is_ok()
+        }
+        // Each opening tag of a case has its end, and each line of a table is a row.
+        Format::Junit => {
+            let open = shown.matches("<testcase ").count();
+            open > 0 && open == shown.matches("</testcase>").count() + shown.matches("\"/>").count()
+        }
+        Format::Markdown => {
+            let rows = shown.lines().filter(|line| line.starts_with("| ")).count();
+            let others = shown.lines().count() - rows;
+            (compiled.diagnostics.is_empty() && rows == 0) || (rows > 2 && others == 2)
+        }
         Format::Human | Format::Concise | Format::Github => {
             compiled.diagnostics.is_empty() == shown.is_empty()
         }

@@ -132,6 +132,12 @@ pub(crate) enum Format {
     Sarif,
     /// GitHub annotations.
     Github,
+    /// A Code Quality report of GitLab.
+    Gitlab,
+    /// A JUnit report in XML. A warning is a case that passed.
+    Junit,
+    /// A table in Markdown.
+    Markdown,
 }
 
 #[derive(Debug, Args)]
@@ -226,7 +232,8 @@ Examples:
   mcpc plan --json                     what the plan holds, for programs
   mcpc plan --against plan.json        which servers a reload would start, stop and leave alone
 
-Exit codes: 0 a plan came out, 1 the configuration has errors, 2 it could not be read or written.";
+Exit codes: 0 a plan came out, 1 none did, for whatever reason. 2 is kept for a plan that differs from
+the one of --against.";
 
 const RUN_EXAMPLES: &str = "\
 Examples:

@@ -9,7 +9,7 @@ use crate::args;
 use crate::input::{self, Unread};
 use crate::report::{self, Checked};
 use crate::terminal::{Terminal, say};
-use crate::variables::Environment;
+use crate::variables::{Environment, unusable};
 
 pub(crate) fn run(check: &args::Check, terminal: Terminal) -> Exit {
     if !input::is_read_once(check.files.iter().map(PathBuf::as_path)) {
@@ -18,7 +18,7 @@ pub(crate) fn run(check: &args::Check, terminal: Terminal) -> Exit {
     let format = check.format.map_or_else(default_format, Format::from);
     let environment = match check.env.then(Environment::read).transpose() {
         Ok(environment) => environment,
-        Err(unusable) => return unusable.tell(),
+        Err(refusal) => return unusable(&refusal),
     };
     let mut worst = Exit::Clean;
     let mut all = Vec::new();
@@ -84,6 +84,9 @@ impl From<args::Format> for Format {
             args::Format::Json => Self::Json,
             args::Format::Sarif => Self::Sarif,
             args::Format::Github => Self::Github,
+            args::Format::Gitlab => Self::Gitlab,
+            args::Format::Junit => Self::Junit,
+            args::Format::Markdown => Self::Markdown,
         }
     }
 }

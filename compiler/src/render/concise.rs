@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{FINDINGS_MAX, Report, severity_name};
+use super::{Report, not_written, severity_name};
 
 /// Writes one line for each finding; help and notes are left out.
 pub(super) fn render(reports: &[Report<'_>]) -> String {
@@ -25,10 +25,7 @@ pub(super) fn render(reports: &[Report<'_>]) -> String {
             );
         }
         if left_out > 0 {
-            let _ = writeln!(
-                text,
-                "{name}: the first {FINDINGS_MAX} findings are shown, {left_out} more are not"
-            );
+            let _ = writeln!(text, "{name}: {}", not_written(left_out));
         }
     }
     text

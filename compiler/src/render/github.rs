@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{FINDINGS_MAX, Report, severity_name};
+use super::{Report, not_written, severity_name, with_help};
 
 /// Writes one command for each finding.
 pub(super) fn render(reports: &[Report<'_>]) -> String {
@@ -17,11 +17,6 @@ pub(super) fn render(reports: &[Report<'_>]) -> String {
                 report.source.place(span.start),
                 report.source.place(span.end),
             );
-            let mut message = diagnostic.message.clone();
-            if let Some(help) = &diagnostic.help {
-                message.push_str("\nhelp: ");
-                message.push_str(help);
-            }
             // Writing to a `String` cannot fail.
             let _ = write!(
                 text,
@@ -35,13 +30,10 @@ pub(super) fn render(reports: &[Report<'_>]) -> String {
                 let _ = write!(text, ",endColumn={}", end.column - 1);
             }
             let title = property(&diagnostic.code.to_string());
-            let _ = writeln!(text, ",title={title}::{}", escaped(&message));
+            let _ = writeln!(text, ",title={title}::{}", escaped(&with_help(diagnostic)));
         }
         if left_out > 0 {
-            let _ = writeln!(
-                text,
-                "::notice file={name}::the first {FINDINGS_MAX} findings are shown, {left_out} more are not"
-            );
+            let _ = writeln!(text, "::notice file={name}::{}", not_written(left_out));
         }
     }
     text

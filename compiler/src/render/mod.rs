@@ -7,9 +7,13 @@
 
 mod concise;
 mod excerpt;
+mod fingerprint;
 mod github;
+mod gitlab;
 mod human;
 mod json;
+mod junit;
+mod markdown;
 mod sarif;
 
 use crate::diagnostic::{Diagnostic, Severity};
@@ -44,6 +48,12 @@ pub enum Format {
     Sarif,
     /// Workflow commands of GitHub Actions.
     Github,
+    /// A Code Quality report of GitLab.
+    Gitlab,
+    /// A JUnit report, for build servers.
+    Junit,
+    /// A table, for comments in a review.
+    Markdown,
 }
 
 /// Whether human output has colours.
@@ -72,6 +82,9 @@ pub fn render(reports: &[Report<'_>], format: Format, color: Color) -> String {
         Format::Json => json::render(reports),
         Format::Sarif => sarif::render(reports),
         Format::Github => github::render(reports),
+        Format::Gitlab => gitlab::render(reports),
+        Format::Junit => junit::render(reports),
+        Format::Markdown => markdown::render(reports),
     }
 }
 
@@ -117,6 +130,19 @@ const fn severity_name(severity: Severity) -> &'static str {
         Severity::Error => "error",
         Severity::Warning => "warning",
     }
+}
+
+/// The message and what to do, in two lines.
+fn with_help(diagnostic: &Diagnostic) -> String {
+    match &diagnostic.help {
+        Some(help) => format!("{}\nhelp: {help}", diagnostic.message),
+        None => diagnostic.message.clone(),
+    }
+}
+
+/// That there is more than what is written.
+fn not_written(left_out: usize) -> String {
+    format!("the first {FINDINGS_MAX} findings are shown, {left_out} more are not")
 }
 
 /// `1 error`, `2 errors`.

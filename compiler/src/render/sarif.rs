@@ -1,17 +1,15 @@
 //! Findings as SARIF 2.1.0 (OASIS standard), for code scanning.
 //!
-//! Owns the few structures of the standard that are needed. Fingerprints are made of the code, the
-//! file and the text of the line, not of its number: a finding stays the same finding when lines
-//! above it come and go.
+//! Owns the few structures of the standard that are needed. What makes a finding the same finding
+//! tomorrow is `fingerprint`'s.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
-use super::excerpt::excerpts;
-use super::{Report, severity_name};
+use super::fingerprint::Fingerprints;
+use super::{Report, severity_name, with_help};
 use crate::codes::code_entry;
 use crate::diagnostic::{Code, Diagnostic, Label};
 use crate::source::Source;
@@ -19,7 +17,7 @@ use crate::source::Source;
 /// Writes one run for all texts.
 pub(super) fn render(reports: &[Report<'_>]) -> String {
     let mut used: BTreeSet<Code> = BTreeSet::new();
-    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let mut prints = Fingerprints::default();
     let mut findings: Vec<(&Report<'_>, &Diagnostic)> = Vec::new();
     for report in reports {
         let (written, _) = report.written();
@@ -29,7 +27,7 @@ pub(super) fn render(reports: &[Report<'_>]) -> String {
     let rules: Vec<Code> = used.into_iter().collect();
     let results: Vec<Value> = findings
         .iter()
-        .map(|(report, diagnostic)| result(report, diagnostic, &rules, &mut seen))
+        .map(|(report, diagnostic)| result(report, diagnostic, &rules, &mut prints))
         .collect();
     let document = json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
@@ -63,13 +61,9 @@ fn result(
     report: &Report<'_>,
     diagnostic: &Diagnostic,
     rules: &[Code],
-    seen: &mut BTreeMap<String, usize>,
+    prints: &mut Fingerprints,
 ) -> Value {
-    let mut message = diagnostic.message.clone();
-    if let Some(help) = &diagnostic.help {
-        message.push_str("\nhelp: ");
-        message.push_str(help);
-    }
+    let message = with_help(diagnostic);
     let related: Vec<Value> = diagnostic
         .secondary
         .iter()
@@ -89,7 +83,7 @@ fn result(
         "level": severity_name(diagnostic.severity),
         "message": { "text": message },
         "locations": [location(report.source, &diagnostic.primary)],
-        "partialFingerprints": { "mcpcFinding/v1": fingerprint(report, diagnostic, seen) },
+        "partialFingerprints": { "mcpcFinding/v1": prints.of(report, diagnostic) },
     });
     if let (Some(result), false) = (result.as_object_mut(), related.is_empty()) {
         result.insert("relatedLocations".to_owned(), Value::Array(related));
@@ -123,26 +117,6 @@ fn uri(name: &str) -> String {
             // Writing to a `String` cannot fail.
             let _ = write!(text, "%{byte:02X}");
         }
-    }
-    text
-}
-
-/// What makes the finding this one: code, file, the line as shown, and which of several such.
-fn fingerprint(
-    report: &Report<'_>,
-    diagnostic: &Diagnostic,
-    seen: &mut BTreeMap<String, usize>,
-) -> String {
-    let line = excerpts(report.source, report.secrets, &diagnostic.primary, &[]);
-    let line = line.first().map_or("", |excerpt| excerpt.text.trim());
-    let file = report.source.file_name(diagnostic.primary.span.start);
-    let subject = format!("{}\n{file}\n{line}", diagnostic.code);
-    let count = seen.entry(subject.clone()).or_default();
-    *count += 1;
-    let digest = Sha256::digest(format!("{subject}\n{count}"));
-    let mut text = String::new();
-    for byte in digest.iter().take(16) {
-        let _ = write!(text, "{byte:02x}");
     }
     text
 }

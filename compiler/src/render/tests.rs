@@ -7,6 +7,17 @@ use crate::diagnostic::Code;
 
 const SYNTAX: Code = Code(1001);
 
+const ALL: [Format; 8] = [
+    Format::Human,
+    Format::Concise,
+    Format::Json,
+    Format::Sarif,
+    Format::Github,
+    Format::Gitlab,
+    Format::Junit,
+    Format::Markdown,
+];
+
 fn span_of(source: &Source, text: &str) -> Span {
     let start = source.text().find(text).unwrap();
     Span::new(start, start + text.len())
@@ -83,6 +94,85 @@ fn github_commands_are_escaped() {
 }
 
 #[test]
+fn gitlab_lists_findings_under_fingerprints_of_their_own() {
+    let (source, found) = sample();
+    let source = Source::new("./conf/mcpc.yaml", source.text());
+    let twice: Vec<Diagnostic> = found.iter().chain(&found).cloned().collect();
+    let text = write(&source, &twice, Format::Gitlab);
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let print = |index: usize| {
+        let print = json.pointer(&format!("/{index}/fingerprint")).unwrap();
+        print.as_str().unwrap().to_owned()
+    };
+    let expected = serde_json::json!({
+        "check_name": "MCPC1001",
+        "description": "a fact\nhelp: do this,\nthen that: 100%",
+        "severity": "major",
+        "fingerprint": print(0),
+        "location": { "path": "conf/mcpc.yaml", "lines": { "begin": 4, "end": 4 } },
+    });
+    assert_eq!(json.pointer("/0").unwrap(), &expected);
+    assert_eq!(json.pointer("/1/severity").unwrap(), "minor");
+    let prints: std::collections::BTreeSet<String> = (0..4).map(print).collect();
+    assert_eq!(prints.len(), 4);
+    assert_eq!(write(&source, &[], Format::Gitlab), "[]\n");
+}
+
+#[test]
+fn junit_fails_a_case_for_each_error_and_escapes() {
+    let (source, mut found) = sample();
+    if let Some(first) = found.first_mut() {
+        first.message = "`a<b>` & \"c\"\u{1}".to_owned();
+    }
+    let expected = "\
+<?xml version=\"1.0\" encoding=\"UTF-8\"?>
+<testsuites name=\"mcpc check\" tests=\"2\" failures=\"1\">
+  <testsuite name=\"conf/mcpc.yaml\" tests=\"2\" failures=\"1\" errors=\"0\" skipped=\"0\">
+    <testcase classname=\"conf/mcpc.yaml\" name=\"MCPC1001 at 4:13\" file=\"conf/mcpc.yaml\" line=\"4\">
+      <failure type=\"MCPC1001\" message=\"`a&lt;b&gt;` &amp; &quot;c&quot;\u{fffd}\">conf/mcpc.yaml:4:13: `a&lt;b&gt;` &amp; &quot;c&quot;\u{fffd}&#10;help: do this,&#10;then that: 100%</failure>
+    </testcase>
+    <testcase classname=\"conf/mcpc.yaml\" name=\"MCPC1001 at 1:1\" file=\"conf/mcpc.yaml\" line=\"1\">
+      <system-out>conf/mcpc.yaml:1:1: warning: another fact</system-out>
+    </testcase>
+  </testsuite>
+</testsuites>
+";
+    assert_eq!(write(&source, &found, Format::Junit), expected);
+    let clean = write(&source, &[], Format::Junit);
+    assert!(clean.contains("tests=\"1\" failures=\"0\""), "{clean}");
+    assert!(clean.contains("name=\"no errors\""), "{clean}");
+}
+
+#[test]
+fn markdown_is_a_table_in_which_text_stays_text() {
+    let (source, mut found) = sample();
+    if let Some(first) = found.first_mut() {
+        first.message = "`a|<b>` is no <b>@all</b>".to_owned();
+    }
+    let expected = "\
+**mcpc check**: 1 error, 1 warning
+
+| | place | code | |
+| --- | --- | --- | --- |
+| error | conf/mcpc.yaml:4:13 | MCPC1001 | `a\\|<b>` is no &lt;b&gt;&#64;all&lt;/b&gt;<br>help: do this, then that: 100% |
+| warning | conf/mcpc.yaml:1:1 | MCPC1001 | another fact |
+";
+    assert_eq!(write(&source, &found, Format::Markdown), expected);
+    if let Some(first) = found.first_mut() {
+        first.message = "a ` and *two* [links](x)".to_owned();
+    }
+    let text = write(&source, &found, Format::Markdown);
+    assert!(
+        text.contains("a \\` and \\*two\\* \\[links\\](x)"),
+        "{text}"
+    );
+    assert_eq!(
+        write(&source, &[], Format::Markdown),
+        "**mcpc check**: no findings\n"
+    );
+}
+
+#[test]
 fn json_has_places_counts_and_edits() {
     let (source, found) = sample();
     let text = write(&source, &found, Format::Json);
@@ -144,13 +234,7 @@ fn long_lines_and_many_findings_stay_bounded() {
             _ => Diagnostic::warning(SYNTAX, format!("fact {number}"), span, "here"),
         })
         .collect();
-    for format in [
-        Format::Human,
-        Format::Concise,
-        Format::Json,
-        Format::Sarif,
-        Format::Github,
-    ] {
+    for format in ALL {
         let text = write(&source, &found, format);
         assert!(text.len() < 200_000, "{format:?}: {}", text.len());
         assert!(text.contains("the only error"), "{format:?}");
@@ -181,13 +265,7 @@ fn secrets_are_masked_in_every_format() {
         secrets: &[secret],
         ..Report::new(&source, &found)
     };
-    for format in [
-        Format::Human,
-        Format::Concise,
-        Format::Json,
-        Format::Sarif,
-        Format::Github,
-    ] {
+    for format in ALL {
         let text = render(&[report], format, Color::Off);
         assert!(!text.contains("hunter"), "{format:?}: {text}");
     }

@@ -134,7 +134,9 @@ fn run_through(mut served: Running, folder: &Folder, text: &str) {
     assert_clean("the log", &log);
 }
 
-const FORMATS: [&str; 5] = ["human", "concise", "json", "sarif", "github"];
+const FORMATS: [&str; 8] = [
+    "human", "concise", "json", "sarif", "github", "gitlab", "junit", "markdown",
+];
 
 /// Runs a command, looks at all that it says, and tells whether it succeeded.
 #[track_caller]
