@@ -5,7 +5,6 @@
 //! values of its secrets, is kept.
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::Arc;
 
 use mcpc_plan::{ContentKey, Plan, Source};
@@ -49,7 +48,7 @@ impl Standing {
         keeper: &Keeper,
         reach: &Arc<dyn Reach>,
     ) -> Result<Prepared, Refusal> {
-        reach.renew().map_err(|error| unusable(&error))?;
+        reach.renew()?;
         let mut standing = Self::default();
         let mut resolved = Vec::new();
         let identities = Identities::of(&plan);
@@ -216,15 +215,6 @@ fn served_member(
         tools_known: Known::new(),
         shown: Shown::default(),
     })
-}
-
-/// Never the error's own text: it could quote what is in the file.
-fn unusable(error: &io::Error) -> Refusal {
-    let kind = error.kind();
-    Refusal::new(
-        "MCPC0005",
-        format!("the credentials file cannot be used: {kind}"),
-    )
 }
 
 fn refusal(server: &str, why: &Unusable) -> Refusal {

@@ -3,6 +3,7 @@
 //! A seam for tests, which put pipes and a virtual clock in place of sockets and processes. The
 //! real one is `reach/real.rs`. Nothing else in this crate opens a socket or starts a process.
 
+mod credentials_file;
 mod real;
 mod shim;
 #[cfg(unix)]
@@ -115,7 +116,7 @@ pub trait Reach: Send + Sync + 'static {
     ///
     /// # Errors
     /// The file is there but cannot be used; what was read before stays.
-    fn renew(&self) -> io::Result<()> {
+    fn renew(&self) -> Result<(), crate::Refusal> {
         Ok(())
     }
 

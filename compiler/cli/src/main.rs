@@ -4,8 +4,8 @@
 //! args (as written) ─► one file per command ─► compiler or data plane ─► stdout (data), stderr (talk)
 //! ```
 //!
-//! Exit codes are the same everywhere: 0 nothing to complain about, 1 findings, 2 the tool could
-//! not do its work. Does not decide anything about configurations: `mcpc-compiler` does.
+//! Exit codes: 0 nothing to complain about, 1 findings, 2 the tool could not do its work. `plan` is
+//! apart: whatever fails is 1 there, since 2 says that a plan differs from another. Does not decide anything about configurations: `mcpc-compiler` does.
 
 mod args;
 mod check;
@@ -59,15 +59,16 @@ impl From<Exit> for ExitCode {
 
 fn main() -> ExitCode {
     mcpc_dataplane::child_entry(std::env::args_os());
-    let arguments = parse().unwrap_or_else(|error| wrong_usage::<Arguments>(&error));
+    let given: Vec<OsString> = std::env::args_os().collect();
+    let wrong = if names_plan(&given) { 1 } else { 2 };
+    let arguments = parse(given).unwrap_or_else(|error| wrong_usage::<Arguments>(&error, wrong));
     let terminal = Terminal::new(arguments.color);
     dispatch(arguments.command, terminal).into()
 }
 
 /// Reads the command line. Help and wrong usage are written by the parser, before there is a
 /// `--color` that was read: it is looked for here.
-fn parse() -> Result<Arguments, clap::Error> {
-    let given: Vec<OsString> = std::env::args_os().collect();
+fn parse(given: Vec<OsString>) -> Result<Arguments, clap::Error> {
     let asks_for = |when: &str| {
         let is_next =
             |pair: &[OsString]| matches!(pair, [flag, value] if flag == "--color" && value == when);
@@ -86,10 +87,23 @@ fn parse() -> Result<Arguments, clap::Error> {
     Arguments::from_arg_matches(&matches)
 }
 
+/// Whether the command is `plan`, which its wrong usage has to know before anything is parsed.
+fn names_plan(given: &[OsString]) -> bool {
+    let mut words = given.iter().skip(1);
+    while let Some(word) = words.next() {
+        match word.to_str() {
+            Some("--color") => drop(words.next()),
+            Some(flag) if flag.starts_with('-') => {}
+            command => return command == Some("plan"),
+        }
+    }
+    false
+}
+
 fn dispatch(command: Command, terminal: Terminal) -> Exit {
     match command {
         Command::Check(check) => check::run(&check, terminal),
-        Command::Plan(plan) => plan::run(&plan, terminal),
+        Command::Plan(plan) => plan::run(&plan, terminal).min(Exit::Findings),
         Command::Explain(explain) => explain::run(&explain),
         Command::Schema { out } => export::schema(out.as_deref()),
         Command::Version { json } => version::run(json),

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::input::Unread;
 use crate::report::Checked;
 use crate::terminal::{Terminal, print, say};
-use crate::variables::Environment;
+use crate::variables::{Environment, unusable};
 use crate::{Exit, args, export, input};
 
 /// The version of the summary's JSON form.
@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &args::Plan, terminal: Terminal) -> Exit {
     };
     let environment = match Environment::read() {
         Ok(environment) => environment,
-        Err(unusable) => return unusable.tell(),
+        Err(refusal) => return unusable(&refusal),
     };
     let (checked, compiled) = compile_file(&arguments.file, &environment, Overrides::default());
     say(&checked.for_people(terminal));

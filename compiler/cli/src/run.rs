@@ -9,10 +9,10 @@ use mcpc_daemon::{
 };
 use mcpc_dataplane::Refusal;
 use mcpc_plan::Plan;
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::report::Checked;
-use crate::terminal::{Terminal, say};
+use crate::terminal::{Terminal, say, told};
 use crate::variables::Environment;
 use crate::{Exit, args, greeting, input, plan};
 
@@ -33,14 +33,11 @@ pub(crate) fn run(arguments: &args::Run, terminal: Terminal) -> Exit {
     start_log(flags, terminal.is_coloured());
     let reach = match Environment::read() {
         Ok(environment) => open_reach(environment.into_reach()),
-        Err(unusable) => return unusable.tell(),
+        Err(refusal) => return refuse(&refusal, flags.log_format),
     };
     let content = match Content::of(&arguments.file, input::BYTES_MAX, &reach) {
         Ok(content) => content.or_directory(),
-        Err(Refusal { code, reason }) => {
-            say(&format!("error[{code}]: {reason}\n"));
-            return Exit::Failed;
-        }
+        Err(refusal) => return refuse(&refusal, flags.log_format),
     };
     let mut config = ConfigFile {
         content,
@@ -48,7 +45,11 @@ pub(crate) fn run(arguments: &args::Run, terminal: Terminal) -> Exit {
             listen: flags.listen,
             admin: flags.admin,
         },
-        terminal,
+        terminal: match flags.log_format {
+            LogFormat::Human => terminal,
+            // In an event there is no colour.
+            LogFormat::Json => Terminal::new(args::Color::Never),
+        },
         log_format: flags.log_format,
     };
     let ended = operate(&mut config, flags, &reach, |gateway, plan| {
@@ -66,6 +67,16 @@ pub(crate) fn run(arguments: &args::Run, terminal: Terminal) -> Exit {
     }
 }
 
+/// Says why there is nothing to compile, where whoever reads the log finds it.
+fn refuse(refusal: &Refusal, format: LogFormat) -> Exit {
+    let Refusal { code, reason } = refusal;
+    match format {
+        LogFormat::Human => say(&told(refusal)),
+        LogFormat::Json => error!(code, reason, "there is nothing to compile"),
+    }
+    Exit::Failed
+}
+
 impl ConfigFile {
     fn warn(&self, checked: &Checked) {
         let findings = checked.for_people(self.terminal);
@@ -80,8 +91,8 @@ impl ConfigFile {
 impl Plans for ConfigFile {
     fn load(&mut self) -> Result<Plan, Rejected> {
         // Each time anew: the credentials file may have changed.
-        let environment = Environment::read()
-            .map_err(|unusable| Rejected::new(Stage::Unread, unusable.refusal()))?;
+        let environment =
+            Environment::read().map_err(|refusal| Rejected::new(Stage::Unread, refusal))?;
         let read = input::read_content(&mut self.content);
         let (checked, compiled) = plan::compile_read(read, &environment, self.overrides);
         match compiled {

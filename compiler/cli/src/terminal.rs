@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use mcpc_compiler::Color as Paint;
+use mcpc_dataplane::Refusal;
 
 use crate::Exit;
 use crate::args::Color;
@@ -55,6 +56,11 @@ pub(crate) fn print(bytes: &[u8]) -> Exit {
         }
         _ => Exit::Clean,
     }
+}
+
+/// A refusal, for people.
+pub(crate) fn told(Refusal { code, reason }: &Refusal) -> String {
+    format!("error[{code}]: {reason}\n  = note: run `mcpc explain {code}`\n")
 }
 
 /// Writes talk to standard error. If nobody can read it, there is nobody to tell.

@@ -44,7 +44,8 @@ Exit codes: 0 stopped when asked, 1 the plan is refused, 2 it could not be read 
 /// Runs `mcpcd` with the arguments of this process, until the gateway stops.
 pub fn run() -> ExitCode {
     mcpc_dataplane::child_entry(std::env::args_os());
-    let arguments = Arguments::try_parse().unwrap_or_else(|error| wrong_usage::<Arguments>(&error));
+    let arguments =
+        Arguments::try_parse().unwrap_or_else(|error| wrong_usage::<Arguments>(&error, 2));
     match (arguments.hook, arguments.plan) {
         (Some(hook), _) => hook.run(),
         (None, Some(plan)) => serve(&plan, &arguments.gateway),
@@ -64,9 +65,8 @@ fn serve(plan: &Path, flags: &GatewayFlags) -> ExitCode {
     start_log(flags, is_coloured);
     let reach = match mcpc_dataplane::Real::new() {
         Ok(real) => open_reach(real),
-        Err(error) => {
-            // Never the error's own text: it could quote what is in the file.
-            tracing::error!(code = "MCPC0005", reason = %error.kind(), "the credentials file cannot be used");
+        Err(Refusal { code, reason }) => {
+            tracing::error!(code, reason, "the gateway does not start");
             return ExitCode::from(2);
         }
     };

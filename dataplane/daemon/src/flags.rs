@@ -51,7 +51,8 @@ pub struct GatewayFlags {
     )]
     pub log_level: LogLevel,
 
-    /// How it is logged.
+    /// How it is logged: for people on standard error, or as JSON on standard output. With --stdio
+    /// all of it is on standard error.
     #[arg(
         long,
         env = "MCPC_LOG_FORMAT",
@@ -175,9 +176,10 @@ fn workers(text: &str) -> Result<usize, &'static str> {
 
 const WORKERS_MAX: usize = 1024;
 
-/// Says what is wrong with a command line, and ends the process with 2. A value that came from a
-/// variable is said to: clap names the flag alone, which nobody has written then.
-pub fn wrong_usage<A: CommandFactory>(error: &clap::Error) -> ! {
+/// Says what is wrong with a command line, and ends the process with this code, or shows the help that
+/// was asked for, and ends it with 0. A value that came from a variable is said to: clap names the
+/// flag alone, which nobody has written then.
+pub fn wrong_usage<A: CommandFactory>(error: &clap::Error, exit: u8) -> ! {
     let _unheard = error.print();
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
@@ -198,7 +200,10 @@ pub fn wrong_usage<A: CommandFactory>(error: &clap::Error) -> ! {
     if let Some(name) = variable {
         eprintln!("note: the variable {} is set to this value", name.display());
     }
-    std::process::exit(error.exit_code())
+    std::process::exit(match error.exit_code() {
+        0 => 0,
+        _ => exit.into(),
+    })
 }
 
 /// What is logged.

@@ -1,5 +1,6 @@
-//! Where log events go: standard error, as lines for people or as JSON.
+//! Where log events go: lines for people to standard error, JSON to standard output.
 //!
+//! With `--stdio` standard output is the client's, and JSON goes to standard error as well.
 //! Only events of our own crates are taken. Libraries below log headers and bodies at their lowest
 //! levels, and those carry secrets. A log that cannot be written, on a full disk or into a pipe that
 //! nobody reads any more, costs its lines and nothing else: status says that they are lost.
@@ -22,8 +23,9 @@ const OURS: [&str; 4] = ["mcpc", "mcpcd", "mcpc_daemon", "mcpc_dataplane"];
 pub fn start_log(flags: &GatewayFlags, is_coloured: bool) {
     let level = LevelFilter::from(flags.log_level);
     let ours = Targets::new().with_targets(OURS.map(|name| (name, level)));
+    let lines = Lines::of(flags);
     let layer = fmt::layer()
-        .with_writer(|| Lines)
+        .with_writer(move || lines)
         .log_internal_errors(false);
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match flags.log_format {
         LogFormat::Human => layer.with_target(false).with_ansi(is_coloured).boxed(),
@@ -34,13 +36,34 @@ pub fn start_log(flags: &GatewayFlags, is_coloured: bool) {
         .try_init();
 }
 
-/// Standard error. Writing to it never fails, for nobody could be told.
-struct Lines;
+/// Where lines are written. That never fails, for nobody could be told.
+#[derive(Clone, Copy)]
+enum Lines {
+    Out,
+    Err,
+}
+
+impl Lines {
+    fn of(flags: &GatewayFlags) -> Self {
+        match flags.log_format {
+            LogFormat::Json if !flags.stdio => Self::Out,
+            LogFormat::Json | LogFormat::Human => Self::Err,
+        }
+    }
+
+    /// A line ends with a line break, so nothing of it waits in a buffer.
+    fn write_whole(self, line: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Out => io::stdout().lock().write_all(line),
+            Self::Err => io::stderr().lock().write_all(line),
+        }
+    }
+}
 
 impl Write for Lines {
     /// Takes one line, as the layer above gives it.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match io::stderr().lock().write_all(line) {
+        match self.write_whole(line) {
             Ok(()) => {
                 // Says so in the log itself, which takes lines again.
                 LOG.end();

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mcpc_dataplane::{Dialed, Launch, Process, Reach, ReachFuture, Real, Secret, Target};
+use mcpc_dataplane::{Dialed, Launch, Process, Reach, ReachFuture, Real, Refusal, Secret, Target};
 
 /// The program that ships with the gateway.
 const OWN: &str = "mcpc";
@@ -63,7 +63,7 @@ impl<R: Reach> Reach for Siblings<R> {
         }
     }
 
-    fn renew(&self) -> io::Result<()> {
+    fn renew(&self) -> Result<(), Refusal> {
         self.reach.renew()
     }
 

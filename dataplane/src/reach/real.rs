@@ -1,9 +1,9 @@
-//! The real outside: sockets, TLS, processes, the environment and the credentials file.
+//! The real outside: sockets, TLS, processes and the environment.
 //!
-//! Owns how a connection and a process are made. Does not keep deadlines (callers do), restart
+//! Owns how a connection and a process are made, and that the credentials file
+//! (`credentials_file`) comes before the environment. Does not keep deadlines (callers do), restart
 //! anything (`upstream::child`) or decide which variables are needed (the plan does).
 
-use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -18,17 +18,15 @@ use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 
+use super::credentials_file::{self, Credentials};
 #[cfg(unix)]
 use super::terms::Terms;
 use super::{Dialed, Ended, Launch, Process, Reach, ReachFuture, Signals, Target, text_file};
-use crate::Secret;
 use crate::descriptors::{self, Held};
+use crate::{Refusal, Secret};
 
 /// The variables of the gateway that a child gets besides those of its definition.
 const INHERITED: [&str; 6] = ["PATH", "HOME", "LANG", "TMPDIR", "USER", "SHELL"];
-
-/// The content of the credentials file.
-type Credentials = HashMap<Box<str>, Secret>;
 
 /// The real outside. Cheap to start: roots are loaded with the first TLS connection.
 pub struct Real {
@@ -42,10 +40,10 @@ impl Real {
     /// `~/.config/mcpc/credentials.json`.
     ///
     /// # Errors
-    /// The file is there but cannot be read, or is not an object of strings.
-    pub fn new() -> io::Result<Self> {
+    /// The file is there but cannot be used.
+    pub fn new() -> Result<Self, Refusal> {
         Ok(Self {
-            credentials: ArcSwap::from_pointee(credentials()?),
+            credentials: ArcSwap::from_pointee(credentials_file::read()?),
             executable: None,
             tls: Arc::new(OnceCell::new()),
         })
@@ -103,8 +101,8 @@ impl Reach for Real {
         process(command.spawn()?)
     }
 
-    fn renew(&self) -> io::Result<()> {
-        self.credentials.store(Arc::new(credentials()?));
+    fn renew(&self) -> Result<(), Refusal> {
+        self.credentials.store(Arc::new(credentials_file::read()?));
         Ok(())
     }
 
@@ -281,38 +279,4 @@ impl GroupSignals {
             let _gone = rustix::process::kill_process(id, signal);
         }
     }
-}
-
-fn credentials() -> io::Result<Credentials> {
-    credentials_path().map_or_else(|| Ok(HashMap::new()), |path| read_credentials(&path))
-}
-
-fn credentials_path() -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os("MCPC_CREDENTIALS_FILE") {
-        return Some(path.into());
-    }
-    let base = std::env::var_os("XDG_CONFIG_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute())
-        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".config")))?;
-    let path = base.join("mcpc").join("credentials.json");
-    path.exists().then_some(path)
-}
-
-fn read_credentials(path: &Path) -> io::Result<Credentials> {
-    let text = text_file::read(path)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        if std::fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
-            tracing::warn!(file = %path.display(), "the credentials file can be read by other users");
-        }
-    }
-    // The parser's own message could quote a value.
-    let wrong = || io::Error::new(io::ErrorKind::InvalidData, "not an object of strings");
-    let values: HashMap<Box<str>, Box<str>> = serde_json::from_str(&text).map_err(|_| wrong())?;
-    Ok(values
-        .into_iter()
-        .map(|(name, value)| (name, Secret::new(value)))
-        .collect())
 }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 pub use exchange::{Client, Reply, call_message, exchange, post};
 pub use pages::Page;
-pub use running::Running;
+pub use running::{Running, Stream};
 pub use system::{
     alive, children, cpu_time, descendants, descriptors, memory, peak_memory, reset_peak_memory,
 };

@@ -1,14 +1,16 @@
 //! One gateway process.
 //!
-//! Owns the process and its standard error, which is read by a thread all the time, so that a test
-//! that does not listen never blocks it. The process ends with the value.
+//! Owns the process and what it says: standard output and standard error are read by threads all the
+//! time, so that a test that does not listen never blocks it. Lines of the two come in the order in
+//! which they were read. The process ends with the value.
 
+use std::fmt;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -20,13 +22,35 @@ use crate::{PATIENCE, until};
 /// A running gateway.
 pub struct Running {
     child: Child,
-    lines: Receiver<String>,
+    lines: Receiver<Line>,
     /// Everything that it has said so far.
-    said: Vec<String>,
+    said: Vec<Line>,
     /// Where it serves.
     pub address: SocketAddr,
     /// Where its admin pages are.
     pub admin: SocketAddr,
+}
+
+/// A line of what a process says.
+#[derive(Clone)]
+struct Line {
+    stream: Stream,
+    text: String,
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:?}: {}", self.stream, self.text)
+    }
+}
+
+/// Where a process says something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Err,
 }
 
 impl Running {
@@ -39,7 +63,7 @@ impl Running {
     /// The same with something on its standard input.
     #[track_caller]
     pub fn start_with_input(command: &mut Command, input: Option<&str>) -> Self {
-        let command = command.stderr(Stdio::piped()).stdout(Stdio::null());
+        let command = command.stderr(Stdio::piped()).stdout(Stdio::piped());
         if input.is_some() {
             command.stdin(Stdio::piped());
         }
@@ -49,10 +73,14 @@ impl Running {
                 .write_all(input.as_bytes())
                 .expect("the gateway reads its input");
         }
+        let (sender, lines) = channel();
+        let stdout = child.stdout.take().expect("standard output is a pipe");
         let stderr = child.stderr.take().expect("standard error is a pipe");
+        read_lines(stdout, Stream::Out, sender.clone());
+        read_lines(stderr, Stream::Err, sender);
         let mut running = Self {
             child,
-            lines: lines_of(BufReader::new(stderr)),
+            lines,
             said: Vec::new(),
             address: SocketAddr::from(([0, 0, 0, 0], 0)),
             admin: SocketAddr::from(([0, 0, 0, 0], 0)),
@@ -67,7 +95,8 @@ impl Running {
     #[track_caller]
     pub fn start_logging_to(command: &mut Command, log: &Path) -> Self {
         let file = File::create(log).expect("the log can be made");
-        let command = command.stderr(file).stdout(Stdio::null());
+        let also = file.try_clone().expect("the log can be shared");
+        let command = command.stderr(file).stdout(also);
         let child = command.spawn().expect("the gateway can be started");
         let mut serving = String::new();
         until("it serves", || {
@@ -97,8 +126,8 @@ impl Running {
                 panic!("{text:?} was never said, only this: {:#?}", self.said);
             };
             self.said.push(line.clone());
-            if line.contains(text) {
-                return line;
+            if line.text.contains(text) {
+                return line.text;
             }
         }
     }
@@ -107,7 +136,17 @@ impl Running {
     #[track_caller]
     pub fn rest(mut self) -> (Option<i32>, String) {
         let code = self.ended();
-        (code, self.said.join("\n"))
+        let lines: Vec<&str> = self.said.iter().map(|line| line.text.as_str()).collect();
+        (code, lines.join("\n"))
+    }
+
+    /// Everything that was said here before it ended.
+    #[track_caller]
+    pub fn rest_of(&mut self, stream: Stream) -> String {
+        self.ended();
+        let lines = self.said.iter().filter(|line| line.stream == stream);
+        let lines: Vec<&str> = lines.map(|line| line.text.as_str()).collect();
+        lines.join("\n")
     }
 
     /// Its process id.
@@ -126,7 +165,7 @@ impl Running {
     #[track_caller]
     pub fn ended(&mut self) -> Option<i32> {
         let deadline = Instant::now() + PATIENCE;
-        // Its standard error ends with it, which is worth waiting for without looking again and again.
+        // What it says ends with it, which is worth waiting for without looking again and again.
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
@@ -203,16 +242,14 @@ impl Drop for Running {
     }
 }
 
-fn lines_of(reader: impl BufRead + Send + 'static) -> Receiver<String> {
-    let (sender, lines) = channel();
+fn read_lines(reader: impl Read + Send + 'static, stream: Stream, sender: Sender<Line>) {
     std::thread::spawn(move || {
-        for line in reader.lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
+        for text in BufReader::new(reader).lines().map_while(Result::ok) {
+            if sender.send(Line { stream, text }).is_err() {
                 return;
             }
         }
     });
-    lines
 }
 
 /// The address behind a name, in a log line for people (`name=`) or in JSON (`"name":"`).

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::invocation::{Folder, MISTAKEN, SMALLEST};
+use crate::invocation::{Folder, MISTAKEN, Ran, SMALLEST};
 
 #[test]
 fn a_clean_file_exits_with_0_and_leaves_standard_output_alone() {
@@ -239,6 +239,27 @@ fn the_credentials_file_comes_before_the_environment() {
         said.contains("MCPC0005") && !said.contains("hidden-value"),
         "{said}"
     );
+    let place = format!("{}:1:14: the value is no text", path.display());
+    assert!(said.contains(&place), "{said}");
+}
+
+#[test]
+fn a_name_that_the_credentials_file_gives_twice_is_refused_with_both_places() {
+    let folder = Folder::with_config(SMALLEST);
+    folder.write(
+        "credentials.json",
+        "{\n  \"TOKEN\": \"hidden-one\",\n  \"TOKEN\": \"hidden-two\"\n}\n",
+    );
+    for arguments in [&["check", "--env"][..], &["plan"], &["run"]] {
+        let mut command = folder.command(arguments);
+        command.env("MCPC_CREDENTIALS_FILE", "credentials.json");
+        let ran = Ran::from(command.output().unwrap());
+        assert_ne!(ran.code, Some(0));
+        let ran = ran
+            .says("MCPC0005")
+            .says("credentials.json:3:12: a value for a name that has one already, at 2:12");
+        assert!(!ran.err.contains("hidden") && !ran.err.contains("TOKEN"));
+    }
 }
 
 #[test]

@@ -84,5 +84,5 @@ fn the_impact_of_a_plan_is_told_before_it_goes_live() {
     });
     assert_eq!(summary.get("impact"), Some(&expected));
     folder.write("old.json", "{");
-    folder.mcpc(&against).exits_with(2).says("MCPC8001");
+    folder.mcpc(&against).exits_with(1).says("MCPC8001");
 }

@@ -72,15 +72,29 @@ fn out_writes_the_same_bytes_in_one_step_and_nothing_to_standard_output() {
 }
 
 #[test]
-fn a_plan_that_cannot_be_written_exits_with_2() {
+fn whatever_keeps_a_plan_from_coming_out_exits_with_1() {
     let folder = Folder::with_config(SMALLEST);
     for target in ["missing/plan.json", "mcpc.yaml/plan.json", "."] {
-        let ran = folder.mcpc(&["plan", "--out", target]).exits_with(2);
+        let ran = folder.mcpc(&["plan", "--out", target]).exits_with(1);
         ran.says("MCPC0004").says(target);
     }
     folder
         .mcpc(&["plan", "--out", "missing/plan.json"])
         .says("there is no such directory");
+    for wrong in [
+        &["plan", "--nope"][..],
+        &["--color", "never", "plan", "--out"],
+        &["--color=never", "plan", "a", "b"],
+    ] {
+        folder.mcpc(wrong).exits_with(1).says("--help");
+    }
+    folder.mcpc(&["plan", "--help"]).exits_with(0);
+    // The command counts, not a word somewhere.
+    folder.mcpc(&["check", "--nope", "plan"]).exits_with(2);
+    folder.write("credentials", "no JSON");
+    let mut command = folder.command(&["plan"]);
+    let output = command.env("MCPC_CREDENTIALS_FILE", "credentials").output();
+    assert_eq!(output.unwrap().status.code(), Some(1));
 }
 
 #[test]
@@ -93,7 +107,7 @@ fn errors_exit_with_1_and_leave_the_old_plan() {
     assert_eq!(kept, b"the old one");
     folder
         .mcpc(&["plan", "missing.yaml"])
-        .exits_with(2)
+        .exits_with(1)
         .says("MCPC0001");
 }
 
@@ -142,10 +156,10 @@ fn the_plan_to_compare_with_may_come_from_standard_input() {
         .says("go on: time");
     folder
         .mcpc_with_input(&["plan", "-", "--against", "-"], &plan)
-        .exits_with(2)
+        .exits_with(1)
         .says("`-` is given twice");
     for (against, code) in [("missing", "MCPC0001"), (".", "MCPC0002")] {
-        let ran = folder.mcpc(&["plan", "--against", against]).exits_with(2);
+        let ran = folder.mcpc(&["plan", "--against", against]).exits_with(1);
         assert!(ran.out.is_empty());
         ran.says(code);
     }

@@ -7,8 +7,8 @@ use std::os::unix::fs::symlink;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::invocation::{Folder, MISTAKEN};
-use mcpc_process::{Page, Running, until};
+use crate::invocation::{Folder, MISTAKEN, Ran};
+use mcpc_process::{Page, Running, Stream, until};
 
 /// Both servers that ship with `mcpc`, on free ports.
 const BOTH: &str = "\
@@ -229,11 +229,19 @@ fn logs_are_json_when_asked_for() {
     command
         .env("MCPC_LOG_FORMAT", "json")
         .env("MCPC_LOG_LEVEL", "debug");
-    let served = Running::start(&mut command);
+    let mut served = Running::start(&mut command);
     served.call("clock__now", &json!({}));
+    edit(&folder, MISTAKEN);
+    let refused = served.hears("there is no plan to go live");
+    let warned = BOTH.replace(
+        "[demo, clock] }",
+        "[demo, clock] }\nendpoints: { a: { path: /a, servers: [clock] } }",
+    );
+    edit(&folder, &warned);
+    served.hears("the configuration has warnings");
+    served.hears("the new plan is live");
     served.signal(Signal::TERM);
-    let (code, said) = served.rest();
-    assert_eq!(code, Some(0));
+    let said = served.rest_of(Stream::Out);
     let events: Vec<Value> = said
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -242,6 +250,45 @@ fn logs_are_json_when_asked_for() {
         .iter()
         .find(|event| event.get("message") == Some(&json!("serving")));
     assert!(serving.unwrap().get("address").is_some(), "{said}");
+    let refused: Value = serde_json::from_str(&refused).unwrap();
+    let details = refused.get("details").and_then(Value::as_str).unwrap();
+    assert!(details.contains("--> mcpc.yaml:3:11"), "{details}");
+    assert_eq!(served.rest_of(Stream::Err), "");
+}
+
+#[test]
+fn logs_for_people_leave_standard_output_alone() {
+    let folder = Folder::with_config(BOTH);
+    let mut served = run(&folder);
+    served.hears("exposes 7 tools");
+    edit(&folder, MISTAKEN);
+    served.hears("mcpc.yaml:3:11");
+    served.signal(Signal::TERM);
+    assert_eq!(served.rest_of(Stream::Out), "");
+}
+
+#[test]
+fn why_nothing_starts_is_an_event_too_if_logs_are_json() {
+    let folder = Folder::with_config(MISTAKEN);
+    folder.write("credentials", "no JSON");
+    let json = ["run", "--log-format", "json"];
+    let named = ["run", "--log-format", "json", "missing.yaml"];
+    let url = ["run", "--log-format", "json", "http://a/b"];
+    let mut unusable = folder.command(&json);
+    unusable.env("MCPC_CREDENTIALS_FILE", "credentials");
+    for (mut command, exit, code) in [
+        (folder.command(&json), 1, "MCPC3001"),
+        (folder.command(&named), 2, "MCPC0001"),
+        (folder.command(&url), 2, "MCPC0006"),
+        (unusable, 2, "MCPC0005"),
+    ] {
+        let ran = Ran::from(command.output().unwrap()).exits_with(exit);
+        // A file that others may read is told before.
+        let last = ran.text().lines().last().unwrap();
+        let event: Value = serde_json::from_str(last).unwrap();
+        assert_eq!(event.get("code"), Some(&json!(code)), "{ran:#?}");
+        assert_eq!(ran.err, "");
+    }
 }
 
 #[test]

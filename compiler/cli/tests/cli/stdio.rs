@@ -183,6 +183,38 @@ fn has_tool(list: &Value, name: &str) -> bool {
 }
 
 #[test]
+fn standard_output_holds_messages_only_also_if_logs_are_json() {
+    let folder = Folder::with_config(BOTH);
+    let initialize = json!({
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "initialize",
+        "params": {
+            "protocolVersion": "2025-11-25",
+            "capabilities": {},
+            "clientInfo": { "name": "test", "version": "1" },
+        },
+    });
+    let arguments = ["run", "--stdio", "--log-format", "json"];
+    let ran = folder.mcpc_with_input(&arguments, format!("{initialize}\n").as_bytes());
+    let ran = ran.exits_with(0).says("\"message\":\"stopped\"");
+    let lines = |text: &str| -> Vec<Value> {
+        let lines = text.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    };
+    let messages = lines(ran.text());
+    assert!(!messages.is_empty());
+    for message in messages {
+        assert!(message.get("jsonrpc").is_some(), "{message}");
+    }
+    for event in lines(&ran.err) {
+        assert!(event.get("level").is_some(), "{event}");
+    }
+}
+
+#[test]
 fn a_legacy_client_is_served_and_leaving_stops_everything() {
     // Whoever has the default port cannot keep a gateway without a listener from starting.
     let _taken = TcpListener::bind("127.0.0.1:8080");

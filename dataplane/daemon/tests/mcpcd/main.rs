@@ -23,7 +23,7 @@ use mcpc_plan::{
     Member, MemberId, Names, OpenRoute, Plan, Routes, Scheme, Timeouts, Transport, Upstream,
     UpstreamId, Uris,
 };
-use mcpc_process::{Running, exchange, post, until};
+use mcpc_process::{Running, Stream, exchange, post, until};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -310,6 +310,26 @@ fn plans_that_are_not_whole_do_not_start() {
         let (exit, said) = refused(&folder.mcpcd(&["--plan", name]).output().unwrap());
         assert!(exit == Some(2) && said.contains(code), "{said}");
     }
+}
+
+#[test]
+fn logs_in_json_are_all_that_standard_output_holds() {
+    let folder = Folder::with(&plan("/one"));
+    let json = ["--plan", "plan.json", "--log-format", "json"];
+    let mut daemon = Running::start(&mut folder.mcpcd(&json));
+    folder.replace(b"{}");
+    daemon.hears("MCPC8001");
+    daemon.signal(Signal::TERM);
+    let events = daemon.rest_of(Stream::Out);
+    let events = events
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
+    let messages: Vec<String> = events
+        .map(|event: serde_json::Value| event["message"].to_string())
+        .collect();
+    assert!(messages.contains(&"\"serving\"".to_owned()), "{messages:?}");
+    assert!(messages.contains(&"\"stopped\"".to_owned()), "{messages:?}");
+    assert_eq!(daemon.rest_of(Stream::Err), "");
 }
 
 #[test]

@@ -98,6 +98,13 @@ fn a_system_that_starts_no_process_costs_those_that_need_one_and_nobody_else() {
 
 #[test]
 fn a_full_disk_costs_plans_and_lines_and_nothing_else() {
+    // Logs for people and in JSON go different ways.
+    for format in ["human", "json"] {
+        fill_the_disk(format);
+    }
+}
+
+fn fill_the_disk(log_format: &str) {
     let server =
         |more: &str| format!("{more}servers:\n  good: {{ command: {FAULTY:?}, era: modern }}\n");
     let place = tempfile::tempdir().unwrap();
@@ -106,6 +113,8 @@ fn a_full_disk_costs_plans_and_lines_and_nothing_else() {
     let flags = [
         "--log-level",
         "debug",
+        "--log-format",
+        log_format,
         "--state-dir",
         kept_in.to_str().unwrap(),
     ];
