@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use mcpc_faults::HttpServer;
-use mcpc_process::{Client, peak_memory, reset_peak_memory, until};
+use mcpc_process::{Client, call_message, peak_memory, post, reset_peak_memory, until};
 use serde_json::json;
 
 use crate::legacy::LegacyCaller;
@@ -16,15 +16,27 @@ const GROWTH_MAX: u64 = 4 << 20;
 const LOOK: Duration = Duration::from_secs(3);
 const OVER: Duration = Duration::from_secs(7);
 
-fn serve() -> (HttpServer, Stage, LegacyCaller) {
+fn serve(era: &str) -> (HttpServer, Stage, LegacyCaller) {
     let server = HttpServer::start(([127, 0, 0, 1], 0).into()).unwrap();
     let stage = Stage::open(&format!(
-        "servers:\n  web: {{ url: \"http://{}/mcp\", era: legacy, timeouts: {TIMEOUTS} }}\n",
+        "servers:\n  web: {{ url: \"http://{}/mcp\", era: {era}, timeouts: {TIMEOUTS} }}\n",
         server.address
     ));
     let caller = LegacyCaller::greet(stage.gateway.address);
     stage.client().echoes("echo", 0);
     (server, stage, caller)
+}
+
+/// A flood towards a client of 2026-07-28, which has to ask for log messages with its call.
+fn modern_flood(stage: &Stage) -> Client {
+    let mut message = call_message("notices", &json!({}));
+    message["params"]["_meta"]["io.modelcontextprotocol/logLevel"] = json!("debug");
+    let mirrored = "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\n\
+                    Mcp-Name: notices\r\n";
+    let address = stage.gateway.address;
+    let mut client = Client::connect(address);
+    client.send(post(address, "/mcp", mirrored, &message.to_string()));
+    client
 }
 
 /// Reads some of a stream; the last id in it.
@@ -35,11 +47,10 @@ fn last_id(stream: &mut Client) -> String {
     ids.rev().nth(1).unwrap().to_owned()
 }
 
-#[test]
-fn a_flood_towards_a_slow_reader_takes_no_memory_and_holds_up_nobody() {
-    let (_server, stage, caller) = serve();
-    let mut slow = caller.begin(1, "notices", &json!({}));
-    last_id(&mut slow);
+/// Reads a flood slowly while another client works.
+fn read_slowly(stage: &Stage, slow: &mut Client) {
+    let begun = String::from_utf8(slow.take(64 * 1024)).unwrap();
+    assert!(begun.contains("notifications/message"), "{begun:.200}");
     let mut other = stage.client();
     other.call("late", &json!({ "ms": 1 }));
     reset_peak_memory(stage.gateway.id());
@@ -54,12 +65,43 @@ fn a_flood_towards_a_slow_reader_takes_no_memory_and_holds_up_nobody() {
     }
     let grown = peak_memory(stage.gateway.id()).saturating_sub(before);
     assert!(grown < GROWTH_MAX, "it grew by {} KiB", grown >> 10);
+}
+
+fn to_a_slow_legacy_reader(era: &str) {
+    let (_server, stage, caller) = serve(era);
+    read_slowly(&stage, &mut caller.begin(1, "notices", &json!({})));
+    stage.gateway.stop();
+}
+
+fn to_a_slow_modern_reader(era: &str) {
+    let (_server, stage, _) = serve(era);
+    read_slowly(&stage, &mut modern_flood(&stage));
     stage.gateway.stop();
 }
 
 #[test]
-fn a_flood_whose_reader_has_left_takes_no_memory_and_its_end_is_kept() {
-    let (_server, stage, caller) = serve();
+fn a_flood_of_a_legacy_server_takes_no_memory_however_slowly_a_legacy_client_reads() {
+    to_a_slow_legacy_reader("legacy");
+}
+
+#[test]
+fn a_flood_of_a_modern_server_takes_no_memory_however_slowly_a_legacy_client_reads() {
+    to_a_slow_legacy_reader("modern");
+}
+
+#[test]
+fn a_flood_of_a_legacy_server_takes_no_memory_however_slowly_a_modern_client_reads() {
+    to_a_slow_modern_reader("legacy");
+}
+
+#[test]
+fn a_flood_of_a_modern_server_takes_no_memory_however_slowly_a_modern_client_reads() {
+    to_a_slow_modern_reader("modern");
+}
+
+/// The reader of a flood leaves, which is no cancellation: the call goes on to its deadline.
+fn without_a_reader(era: &str) {
+    let (_server, stage, caller) = serve(era);
     let began = Instant::now();
     let mut stream = caller.begin(1, "notices", &json!({}));
     let last = last_id(&mut stream);
@@ -74,4 +116,14 @@ fn a_flood_whose_reader_has_left_takes_no_memory_and_its_end_is_kept() {
     assert!(rest.body.len() < 2 << 20, "{} bytes", rest.body.len());
     assert_eq!(rest.code(), "MCPC9305");
     stage.gateway.stop();
+}
+
+#[test]
+fn a_flood_of_a_legacy_server_whose_reader_has_left_takes_no_memory_and_its_end_is_kept() {
+    without_a_reader("legacy");
+}
+
+#[test]
+fn a_flood_of_a_modern_server_whose_reader_has_left_takes_no_memory_and_its_end_is_kept() {
+    without_a_reader("modern");
 }
