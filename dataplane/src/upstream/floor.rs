@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, mpsc};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::question::{Question, Unaskable};
 use crate::call::Party;
@@ -25,6 +25,10 @@ const HEARING: Duration = Duration::from_millis(50);
 
 /// How long a call that was left may still ask: its server has to hear of it first.
 const AFTERMATH: Duration = Duration::from_secs(2);
+
+/// How long a question waits that may also be one of a call that was taken to wait. It is for as long as a call
+/// may go on that has not asked: one that has waits for its answer.
+const DOUBT: Duration = Duration::from_millis(200);
 
 /// The most questions that a call has not been given yet.
 const QUESTIONS_MAX: usize = 8;
@@ -48,7 +52,7 @@ pub(super) struct Floor {
 pub(super) struct Seat {
     number: u64,
     party: Party,
-    questions: mpsc::Sender<Box<Question>>,
+    questions: mpsc::Sender<Given>,
     /// Since when it waits for its client, and since when nobody waits for it: milliseconds on the
     /// floor's clock, or [`NEVER`].
     waits_since: AtomicU64,
@@ -68,11 +72,27 @@ enum Standing {
     Over,
 }
 
+/// A question on its way to a call.
+struct Given {
+    question: Box<Question>,
+    /// Until when it may turn out not to be this call's.
+    doubted_until: Option<Instant>,
+}
+
+/// The call that a question seems to be for.
+struct Speaker {
+    seat: Arc<Seat>,
+    /// Whether it may be for another client's call as well, which was taken to wait.
+    is_doubted: bool,
+}
+
 /// A call's place, held by whoever reads its events.
 pub(super) struct Place {
     floor: Arc<Floor>,
     seat: Arc<Seat>,
-    questions: mpsc::Receiver<Box<Question>>,
+    questions: mpsc::Receiver<Given>,
+    /// The next question, if its time has not come.
+    next: Option<Given>,
 }
 
 impl Floor {
@@ -118,6 +138,7 @@ impl Floor {
             floor: Arc::clone(self),
             seat,
             questions,
+            next: None,
         }
     }
 
@@ -156,7 +177,12 @@ impl Floor {
     /// than one party.
     pub(super) fn ask(&self, question: Question) {
         match self.speaker() {
-            Some(seat) if seat.left_at.load(Ordering::Relaxed) == NEVER => seat.ask(question),
+            Some(Speaker { seat, is_doubted }) if seat.left_at.load(Ordering::Relaxed) == NEVER => {
+                seat.ask(Given {
+                    question: Box::new(question),
+                    doubted_until: is_doubted.then(|| Instant::now() + DOUBT),
+                });
+            }
             Some(_) => question.refuse(Unaskable::Undeclared),
             None => question.refuse(Unaskable::Ambiguous),
         }
@@ -165,7 +191,7 @@ impl Floor {
     /// The call that is meant, if all that can be meant are one party's. One that waits for its client
     /// can be meant as well, as servers may go on asking; but a call that waits for a client without a
     /// session is often never heard of again, so it only counts at servers that were seen to do so.
-    fn speaker(&self) -> Option<Arc<Seat>> {
+    fn speaker(&self) -> Option<Speaker> {
         let now = self.now();
         let seats = self.seats.pin();
         if !seats.is_empty() {
@@ -184,7 +210,7 @@ impl Floor {
             Standing::Over => false,
         });
         let first = meant.next().map(Arc::clone)?;
-        meant.try_fold(first, |likeliest, seat| {
+        let seat = meant.try_fold(first, |likeliest, seat| {
             let is_same = seat.party.is(&likeliest.party);
             is_same.then(|| {
                 if seat.rank(now) > likeliest.rank(now) {
@@ -193,7 +219,13 @@ impl Floor {
                     likeliest
                 }
             })
-        })
+        })?;
+        let is_doubted = seats.values().any(|other| {
+            other.number != seat.number
+                && !other.party.is(&seat.party)
+                && stands(other, Standing::Waiting)
+        });
+        Some(Speaker { seat, is_doubted })
     }
 
     /// The server has answered a call that nobody waits for any more.
@@ -240,20 +272,31 @@ impl Seat {
         self.waits_since.store(NEVER, Ordering::Relaxed);
     }
 
-    fn ask(&self, question: Question) {
-        if let Err(refused) = self.questions.try_send(Box::new(question)) {
-            refused.into_inner().refuse(Unaskable::Full);
+    fn ask(&self, question: Given) {
+        if let Err(refused) = self.questions.try_send(question) {
+            refused.into_inner().question.refuse(Unaskable::Full);
         }
     }
 }
 
 impl Place {
-    /// The next question that belongs to this call.
+    /// The next question that belongs to this call. Nothing is lost if this is dropped before it is done.
     pub(super) async fn asked(&mut self) -> Question {
-        match self.questions.recv().await {
-            Some(question) => *question,
-            // The seat holds a sender.
-            None => std::future::pending().await,
+        loop {
+            let Some(given) = &self.next else {
+                match self.questions.recv().await {
+                    Some(given) => self.next = Some(given),
+                    // The seat holds a sender.
+                    None => std::future::pending().await,
+                }
+                continue;
+            };
+            if let Some(until) = given.doubted_until {
+                sleep_until(until).await;
+            }
+            if let Some(given) = self.next.take() {
+                return *given.question;
+            }
         }
     }
 
@@ -276,9 +319,16 @@ impl Place {
         self.seat.left_at.store(left_at, Ordering::Relaxed);
     }
 
-    /// The call has ended at its server.
-    pub(super) fn end(self) {
+    /// The call has ended at its server. What it has asked a moment ago, if it was this call's, it does not want
+    /// to know any more; if not, the server does not wait before it asks on, and is not relied on from now on.
+    pub(super) fn end(mut self) {
         self.floor.end(self.seat.number);
+        while let Some(given) = self.next.take().or_else(|| self.questions.try_recv().ok()) {
+            if given.doubted_until.is_some() {
+                self.floor.asks_on.store(true, Ordering::Relaxed);
+                given.question.refuse(Unaskable::Ambiguous);
+            }
+        }
     }
 }
 
@@ -418,6 +468,37 @@ mod tests {
         while server.told.try_recv().is_ok() {}
         let _other = server.floor.enter(3, Party::Unknown).await;
         assert!(server.is_refused().await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_ends_with_a_question_open_has_not_asked_it() {
+        let mut server = Server::new();
+        let parked = server.floor.enter(1, Party::Unknown).await;
+        parked.wait();
+        advance(HEARING).await;
+        let mut other = server.floor.enter(2, Party::Unknown).await;
+        server.ask();
+        server.ask();
+        let asked = timeout_at(Instant::now() + DOUBT / 2, other.asked()).await;
+        assert!(asked.is_err(), "it may be the other one's");
+        other.end();
+        for _ in 0..2 {
+            let told = server.told.recv().await;
+            let told = told.map(|told| String::from_utf8_lossy(told.message()).into_owned());
+            assert!(told.is_some_and(|told| told.contains("-32600")));
+        }
+        let _third = server.floor.enter(3, Party::Unknown).await;
+        assert!(server.is_refused().await, "it is not relied on any more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_can_be_nobody_elses_is_asked_at_once() {
+        let server = Server::new();
+        let mut first = server.floor.enter(1, Party::Unknown).await;
+        server.ask();
+        let began = Instant::now();
+        drop(first.asked().await);
+        assert_eq!(began.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]

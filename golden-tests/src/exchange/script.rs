@@ -86,6 +86,8 @@ pub(crate) enum Action {
     HangUp { server: String },
     /// `server a stalls`, `server a recovers`: what it is asked meanwhile is never answered.
     Stall { server: String, is_stalled: bool },
+    /// `server a prefers its latest call`: it counts as the oldest one.
+    Prefer { server: String },
     /// `server a closes`
     Close { server: String },
     /// `time passes 5s`
@@ -295,6 +297,7 @@ impl Action {
                 server,
                 is_stalled: verb == "stalls",
             }),
+            "prefers" if rest == "its latest call" => Some(Self::Prefer { server }),
             "closes" => Some(Self::Close { server }),
             _ => None,
         }

@@ -322,6 +322,14 @@ impl Server {
         self.finish(|id| Frame::Last(json!({ "jsonrpc": "2.0", "id": id, "result": result })))
     }
 
+    /// Puts its latest call before all others.
+    pub(crate) fn prefer_latest(&self) {
+        let mut pending = self.pending.borrow_mut();
+        if let Some(latest) = pending.pop_back() {
+            pending.push_front(latest);
+        }
+    }
+
     /// Fails the oldest pending call.
     pub(crate) fn fail(&self, error: &Value) -> bool {
         self.finish(|id| Frame::Last(json!({ "jsonrpc": "2.0", "id": id, "error": error })))

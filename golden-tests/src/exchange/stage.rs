@@ -162,6 +162,7 @@ impl<'a> Stage<'a> {
                 entries,
             } => self.server(server)?.offer(kind, entries.clone()),
             Action::Answer { server, result } => pending(self.server(server)?.answer(result))?,
+            Action::Prefer { server } => self.server(server)?.prefer_latest(),
             Action::Fail { server, error } => pending(self.server(server)?.fail(error))?,
             Action::Write { server, text } => pending(self.server(server)?.write(text))?,
             Action::Tell {
