@@ -49,8 +49,8 @@ fn last_id(stream: &mut Client) -> String {
 
 /// Reads a flood slowly while another client works.
 fn read_slowly(stage: &Stage, slow: &mut Client) {
-    let begun = String::from_utf8(slow.take(64 * 1024)).unwrap();
-    assert!(begun.contains("notifications/message"), "{begun:.200}");
+    let first = String::from_utf8(slow.take(64 * 1024)).unwrap();
+    assert!(first.contains("notifications/message"), "{first:.200}");
     let mut other = stage.client();
     other.call("late", &json!({ "ms": 1 }));
     reset_peak_memory(stage.gateway.id());
