@@ -271,7 +271,8 @@ servers:
     era: auto
     sharing: shared
     limits: { memory: 1MiB, open_files: 8, processes: 1 }
-    start: { timeout: 1s, when: lazy }
+    sessions: { at_most: 1, idle: 1s }
+    start: { timeout: 1s, when: lazy, spares: 1 }
     restart: { at_most: 1, within: 1h, backoff: { from: 1s, to: 2s } }
     timeouts: { connect: 1s, first_byte: 1s, idle: 1s, total: 1s }
     tools: { allow: [a], deny: [b], rename: { a: b } }
@@ -290,7 +291,7 @@ identity:
   api_keys: [{ name: n, sha256: s, roles: [r] }]
   jwt: [{ issuer: "http://h", audience: "http://h", jwks: "http://h", roles: r }]
 access: { rules: [{ allow: [r], deny: [r], tools: [a/b], annotations: { destructive: true }, when: w }] }
-limits: { requests: [{ per: global, rate: 1/s, burst: 1 }], body: 1MiB, sessions: 1, grace: 1s }
+limits: { requests: [{ per: global, rate: 1/s, burst: 1 }], body: 1MiB, sessions: 1, session_servers: 1, grace: 1s }
 pins: { on_change: block }
 tests: [{ as: r, endpoint: main, call: a/b, expect: allowed }]
 "#;

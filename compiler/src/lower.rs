@@ -78,6 +78,7 @@ fn limits(limits: &Limits) -> mcpc_plan::Limits {
         nesting: NESTING,
         sessions: limits.sessions,
         session_idle_ms: limits.session_idle.as_ms(),
+        private_upstreams: limits.session_servers,
         connections: limits.connections,
         streams: limits.streams,
         list_pages: LIST_PAGES,

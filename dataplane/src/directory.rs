@@ -14,6 +14,7 @@ use mcpc_plan::{MemberId, Pattern};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::call::Party;
 use crate::list::{self, Kind};
 use crate::snapshot::{Served, ServedMember};
 
@@ -110,8 +111,8 @@ async fn refresh(served: &Arc<Served>) {
         return;
     }
     // Merging teaches the directory; a list that fails teaches nothing and the URI stays unknown.
-    let _ = list::merge(served, Kind::Resources, None).await;
-    let _ = list::merge(served, Kind::Templates, None).await;
+    let _ = list::merge(served, Kind::Resources, Party::Unknown, None).await;
+    let _ = list::merge(served, Kind::Templates, Party::Unknown, None).await;
     *refreshed = Some(Instant::now());
 }
 

@@ -24,13 +24,14 @@ use crate::snapshot::Snapshot;
 use crate::status::Refused;
 use crate::survey::Scene;
 use crate::timestamp::Timestamp;
-use crate::upstream::{End, LADDER};
+use crate::upstream::{End, LADDER, Premises};
 
 /// The live plan and what is alive behind it.
 pub(crate) struct Engine {
     pub(crate) plane: Arc<Plane>,
     pub(crate) scene: Arc<Scene>,
     standing: Standing,
+    premises: Arc<Premises>,
     reach: Arc<dyn Reach>,
     keeper: Keeper,
     /// Ends the relays of the live plan when it is replaced. Without it each swap would leave some
@@ -57,9 +58,10 @@ impl Engine {
         let (now, wall) = (Instant::now(), SystemTime::now());
         let sessions = Sessions::new(Seal::new(keys), &plan.limits, now, wall)?;
         let states = StateSeal::new(keys, now, wall);
+        let premises = Premises::new(&sessions, &plan.limits);
         let Prepared {
             snapshot, standing, ..
-        } = Standing::default().prepare(plan, &keeper, &reach)?;
+        } = Standing::default().prepare(plan, &keeper, &reach, &premises)?;
         keeper.spawn(keep_swept(Arc::downgrade(&sessions)));
         let plane = Arc::new(Plane::new(
             Arc::clone(&snapshot),
@@ -74,6 +76,7 @@ impl Engine {
             plane,
             scene,
             standing,
+            premises,
             reach,
             keeper,
             relays,
@@ -104,7 +107,9 @@ impl Engine {
             return Err(Refusal::new("MCPC9606", reason));
         }
         let is_live = plan.digest == live.digest;
-        let prepared = self.standing.prepare(plan, &self.keeper, &self.reach)?;
+        let prepared = self
+            .standing
+            .prepare(plan, &self.keeper, &self.reach, &self.premises)?;
         // The same plan can still mean something new: other values of its secrets.
         if is_live && prepared.started == 0 {
             self.scene.settled();
@@ -125,6 +130,8 @@ impl Engine {
         self.plane.live.store(Arc::clone(&snapshot));
         snapshot.take_effect();
         self.plane.sessions.adopt(&snapshot.limits);
+        let limits = &snapshot.limits;
+        self.premises.room.resize(limits.private_upstreams);
         self.scene.committed(&snapshot);
         self.relays = relay_changes(&self.keeper, &snapshot);
         for served in &snapshot.endpoints {
@@ -139,6 +146,10 @@ impl Engine {
         let grace = Duration::from_millis(snapshot.limits.grace_ms);
         for upstream in leaving {
             self.keeper.spawn(async move { upstream.stop(grace).await });
+        }
+        let end = End::after(grace);
+        for private in self.standing.privates_without(&standing) {
+            self.keeper.spawn(async move { private.end(end).await });
         }
         self.standing = standing;
         Swapped::Live {
@@ -182,6 +193,13 @@ impl Engine {
                 upstream.end(end).await;
             });
         }
+        for private in self.standing.privates() {
+            let private = Arc::clone(private);
+            self.keeper.spawn(async move {
+                sleep(quiet).await;
+                private.end(end).await;
+            });
+        }
     }
 
     /// Stops all upstreams at once.
@@ -198,6 +216,14 @@ impl Engine {
             let done = done.clone();
             self.keeper.spawn(async move {
                 upstream.end(End { calls, all }).await;
+                drop(done);
+            });
+        }
+        for private in self.standing.privates() {
+            let private = Arc::clone(private);
+            let done = done.clone();
+            self.keeper.spawn(async move {
+                private.end(End { calls, all }).await;
                 drop(done);
             });
         }

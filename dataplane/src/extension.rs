@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::call::Era;
+use crate::call::{Era, Party};
 use crate::discover;
 use crate::json;
 use crate::params::Params;
@@ -42,7 +42,8 @@ async fn has_its_own_tasks(member: &ServedMember) -> bool {
     if let Some(era) = member.replicas.era() {
         return era == Era::Modern;
     }
-    let profile = member.replicas.one(Instant::now() + member.total()).await;
+    let until = Instant::now() + member.total();
+    let profile = member.replicas.one(Party::Unknown, until).await;
     profile.is_ok_and(|(_, profile)| profile.era == Era::Modern)
 }
 

@@ -46,6 +46,8 @@ pub(crate) enum Failure {
     NoDescriptor,
     /// The system starts no process for the gateway.
     NoProcess,
+    /// No further session can have an upstream of its own.
+    SessionServersFull,
     /// The upstream left the plan and its grace is over.
     Stopped,
 }
@@ -68,6 +70,7 @@ impl Failure {
                 | Self::Degraded(_)
                 | Self::CircuitOpen(_)
                 | Self::Overloaded
+                | Self::SessionServersFull
         ) || self.is_of_gateway()
     }
 

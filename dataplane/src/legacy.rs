@@ -226,6 +226,13 @@ pub(crate) async fn set_level(
         .legacy_loggers()
         .filter_map(|index| served.members.get(index))
     {
+        if member.replicas.is_private() {
+            // What others share is not asked to log as one client wishes.
+            if let Some(own) = member.replicas.own_now(asked.client.party) {
+                tell_level(asked, member, &own).await;
+            }
+            continue;
+        }
         // The level is a session's, and each replica has its own.
         for upstream in member.replicas.in_use() {
             tell_level(asked, member, upstream).await;

@@ -95,8 +95,8 @@ pub use shortage::{LOG, Shortage};
 pub use status::{
     BreakerState, BreakerStatus, CheckedStatus, Components, EndKind, EndpointStatus, Health,
     HealthStatus, Kept, ListenerHealth, Live, Phase, PlanHealth, ProcessEnd, Readiness, Refused,
-    ReplicaStatus, RetriesStatus, Status, Taken, Trouble, UpstreamHealth, UpstreamState,
-    UpstreamStatus,
+    ReplicaStatus, RetriesStatus, SessionServersStatus, Status, Taken, Trouble, UpstreamHealth,
+    UpstreamState, UpstreamStatus,
 };
 pub use stdio::Stdio;
 pub use tally::Calls;

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use mcpc_plan::{Limits, MemberId, Names, Timeouts};
 use tokio::time::{Instant, timeout_at};
 
-use crate::call::{Answer, Call, Era, Event, Reply};
+use crate::call::{Answer, Call, Era, Event, Party, Reply};
 use crate::failure::Failure;
 use crate::join;
 use crate::json;
@@ -125,7 +125,8 @@ struct Part {
     runs_tasks: bool,
 }
 
-/// Asks every member and merges what comes. `correlation` is the number of the request that the list
+/// Asks every member and merges what comes. A member that the client has to itself is asked there, if it
+/// runs; one is not started for a list. `correlation` is the number of the request that the list
 /// answers; there is none if the gateway wants to know for itself.
 ///
 /// # Errors
@@ -133,16 +134,21 @@ struct Part {
 pub(crate) async fn merge(
     served: &Arc<Served>,
     kind: Kind,
+    party: Party,
     correlation: Option<u64>,
 ) -> Result<Merged, Failure> {
-    let asks = served
-        .members
-        .iter()
-        .map(|member| -> join::Boxed<'_, _> { Box::pin(fetch(served, member, kind)) });
+    let asks = served.members.iter().map(|member| -> join::Boxed<'_, _> {
+        Box::pin(async move {
+            match member.replicas.own_now(party) {
+                Some(own) => (fetch_from(served, member, &own, kind).await, false),
+                None => (fetch(served, member, kind).await, true),
+            }
+        })
+    });
     let parts = join::all(asks.collect()).await;
     let mut merging = Merging::new();
     let mut failure = None;
-    for ((index, member), part) in served.members.iter().enumerate().zip(parts) {
+    for ((index, member), (part, is_shared)) in served.members.iter().enumerate().zip(parts) {
         let digest = match part {
             Ok(part) => {
                 if kind == Kind::Tools {
@@ -157,7 +163,8 @@ pub(crate) async fn merge(
                 None
             }
         };
-        if correlation.is_some() {
+        // What a client has to itself says nothing of what others know.
+        if correlation.is_some() && is_shared {
             member.shown.note(kind, digest);
         }
     }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::body::{Body, Frames};
+use crate::call::Party;
 use crate::client::Asked;
 use crate::inbound::Accepts;
 use crate::json;
@@ -20,7 +21,7 @@ use crate::pipeline::Plane;
 use crate::reply::LocalReply;
 use crate::respond::event;
 use crate::server::{Field, Head, Response};
-use crate::session::{Hold, Session};
+use crate::session::{Hold, InFlight, Live, Session};
 use crate::snapshot::Served;
 use crate::subscriptions::{self, Subscriptions};
 use crate::upstream::Changes;
@@ -120,7 +121,16 @@ pub(crate) fn of_session(
     };
     let first = Bytes::from_static(b": open\n\n");
     let subscriptions = Arc::clone(session.live.subscriptions());
-    start(served, plane, wish, first, subscriptions, Some(hold))
+    let party = Party::Session(session.live.number());
+    let audience = Audience::of(party, Some(&session.live));
+    start(
+        served,
+        plane,
+        wish,
+        first,
+        (subscriptions, audience),
+        Some(hold),
+    )
 }
 
 /// The stream of `subscriptions/listen` (2026-07-28 Subscriptions). Resources that do not tell when they
@@ -152,14 +162,17 @@ pub(crate) async fn modern(asked: &Asked<'_>, plane: &Arc<Plane>) -> Result<Resp
     })
     .map_err(|_| LocalReply::BadParams)?;
     let resources = resources.map_or(Ok(Vec::new()), texts)?;
-    let subscriptions = subscriptions::of_stream(asked.served, resources).await?;
+    let subscriptions =
+        subscriptions::of_stream(asked.served, resources, asked.client.party).await?;
     let acknowledged = wish.acknowledged(&subscriptions.uris());
+    let entry = asked.client.flight.as_ref();
+    let audience = Audience::of(asked.client.party, entry.map(InFlight::live));
     start(
         asked.served,
         plane,
         wish,
         acknowledged.into(),
-        subscriptions,
+        (subscriptions, audience),
         None,
     )
 }
@@ -180,13 +193,14 @@ fn start(
     plane: &Arc<Plane>,
     wish: Wish,
     first: Bytes,
-    subscriptions: Arc<Subscriptions>,
+    (subscriptions, audience): (Arc<Subscriptions>, Audience),
     session: Option<Hold>,
 ) -> Result<Response, LocalReply> {
     let open = plane.streams.open(served.limits.streams)?;
     let source = Source {
         changes: served.hub.watch(),
         subscriptions,
+        audience,
         plane: Arc::clone(plane),
         path: served.endpoint.path.clone(),
     };
@@ -217,10 +231,43 @@ async fn session_ended(session: Option<&Hold>) {
     }
 }
 
+/// Whose stream it is, as far as that can be told.
+struct Audience {
+    party: Party,
+    /// What servers that its session has to itself say of their lists, and what was told of it.
+    own: Option<(watch::Receiver<Changes>, Changes)>,
+}
+
+impl Audience {
+    fn of(party: Party, live: Option<&Live>) -> Self {
+        let watching = |live: &Live| {
+            let mut own = live.changes();
+            let told = *own.borrow_and_update();
+            (own, told)
+        };
+        Self {
+            party,
+            own: live.map(watching),
+        }
+    }
+
+    /// What has changed of a server that the session has to itself, before and after.
+    async fn changed(&mut self) -> (Changes, Changes) {
+        if let Some((own, told)) = &mut self.own
+            && own.changed().await.is_ok()
+        {
+            let now = *own.borrow_and_update();
+            return (std::mem::replace(told, now), now);
+        }
+        std::future::pending().await
+    }
+}
+
 /// Where a stream's news come from.
 struct Source {
     changes: watch::Receiver<Changes>,
     subscriptions: Arc<Subscriptions>,
+    audience: Audience,
     plane: Arc<Plane>,
     /// The endpoint that it is on.
     path: Box<str>,
@@ -230,7 +277,8 @@ impl Source {
     /// The plan may be another one than that under which the client has subscribed.
     async fn reattach(&self) {
         let served = self.plane.live.load().endpoint(&self.path).cloned();
-        self.subscriptions.reattach(served.as_ref()).await;
+        let party = self.audience.party;
+        self.subscriptions.reattach(served.as_ref(), party).await;
     }
 }
 
@@ -257,6 +305,11 @@ async fn run(wish: &Wish, mut source: Source, frames: &Frames) {
                     source.reattach().await;
                 }
                 last = now;
+            }
+            (last, now) = source.audience.changed() => {
+                for frame in wish.frames(last, now) {
+                    frames.send(frame).await;
+                }
             }
             told = updates.changed() => {
                 if told.is_err() {

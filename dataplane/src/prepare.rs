@@ -21,12 +21,14 @@ use crate::shown::Shown;
 use crate::snapshot::{Served, ServedMember, Snapshot};
 use crate::tool_set::ToolSet;
 use crate::trail::Trail;
-use crate::upstream::{Replicas, Resolved, Rules, Unusable, Upstream};
+use crate::upstream::{Premises, Private, Replicas, Resolved, Rules, Unusable, Upstream};
 
 /// What is alive behind the live plan and may outlive it.
 #[derive(Default)]
 pub(crate) struct Standing {
     upstreams: HashMap<Identity, Arc<Upstream>>,
+    /// What sessions have to themselves, beside the upstream with the same identity.
+    privates: HashMap<Identity, Arc<Private>>,
     hubs: HashMap<Box<str>, Arc<Hub>>,
 }
 
@@ -47,6 +49,7 @@ impl Standing {
         plan: Plan,
         keeper: &Keeper,
         reach: &Arc<dyn Reach>,
+        premises: &Arc<Premises>,
     ) -> Result<Prepared, Refusal> {
         reach.renew()?;
         let mut standing = Self::default();
@@ -82,6 +85,7 @@ impl Standing {
             };
         }
         let started = standing.upstreams.len() - kept;
+        self.set_apart(&mut standing, (&plan, &identities), reach, premises);
         for endpoint in &plan.endpoints {
             let hub = self
                 .hubs
@@ -97,6 +101,39 @@ impl Standing {
             kept,
             started,
         })
+    }
+
+    /// What sessions have to themselves. It stays as long as what they would share.
+    fn set_apart(
+        &self,
+        standing: &mut Self,
+        (plan, identities): (&Plan, &Identities),
+        reach: &Arc<dyn Reach>,
+        premises: &Arc<Premises>,
+    ) {
+        for definition in &plan.upstreams {
+            let identity = identities.get(&definition.key, &Rules::of(definition));
+            let (Some(rule), Some(shared)) =
+                (&definition.private, standing.upstreams.get(&identity))
+            else {
+                continue;
+            };
+            let kept = self.privates.get(&identity);
+            let kept = kept.filter(|it| it.is_beside(shared));
+            standing.privates.entry(identity).or_insert_with(|| {
+                let begin = || {
+                    Private::new(
+                        definition.clone(),
+                        rule,
+                        shared,
+                        premises,
+                        reach,
+                        &plan.limits,
+                    )
+                };
+                kept.map_or_else(begin, Arc::clone)
+            });
+        }
     }
 
     /// Stops what was started for a plan that is not to be.
@@ -121,6 +158,17 @@ impl Standing {
         gone.map(|(_, upstream)| Arc::clone(upstream)).collect()
     }
 
+    /// What sessions have to themselves here, and no more in another standing.
+    pub(crate) fn privates_without(&self, next: &Self) -> Vec<Arc<Private>> {
+        let stays = |identity: &Identity, private: &Arc<Private>| {
+            let kept = next.privates.get(identity);
+            kept.is_some_and(|kept| Arc::ptr_eq(kept, private))
+        };
+        let all = self.privates.iter();
+        let gone = all.filter(|(identity, private)| !stays(identity, private));
+        gone.map(|(_, private)| Arc::clone(private)).collect()
+    }
+
     /// Whether it holds this very upstream, not another one with the same definition.
     fn has(&self, identity: &Identity, upstream: &Arc<Upstream>) -> bool {
         let held = self.upstreams.get(identity);
@@ -136,9 +184,37 @@ impl Standing {
         }
     }
 
+    /// What sessions have to themselves.
+    pub(crate) fn privates(&self) -> impl Iterator<Item = &Arc<Private>> {
+        self.privates.values()
+    }
+
     /// All upstreams.
     pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
         self.upstreams.values()
+    }
+
+    /// What sessions have to themselves of a server. Servers with the same definition share that as well, and
+    /// the widest bounds hold.
+    fn private(
+        &self,
+        plan: &Plan,
+        server: &mcpc_plan::Upstream,
+        identities: &Identities,
+    ) -> Option<(Arc<Private>, mcpc_plan::Private)> {
+        let rule = server.private.clone()?;
+        let identity_of = |it: &mcpc_plan::Upstream| identities.get(&it.key, &Rules::of(it));
+        let identity = identity_of(server);
+        let private = self.privates.get(&identity)?;
+        let same = plan.upstreams.iter();
+        let same = same.filter(|it| it.key == server.key && identity_of(it) == identity);
+        let rules = same.filter_map(|it| it.private.as_ref());
+        let widest = rules.fold(rule, |wide, next| mcpc_plan::Private {
+            at_most: wide.at_most.max(next.at_most),
+            idle_ms: wide.idle_ms.zip(next.idle_ms).map(|(a, b)| a.max(b)),
+            spares: wide.spares.max(next.spares),
+        });
+        Some((Arc::clone(private), widest))
     }
 
     fn snapshot(&self, plan: Plan, identities: &Identities) -> Snapshot {
@@ -148,6 +224,7 @@ impl Standing {
                 self.upstreams.get(&identities.get(key, rules)).cloned()
             };
             let replicas = Replicas::of(upstream, alive)?;
+            let replicas = replicas.beside(self.private(&plan, upstream, identities));
             Some((upstream.name.clone(), Arc::new(replicas)))
         });
         let servers: Box<[_]> = servers.collect();

@@ -490,6 +490,10 @@ fn failure_row(failure: Failure) -> Row {
             "MCPC9615",
             "the gateway has no descriptor left to reach the server",
         ),
+        Failure::SessionServersFull => short(
+            "MCPC9330",
+            "no further session can have a server of its own",
+        ),
         Failure::NoProcess => short("MCPC9616", "the system does not start the server's process"),
         Failure::Stopped => upstream("MCPC9317", true, "the server left the configuration"),
     }

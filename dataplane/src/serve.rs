@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::ask::bridge::{Bridge, askable};
 use crate::ask::retry::{self, Resumed};
 use crate::ask::{Way, can_ask, may_ask};
-use crate::call::{Call, Era};
+use crate::call::{Call, Era, Party};
 use crate::carry::strip_tools;
 use crate::client::{Asked, Client};
 use crate::discover;
@@ -103,7 +103,13 @@ async fn answer_list(asked: &Asked<'_>, kind: Kind) -> Result<Response, LocalRep
     if asked.params.cursor().is_some() {
         return Err(LocalReply::BadCursor);
     }
-    let merged = list::merge(asked.served, kind, Some(asked.correlation)).await?;
+    let merged = list::merge(
+        asked.served,
+        kind,
+        asked.client.party,
+        Some(asked.correlation),
+    )
+    .await?;
     let mut members = Vec::with_capacity(merged.entries.len() + 64);
     members.extend_from_slice(format!("\"{}\":[", kind.entries()).as_bytes());
     let crosses = || {
@@ -341,7 +347,8 @@ impl Settling {
     /// Makes a writer ready for an answer.
     fn settle(self, bridge: &Bridge<'_>, writer: &mut Writer, sent: &Sent) {
         let replicas = &bridge.member.replicas;
-        writer.upstream = replicas.era_of(sent.replica).unwrap_or(writer.client);
+        let era = sent.era.or_else(|| replicas.era_of(sent.replica));
+        writer.upstream = era.unwrap_or(writer.client);
         let may_ask = may_ask(&sent.answer, &writer.method, writer.upstream);
         if !may_ask && self.takes.form() == Form::Document {
             return;
@@ -425,7 +432,7 @@ pub(crate) async fn send(
         return Ok(sent);
     };
     if mirror::is_mismatch(&sent.answer) {
-        list::merge(served, Kind::Tools, None).await?;
+        list::merge(served, Kind::Tools, Party::Unknown, None).await?;
         let mirrored = served.mirrors.derived(&tool, &call.params);
         if mirrored == call.mirrored {
             return Ok(sent);

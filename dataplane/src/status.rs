@@ -179,6 +179,10 @@ pub struct UpstreamStatus {
     /// Its retries, if the live plan lets calls be sent again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<RetriesStatus>,
+    /// What sessions have to themselves, if they do not share it. The other figures are those of the one that
+    /// clients without a session share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<SessionServersStatus>,
     /// Its replicas, as configured; none if it has only one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replicas: Vec<ReplicaStatus>,
@@ -223,6 +227,17 @@ pub struct CheckedStatus {
     pub failed: u64,
     /// The code of the failure, unless it has answered the last time.
     pub last_error: Option<String>,
+}
+
+/// Servers that sessions have to themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionServersStatus {
+    /// How many sessions have one; those that are ending count as well.
+    pub in_use: u32,
+    /// How many are ready for sessions to come.
+    pub spares: u32,
+    /// How many of both there may be.
+    pub at_most: u32,
 }
 
 /// Calls that were sent again.
@@ -516,6 +531,7 @@ pub(crate) fn serving(upstreams: &[(&str, UpstreamState)]) -> Status {
                 breaker: None,
                 health: None,
                 retries: None,
+                sessions: None,
                 replicas: Vec::new(),
             })
             .collect(),

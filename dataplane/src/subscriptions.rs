@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+use crate::call::Party;
 use crate::client::Asked;
 use crate::directory;
 use crate::local;
@@ -57,7 +58,8 @@ pub(crate) async fn subscribe(
     if subscriptions.count() >= SUBSCRIPTIONS_MAX {
         return Err(LocalReply::Watch(WatchFault::Full));
     }
-    let (watch, deadline) = attach(asked.served, &uri, &subscriptions.inbox).await?;
+    let (watch, deadline) =
+        attach(asked.served, &uri, asked.client.party, &subscriptions.inbox).await?;
     match watch.settled(deadline).await {
         Ok(()) => subscriptions.add(uri, watch)?,
         Err(Unwatchable::Refused(Some(error))) => return Ok(local::error(&asked.id, &error)),
@@ -84,6 +86,7 @@ pub(crate) fn unsubscribe(
 pub(crate) async fn of_stream(
     served: &Arc<Served>,
     wished: Vec<Box<str>>,
+    party: Party,
 ) -> Result<Arc<Subscriptions>, LocalReply> {
     if wished.len() > SUBSCRIPTIONS_MAX {
         return Err(LocalReply::Watch(WatchFault::Full));
@@ -92,7 +95,7 @@ pub(crate) async fn of_stream(
     let until = Instant::now() + WAIT_MAX;
     let mut attached = Vec::new();
     for uri in wished {
-        let attaching = attach(served, &uri, &subscriptions.inbox);
+        let attaching = attach(served, &uri, party, &subscriptions.inbox);
         if let Ok(Ok((watch, _))) = timeout_at(until, attaching).await {
             attached.push((uri, watch));
         }
@@ -117,6 +120,7 @@ fn uri_of(asked: &Asked<'_>) -> Result<Box<str>, LocalReply> {
 async fn attach(
     served: &Arc<Served>,
     uri: &str,
+    party: Party,
     inbox: &Arc<Inbox>,
 ) -> Result<(Watch, Instant), LocalReply> {
     let owner = directory::find(served, uri).await;
@@ -124,7 +128,7 @@ async fn attach(
         uri: uri.to_owned(),
     })?;
     let deadline = Instant::now() + Duration::from_millis(member.timeouts.first_byte_ms);
-    let (upstream, profile) = member.replicas.one(deadline).await?;
+    let (upstream, profile) = member.replicas.one(party, deadline).await?;
     if !profile.subscribes {
         return Err(LocalReply::Watch(WatchFault::Unable));
     }
@@ -166,7 +170,7 @@ impl Subscriptions {
     }
 
     /// Attaches each of them to its owner under another plan. What this one does not expose ends.
-    pub(crate) async fn reattach(&self, served: Option<&Arc<Served>>) {
+    pub(crate) async fn reattach(&self, served: Option<&Arc<Served>>, party: Party) {
         for uri in self.uris() {
             let owner = match served {
                 Some(served) => directory::find(served, &uri).await,
@@ -176,14 +180,12 @@ impl Subscriptions {
                 self.remove(&uri);
                 continue;
             };
-            let is_of = |watch: &Watch| {
-                let mut upstreams = replicas.upstreams();
-                upstreams.any(|upstream| watch.is_of(upstream.watches()))
-            };
+            let is_of = |watch: &Watch| replicas.serve(party, |it| watch.is_of(it.watches()));
             if self.is_at(&uri, is_of) {
                 continue;
             }
-            match replicas.at_hand().watches().watch(&uri, &self.inbox) {
+            let upstream = replicas.at_hand(party);
+            match upstream.and_then(|it| it.watches().watch(&uri, &self.inbox)) {
                 Some(watch) => {
                     // Another server holds another content, most likely.
                     self.inbox.put(&uri);

@@ -18,7 +18,8 @@ use crate::shortage;
 use crate::snapshot::Snapshot;
 use crate::status::{
     BreakerState, BreakerStatus, CheckedStatus, EndKind, EndpointStatus, Kept, Live, Phase,
-    ProcessEnd, Refused, ReplicaStatus, RetriesStatus, Status, Taken, UpstreamStatus,
+    ProcessEnd, Refused, ReplicaStatus, RetriesStatus, SessionServersStatus, Status, Taken,
+    UpstreamStatus,
 };
 use crate::timestamp::Timestamp;
 use crate::upstream::{Checked, How, PastEnd, Position, Reading, Replica, Replicas, State};
@@ -194,6 +195,11 @@ fn upstream_status(name: &str, replicas: &Replicas) -> UpstreamStatus {
                 sent: spent.sent,
                 refused: spent.refused,
             }
+        }),
+        sessions: replicas.counts().map(|counts| SessionServersStatus {
+            in_use: counts.in_use,
+            spares: counts.spares,
+            at_most: counts.at_most,
         }),
         replicas: all.map(replica_status).collect(),
     }

@@ -117,12 +117,15 @@ fn is_deadline(failure: Failure) -> bool {
     )
 }
 
-/// Whether a failure says nothing about a plan: what the client can be asked, or the end of a plan that
-/// was replaced.
+/// Whether a failure says nothing about a plan: what the client can be asked, how many sessions there
+/// are, or the end of a plan that was replaced.
 fn is_nobodys(failure: Failure) -> bool {
     matches!(
         failure,
-        Failure::AskRefused | Failure::AsksTooOften | Failure::Stopped
+        Failure::AskRefused
+            | Failure::AsksTooOften
+            | Failure::SessionServersFull
+            | Failure::Stopped
     )
 }
 

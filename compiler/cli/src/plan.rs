@@ -128,6 +128,9 @@ fn summary(plan: &Plan) -> String {
                 continue;
             };
             let how = match &upstream.transport {
+                Transport::Stdio(_) if upstream.private.is_some() => {
+                    "a child process for each session".to_owned()
+                }
                 Transport::Stdio(_) => "a child process".to_owned(),
                 Transport::Http(_) => "over HTTP".to_owned(),
                 Transport::Replicated(replicated) => {

@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use mcpc_dataplane::{
-    BreakerState, BreakerStatus, CheckedStatus, Live, Phase, ReplicaStatus, Status, Taken,
-    UpstreamState, UpstreamStatus,
+    BreakerState, BreakerStatus, CheckedStatus, Live, Phase, ReplicaStatus, SessionServersStatus,
+    Status, Taken, UpstreamState, UpstreamStatus,
 };
 use mcpc_plan::Era;
 
@@ -134,8 +134,10 @@ fn for_people(status: &Status) -> String {
         if let Some(breaker) = &upstream.breaker {
             write(format_args!("{}", breaker_for_people(breaker)));
         }
+        let sessions = sessions_for_people(upstream.sessions);
         let health = health_for_people(upstream.health.as_ref());
-        write(format_args!("{health}\n{}", ends_for_people(upstream)));
+        let ends = ends_for_people(upstream);
+        write(format_args!("{sessions}{health}\n{ends}"));
         for replica in &upstream.replicas {
             write(format_args!("  {}\n", replica_for_people(replica)));
         }
@@ -156,6 +158,22 @@ fn ends_for_people(upstream: &UpstreamStatus) -> String {
         let _infallible = writeln!(text, "  started again at {next}");
     }
     text
+}
+
+fn sessions_for_people(sessions: Option<SessionServersStatus>) -> String {
+    let Some(SessionServersStatus {
+        in_use,
+        spares,
+        at_most,
+    }) = sessions
+    else {
+        return String::new();
+    };
+    let spare = match spares {
+        0 => String::new(),
+        spares => format!(" and {spares} spare"),
+    };
+    format!(", {in_use}{spare} of {at_most} for sessions")
 }
 
 fn replica_for_people(replica: &ReplicaStatus) -> String {

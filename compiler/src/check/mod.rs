@@ -19,6 +19,7 @@ mod needless;
 mod paths;
 mod renames;
 mod replicas;
+mod sharing;
 mod timeouts;
 mod undecidable;
 mod unsupported;
@@ -31,7 +32,7 @@ pub(crate) use misplaced_secrets::misplaced_secrets;
 
 type Rule = fn(&Resolved<'_>, &mut Sink);
 
-const RULES: [Rule; 17] = [
+const RULES: [Rule; 18] = [
     access::check,
     bounds::check,
     client_names::check,
@@ -45,6 +46,7 @@ const RULES: [Rule; 17] = [
     paths::check,
     renames::check,
     replicas::check,
+    sharing::check,
     timeouts::check,
     undecidable::check,
     unsupported::check,

@@ -42,6 +42,10 @@ pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
             not_zero(resolved, &site.key("timeout"), health.timeout, sink);
         }
         if let Server::Stdio(stdio) = server.server {
+            if let Some(idle) = stdio.sessions.as_ref().and_then(|sessions| sessions.idle) {
+                let place = server.site().key("sessions").key("idle");
+                not_zero(resolved, &place, idle, sink);
+            }
             process(resolved, server, stdio, sink);
         }
     }

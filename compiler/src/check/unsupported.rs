@@ -1,8 +1,6 @@
 //! What the language has and the data plane does not enforce yet is refused, never ignored: a
 //! configuration that looks safer than the gateway is would be worse than none.
 
-use mcpc_config::{Server, Sharing, StdioServer};
-
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::path::Path;
@@ -18,59 +16,32 @@ pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
     ];
     for (key, is_present) in sections {
         if is_present {
-            refuse(resolved, &Path::of([key]), key, sink);
+            refuse(resolved, &Path::of([key]), sink);
         }
     }
     if config.listen.tls.is_some() {
-        refuse(resolved, &Path::of(["listen", "tls"]), "tls", sink);
+        refuse(resolved, &Path::of(["listen", "tls"]), sink);
     }
     if config.limits.requests.is_some() {
-        refuse(
-            resolved,
-            &Path::of(["limits", "requests"]),
-            "requests",
-            sink,
-        );
+        refuse(resolved, &Path::of(["limits", "requests"]), sink);
     }
     for endpoint in &resolved.endpoints {
         if endpoint
             .written
             .is_some_and(|written| written.budget.is_some())
         {
-            refuse(resolved, &endpoint.site().key("budget"), "budget", sink);
-        }
-    }
-    for server in &resolved.servers {
-        for key in unsupported_keys(server.server) {
-            refuse(resolved, &server.site().key(key), key, sink);
+            refuse(resolved, &endpoint.site().key("budget"), sink);
         }
     }
 }
 
-fn unsupported_keys(server: &Server) -> Vec<&'static str> {
-    let keys = match server {
-        Server::Stdio(StdioServer { sharing, .. }) => {
-            vec![("sharing", *sharing == Sharing::Session)]
-        }
-        Server::Http(_) | Server::Replicated(_) => Vec::new(),
-    };
-    let present = keys.into_iter().filter(|(_, is_present)| *is_present);
-    present.map(|(key, _)| key).collect()
-}
-
-fn refuse(resolved: &Resolved<'_>, place: &Path, key: &str, sink: &mut Sink) {
+fn refuse(resolved: &Resolved<'_>, place: &Path, sink: &mut Sink) {
     // What has a mistake in it is reported already, and one finding is enough for one setting.
     if resolved.decoded.is_partial(place) {
         return;
     }
-    let (what, label) = if key == "sharing" {
-        (
-            "`sharing: session`".to_owned(),
-            "every server has one shared process so far",
-        )
-    } else {
-        (format!("`{place}`"), "this version does not act on it")
-    };
+    let what = format!("`{place}`");
+    let label = "this version does not act on it";
     let span = resolved.key_span(place);
     let message = format!("{what} is not supported yet");
     let diagnostic = Diagnostic::error(codes::NOT_SUPPORTED_YET, message, span, label)

@@ -1,12 +1,12 @@
 //! Upstreams: from a server as written to how the data plane reaches it.
 
 use mcpc_config::{
-    Balance, ChildLimits, Era, HttpServer, ReplicatedServer, Server, Size, StartWhen, StdioServer,
-    Timeouts, Url,
+    Balance, ChildLimits, Era, HttpServer, ReplicatedServer, Server, Sharing, Size, StartWhen,
+    StdioServer, Timeouts, Url,
 };
 use mcpc_plan::{
-    Breaker, ContentKey, Health, HttpTransport, ProcessLimits, Replica, Replicated, Restart, Retry,
-    Scheme, Start, StdioTransport, Template, Transport, Upstream,
+    Breaker, ContentKey, Health, HttpTransport, Private, ProcessLimits, Replica, Replicated,
+    Restart, Retry, Scheme, Start, StdioTransport, Template, Transport, Upstream,
 };
 
 use crate::placeholder::template;
@@ -46,7 +46,21 @@ pub(super) fn lower(server: &ResolvedServer<'_>) -> Upstream {
             successes: health.successes,
         }),
         retry: server.server.retry().and_then(retry),
+        private: private(server.server),
     }
+}
+
+/// What sessions have to themselves; nothing if they share it.
+fn private(server: &Server) -> Option<Private> {
+    let Server::Stdio(stdio) = server else {
+        return None;
+    };
+    let sessions = stdio.sessions.clone().unwrap_or_default();
+    (stdio.sharing == Sharing::Session).then(|| Private {
+        at_most: sessions.at_most,
+        idle_ms: sessions.idle.map(|idle| idle.as_ms()),
+        spares: stdio.start.spares,
+    })
 }
 
 /// Nothing where no call could ever be sent again.

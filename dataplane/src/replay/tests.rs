@@ -22,6 +22,7 @@ fn sessions() -> Arc<Sessions> {
         nesting: 1,
         sessions: 9,
         session_idle_ms: 3_600_000,
+        private_upstreams: Limits::PRIVATE_UPSTREAMS,
         connections: 1,
         streams: 1,
         list_pages: 1,

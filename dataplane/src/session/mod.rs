@@ -13,12 +13,13 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mcpc_plan::Limits;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
 use crate::call::Flight;
 use crate::level::Level;
 use crate::subscriptions::Subscriptions;
+use crate::upstream::Changes;
 pub(crate) use keys::KeyRing;
 pub use keys::SessionKeys;
 use token::Sealed;
@@ -58,6 +59,8 @@ pub(crate) struct Live {
     level: AtomicU8,
     /// Most sessions have none.
     subscriptions: OnceLock<Arc<Subscriptions>>,
+    /// What servers that it has to itself say of their lists. Most sessions have none.
+    changes: OnceLock<watch::Sender<Changes>>,
     /// What is kept for this client in case that it comes back, in bytes.
     kept_bytes: AtomicUsize,
     ended: AtomicBool,
@@ -208,6 +211,12 @@ impl Sessions {
             grant: sealed.grant,
             live,
         })
+    }
+
+    /// The session with this number, unless it has ended.
+    pub(crate) fn alive(&self, number: u128) -> Option<Arc<Live>> {
+        let live = self.live.pin().get(&number).cloned();
+        live.filter(|live| !live.ended.load(Ordering::Acquire))
     }
 
     /// Ends a session (`DELETE`): its calls are cancelled, its streams end, its id is unknown.
@@ -387,6 +396,7 @@ impl Live {
             holds: AtomicU32::new(0),
             level: AtomicU8::new(LEVEL_UNSET),
             subscriptions: OnceLock::new(),
+            changes: OnceLock::new(),
             kept_bytes: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
             end: Notify::new(),
@@ -411,6 +421,23 @@ impl Live {
             subscriptions.end();
         }
         subscriptions
+    }
+
+    /// The changes of the lists of servers that the session has to itself.
+    pub(crate) fn changes(&self) -> watch::Receiver<Changes> {
+        self.changes.get_or_init(watch::Sender::default).subscribe()
+    }
+
+    /// The lists of a server that the session has to itself have changed between these counts. Who
+    /// comes to listen later lists anyway.
+    pub(crate) fn note_changes(&self, last: Changes, now: Changes) {
+        if let Some(changes) = self.changes.get() {
+            changes.send_modify(|changes| {
+                changes.tools += u64::from(last.tools != now.tools);
+                changes.prompts += u64::from(last.prompts != now.prompts);
+                changes.resources += u64::from(last.resources != now.resources);
+            });
+        }
     }
 
     fn tell_end(&self) {
@@ -450,6 +477,11 @@ impl Hold {
 }
 
 impl InFlight {
+    /// Its session.
+    pub(crate) fn live(&self) -> &Live {
+        &self.hold.live
+    }
+
     /// The call: cancelled by its client, or because its session ended.
     pub(crate) fn flight(&self) -> &Arc<Flight> {
         &self.flight

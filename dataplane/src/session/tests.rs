@@ -16,6 +16,7 @@ fn limits(sessions: u32) -> Limits {
         nesting: 1,
         sessions,
         session_idle_ms: u64::try_from(IDLE.as_millis()).unwrap(),
+        private_upstreams: Limits::PRIVATE_UPSTREAMS,
         connections: 1,
         streams: 1,
         list_pages: 1,

@@ -39,7 +39,7 @@ pub(crate) async fn send(
     create.is_repeatable = false;
     let work = Work::of(served, member, &call, 0);
     let sent = member.replicas.send(create, work.permit).await?;
-    let replica = sent.replica;
+    let (replica, era) = (sent.replica, sent.era);
     let reply = list::reply(sent.answer).await?;
     let answer = match begun(&reply)? {
         Some(task) => {
@@ -65,7 +65,11 @@ pub(crate) async fn send(
         // It has an answer at once after all.
         None => Answer::Done(reply),
     };
-    Ok(Sent { answer, replica })
+    Ok(Sent {
+        answer,
+        replica,
+        era,
+    })
 }
 
 /// The task that an answer says has begun; nothing if the answer is one to the call itself.

@@ -112,11 +112,13 @@ impl<'a> Work<'a> {
 
     /// Ends a task with its call.
     fn hold(&self, id: &[u8]) -> Result<Hold, Failure> {
-        let upstream = self.member.replicas.upstream(self.replica);
+        let replicas = &self.member.replicas;
+        let own = replicas.own_now(self.call.party);
+        let upstream = own.or_else(|| replicas.upstream(self.replica).cloned());
         let cancel = self.request("tasks/cancel", id, b"")?;
         let upstream = upstream.ok_or(Failure::Stopped)?;
         Ok(Hold::new(
-            upstream,
+            &upstream,
             cancel,
             self.permit,
             self.call.leave.clone(),

@@ -54,6 +54,7 @@ pub(crate) async fn send(
     call.replica = Some(replica);
     let work = Work::of(served, member, &call, replica);
     let sent = member.replicas.send(call.clone(), work.permit).await?;
+    let era = sent.era;
     let reply = list::reply(sent.answer).await?;
     let answer = match begun(&reply)? {
         Some((id, seen)) => {
@@ -62,7 +63,11 @@ pub(crate) async fn send(
         }
         None => Answer::Done(reply),
     };
-    Ok(Sent { answer, replica })
+    Ok(Sent {
+        answer,
+        replica,
+        era,
+    })
 }
 
 /// A task of which a client is asked something.

@@ -269,6 +269,7 @@ fn counts(failure: Failure) -> bool {
         | Failure::Refused
         | Failure::NoDescriptor
         | Failure::NoProcess
+        | Failure::SessionServersFull
         | Failure::Stopped => false,
     }
 }

@@ -275,6 +275,7 @@ pub(super) fn start(transport: Transport, era: PlanEra, reach: &Arc<dyn Reach>) 
         breaker: None,
         health: None,
         retry: None,
+        private: None,
     };
     let resolved = Resolved::of(&definition, reach.as_ref()).unwrap();
     Upstream::start(&definition, resolved, &Keeper::here(), reach, &limits()).unwrap()
@@ -299,6 +300,7 @@ pub(super) fn limits() -> Limits {
         nesting: 64,
         sessions: 10,
         session_idle_ms: 60_000,
+        private_upstreams: Limits::PRIVATE_UPSTREAMS,
         connections: 100,
         streams: 10,
         list_pages: 10,

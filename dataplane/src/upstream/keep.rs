@@ -45,26 +45,40 @@ pub(crate) struct End {
     pub(crate) all: Instant,
 }
 
-/// Keeps an upstream until it is stopped.
-pub(super) async fn keep(upstream: Arc<Upstream>, definition: mcpc_plan::Upstream) {
+/// Keeps an upstream until it is stopped. Another one like it may be known to speak this era.
+pub(super) async fn keep(
+    upstream: Arc<Upstream>,
+    definition: mcpc_plan::Upstream,
+    known: Option<Era>,
+) {
     upstream.health.note_stage();
+    let known = known.map(Verdict::of);
     match &upstream.carrier {
         Carrier::Http(site) => {
-            keep_http(&upstream, site, &definition).await;
+            keep_http(&upstream, site, &definition, known).await;
             site.close();
         }
-        Carrier::Stdio(program) => keep_stdio(&upstream, program, definition.era).await,
+        Carrier::Stdio(program) => keep_stdio(&upstream, program, definition.era, known).await,
     }
     upstream.publish(Stage::Stopped);
+}
+
+impl End {
+    /// Calls may go on for this long.
+    pub(crate) fn after(grace: Duration) -> Self {
+        let calls = Instant::now() + grace;
+        Self {
+            calls,
+            all: calls + child::LADDER,
+        }
+    }
 }
 
 impl Upstream {
     /// Lets in-flight calls finish within the grace, then ends sessions and processes. Returns when
     /// nothing of the upstream is left.
     pub(crate) async fn stop(&self, grace: Duration) {
-        let calls = Instant::now() + grace;
-        let all = calls + child::LADDER;
-        self.end(End { calls, all }).await;
+        self.end(End::after(grace)).await;
     }
 
     /// The same by these moments.
@@ -138,14 +152,18 @@ impl Upstream {
     }
 }
 
-async fn keep_http(upstream: &Arc<Upstream>, site: &Arc<Site>, definition: &mcpc_plan::Upstream) {
+async fn keep_http(
+    upstream: &Arc<Upstream>,
+    site: &Arc<Site>,
+    definition: &mcpc_plan::Upstream,
+    mut verdict: Option<Verdict>,
+) {
     let handshake = HttpHandshake {
         site,
         era: definition.era,
         timeouts: &definition.timeouts,
         bounds: &upstream.bounds,
     };
-    let mut verdict: Option<Verdict> = None;
     let mut pause = HTTP_PAUSE_FROM;
     let mut has_opened = false;
     loop {
@@ -324,14 +342,18 @@ async fn hold_sse(
     }
 }
 
-async fn keep_stdio(upstream: &Arc<Upstream>, program: &Program, era: mcpc_plan::Era) {
+async fn keep_stdio(
+    upstream: &Arc<Upstream>,
+    program: &Program,
+    era: mcpc_plan::Era,
+    mut verdict: Option<Verdict>,
+) {
     if program.definition.start.when == StartWhen::Lazy {
         tokio::select! {
             () = upstream.presence.demanded() => {}
             () = upstream.leaving() => return,
         }
     }
-    let mut verdict: Option<Verdict> = None;
     let mut restarts = Restarts::new(&program.definition.restart);
     loop {
         if !upstream.breaker.is_open() {

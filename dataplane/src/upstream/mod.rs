@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Replicas::send ─► turns ─► one of several upstreams: an ordinary server has one
+//!                └► private ─► the one that the session has to itself
 //! Upstream::send ─► presence (one load) ─► http ─► wire ─► head, body   a POST per call
 //!                                       │          └► pool, lease      its connection
 //!                                       └► stdio ─► child's stdin    one process for all calls
@@ -40,6 +41,7 @@ mod listening;
 pub(crate) mod page;
 mod pool;
 mod presence;
+mod private;
 mod probe;
 #[cfg(all(test, target_os = "linux"))]
 mod process_tests;
@@ -69,6 +71,7 @@ mod tests;
 mod tour;
 mod turns;
 mod watches;
+mod whose;
 mod wire;
 #[cfg(test)]
 mod wire_tests;
@@ -100,7 +103,7 @@ use http::{HttpSession, Outcome};
 use late::Late;
 use presence::Presence;
 use quota::Quota;
-use retries::Retries;
+use retries::{Retries, is_safe};
 use stdio::Link;
 use wire::Site;
 
@@ -112,6 +115,7 @@ pub(crate) use ends::{How, PastEnd};
 pub(crate) use health::State;
 pub(crate) use keep::End;
 pub(crate) use late::Wish;
+pub(crate) use private::{Counts, Premises, Private};
 pub(crate) use question::{Question, Unaskable};
 pub(crate) use replicas::{Replica, Replicas, Sent};
 pub(crate) use resolved::{Resolved, Unusable};
@@ -193,6 +197,18 @@ impl Upstream {
         reach: &Arc<dyn Reach>,
         limits: &Limits,
     ) -> Result<Arc<Self>, Unusable> {
+        Self::start_knowing(definition, resolved, keeper, reach, limits, None)
+    }
+
+    /// The same for one of which another was found to speak this era.
+    fn start_knowing(
+        definition: &mcpc_plan::Upstream,
+        resolved: Resolved,
+        keeper: &Keeper,
+        reach: &Arc<dyn Reach>,
+        limits: &Limits,
+        era: Option<Era>,
+    ) -> Result<Arc<Self>, Unusable> {
         let kept = resolved.clone();
         let carrier = match &definition.transport {
             Transport::Http(http) => {
@@ -231,7 +247,7 @@ impl Upstream {
             is_taken_over: AtomicBool::new(false),
             keeper: keeper.clone(),
         });
-        keeper.spawn(keep::keep(Arc::clone(&upstream), definition.clone()));
+        keeper.spawn(keep::keep(Arc::clone(&upstream), definition.clone(), era));
         Ok(upstream)
     }
 
@@ -566,21 +582,4 @@ enum Tried {
 /// waited for.
 fn may_ask_on(method: &[u8]) -> bool {
     can_ask(method) || method == b"tasks/result"
-}
-
-/// Whether a request changes nothing, so that sending it twice is harmless.
-fn is_safe(method: &[u8]) -> bool {
-    matches!(
-        method,
-        b"tools/list"
-            | b"prompts/list"
-            | b"prompts/get"
-            | b"resources/list"
-            | b"resources/templates/list"
-            | b"resources/read"
-            | b"completion/complete"
-            | b"tasks/get"
-            | b"server/discover"
-            | b"ping"
-    )
 }

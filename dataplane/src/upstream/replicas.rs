@@ -15,12 +15,11 @@ use super::quota::Quota;
 use super::retries::{self, Spent};
 use super::tour::Tour;
 use super::turns::Turns;
-use super::{Checked, Reading, Rules, State, Upstream, Wish};
+use super::{Checked, Private, Reading, Rules, State, Upstream, Wish};
 use crate::ask::state::ReplicaMark;
 use crate::call::{Answer, Call, Era, Party, Reply};
 use crate::failure::Failure;
 use crate::policy::Permit;
-use crate::profile::Profile;
 use crate::status::UpstreamState;
 use crate::tally::Origin;
 
@@ -34,6 +33,10 @@ pub(crate) struct Replicas {
     balance: Balance,
     rules: Rules,
     retry: Option<mcpc_plan::Retry>,
+    /// What sessions have to themselves, and the plan's word on it.
+    pub(super) private: Option<(Arc<Private>, mcpc_plan::Private)>,
+    /// Whether all that a call needs is the one upstream that there is.
+    is_plain: bool,
 }
 
 /// One replica.
@@ -51,6 +54,18 @@ pub(crate) struct Sent {
     pub(crate) answer: Answer,
     /// The position of the replica.
     pub(crate) replica: usize,
+    /// The era of the upstream that a session has to itself, if that was it.
+    pub(crate) era: Option<Era>,
+}
+
+impl Sent {
+    pub(super) fn by(answer: Answer, replica: usize) -> Self {
+        Self {
+            answer,
+            replica,
+            era: None,
+        }
+    }
 }
 
 impl Replicas {
@@ -88,6 +103,7 @@ impl Replicas {
                 (only, Box::default())
             }
         };
+        let others_are_none = others.is_empty();
         Some(Self {
             key: definition.key.clone(),
             first,
@@ -95,19 +111,26 @@ impl Replicas {
             turns: Turns::new(),
             balance,
             rules,
+            is_plain: others_are_none && definition.retry.is_none(),
             retry: definition.retry.clone(),
+            private: None,
         })
+    }
+
+    /// The same, for a server that sessions have to themselves.
+    pub(crate) fn beside(mut self, private: Option<(Arc<Private>, mcpc_plan::Private)>) -> Self {
+        self.is_plain &= private.is_none();
+        self.private = private;
+        self
     }
 
     /// Sends a call to one of them. The permit is the proof that policy saw the call.
     pub(crate) async fn send(&self, call: Box<Call>, permit: Permit) -> Result<Sent, Failure> {
-        match self.sole() {
-            Some(upstream) if self.retry.is_none() => {
-                let answer = upstream.send(call, permit).await?;
-                Ok(Sent { answer, replica: 0 })
-            }
-            Some(_) | None => Box::pin(self.send_to_one(call, permit)).await,
+        if self.is_plain {
+            let answer = self.first.upstream.send(call, permit).await?;
+            return Ok(Sent::by(answer, 0));
         }
+        Box::pin(self.send_to_one(call, permit)).await
     }
 
     /// The only one, if there is one only.
@@ -116,21 +139,21 @@ impl Replicas {
     }
 
     async fn send_to_one(&self, call: Box<Call>, permit: Permit) -> Result<Sent, Failure> {
-        if let Some(at) = call.replica {
+        if let Some((private, session)) = self.private(call.party) {
+            if self.retry.is_none() {
+                return private.send(session, call, permit).await;
+            }
+        } else if let Some(at) = call.replica {
             let replica = self.get(at).ok_or(Failure::Stopped)?;
             let answer = replica.upstream.send(call, permit).await?;
-            return Ok(Sent {
-                answer,
-                replica: at,
-            });
-        }
-        if call.method.starts_with(b"tasks/") {
+            return Ok(Sent::by(answer, at));
+        } else if call.method.starts_with(b"tasks/") {
             return self.send_to_holder(call, permit).await;
         }
         let mut tour = self.tour_of(call.party);
         let mut tries = 0;
         loop {
-            let failure = match tour.send(&call, permit).await {
+            let failure = match self.send_once(&mut tour, &call, permit).await {
                 Ok(sent) => {
                     self.note_call(tries, &tour);
                     return Ok(sent);
@@ -156,6 +179,19 @@ impl Replicas {
                 sleep(pause).await;
                 tour = self.tour_of(call.party);
             }
+        }
+    }
+
+    /// Sends a call to the one that its session has to itself, or to the next replica.
+    async fn send_once(
+        &self,
+        tour: &mut Tour<'_>,
+        call: &Call,
+        permit: Permit,
+    ) -> Result<Sent, Failure> {
+        match self.private(call.party) {
+            Some((private, session)) => private.send(session, call.clone().into(), permit).await,
+            None => tour.send(call, permit).await,
         }
     }
 
@@ -204,10 +240,7 @@ impl Replicas {
             };
             match stop.send(call.clone(), permit).await {
                 Ok(answer @ Answer::Done(Reply::Error(_))) => {
-                    unknown.get_or_insert(Sent {
-                        answer,
-                        replica: stop.at,
-                    });
+                    unknown.get_or_insert(Sent::by(answer, stop.at));
                 }
                 Err(failure) if failure.is_before_send() => tour.go_on(&stop, failure),
                 outcome => return stop.sent(outcome),
@@ -220,25 +253,6 @@ impl Replicas {
         self.tour().next_to_ask(wish)
     }
 
-    /// One that can be used, and what it says about itself.
-    pub(crate) async fn one(
-        &self,
-        deadline: Instant,
-    ) -> Result<(&Arc<Upstream>, Arc<Profile>), Failure> {
-        if let Some(upstream) = self.sole() {
-            return Ok((upstream, upstream.profile(deadline).await?));
-        }
-        let stop = self.tour().next(deadline).await?;
-        Ok((stop.upstream, stop.profile()))
-    }
-
-    /// One that can be used if there is one now, else any: for what can wait for it.
-    pub(crate) fn at_hand(&self) -> &Arc<Upstream> {
-        let ready = self.choose_ready(Party::Unknown, |_| true);
-        let replica = ready.and_then(|at| self.get(at));
-        &replica.unwrap_or(&self.first).upstream
-    }
-
     /// Their plan is live: what it says of them holds from now on.
     pub(crate) fn take_effect(&self) {
         let breaker = self.rules.breaker.as_ref();
@@ -246,6 +260,9 @@ impl Replicas {
         let quota = percent.map(|percent| Quota::of(percent, 1 + self.others.len()));
         for upstream in self.upstreams() {
             upstream.obey(&self.rules, quota.as_ref());
+        }
+        if let Some((private, rule)) = &self.private {
+            private.obey(rule, &self.rules);
         }
     }
 

@@ -200,6 +200,7 @@ fn definition(
         }),
         health: None,
         retry,
+        private: None,
     }
 }
 

@@ -101,12 +101,30 @@ pub(super) fn is_worth(failure: Failure, call: &Call) -> bool {
         | Failure::Refused
         | Failure::NoDescriptor
         | Failure::NoProcess
+        | Failure::SessionServersFull
         | Failure::Stopped => false,
     }
 }
 
 fn changes_nothing(call: &Call) -> bool {
-    call.is_repeatable || super::is_safe(&call.method)
+    call.is_repeatable || is_safe(&call.method)
+}
+
+/// Whether a request changes nothing, so that sending it twice is harmless.
+pub(super) fn is_safe(method: &[u8]) -> bool {
+    matches!(
+        method,
+        b"tools/list"
+            | b"prompts/list"
+            | b"prompts/get"
+            | b"resources/list"
+            | b"resources/templates/list"
+            | b"resources/read"
+            | b"completion/complete"
+            | b"tasks/get"
+            | b"server/discover"
+            | b"ping"
+    )
 }
 
 /// The pause before a try at a server that has just failed: random up to twice as much each time, so that

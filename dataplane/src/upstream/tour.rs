@@ -73,7 +73,7 @@ impl<'r> Tour<'r> {
     pub(super) async fn send(&mut self, call: &Call, permit: Permit) -> Result<Sent, Failure> {
         if let Some(upstream) = self.replicas.sole() {
             let answer = upstream.send(call.clone(), permit).await?;
-            return Ok(Sent { answer, replica: 0 });
+            return Ok(Sent::by(answer, 0));
         }
         loop {
             let stop = self.next(call.deadline).await?;
@@ -181,9 +181,6 @@ impl Stop<'_> {
     }
 
     pub(super) fn sent(&self, outcome: Result<Answer, Failure>) -> Result<Sent, Failure> {
-        outcome.map(|answer| Sent {
-            answer,
-            replica: self.at,
-        })
+        outcome.map(|answer| Sent::by(answer, self.at))
     }
 }

@@ -167,6 +167,11 @@ impl Watches {
         })
     }
 
+    /// Whether any URI is watched.
+    pub(super) fn is_watched(&self) -> bool {
+        !self.topics.borrow().is_empty()
+    }
+
     /// How many URIs are watched.
     #[cfg(test)]
     pub(crate) fn count(&self) -> usize {

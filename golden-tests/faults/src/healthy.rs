@@ -1,10 +1,12 @@
 //! What a server that works would say.
 //!
 //! Owns reading a message as far as this server needs it, and the answers in both eras. The tools
-//! besides the faults are `echo`, which gives its arguments back, `pid`, `variable`, which tells
-//! what a variable of its environment holds, those of the ledger, and `allocate` and `open`.
+//! besides the faults are `echo`, which gives its arguments back, `pid`, `count`, which counts how often
+//! this process was asked to, `variable`, which tells what a variable of its environment holds, those of
+//! the ledger, and `allocate` and `open`.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -12,6 +14,9 @@ use serde_json::{Value, json};
 use crate::Fault;
 use crate::appetite::take;
 use crate::ledger::Ledger;
+
+/// How often it has counted.
+static COUNT: AtomicU64 = AtomicU64::new(0);
 
 /// A request, and the fault that it asks for.
 #[derive(Clone, Debug)]
@@ -105,7 +110,7 @@ fn result(asked: &Asked, ledger: &Ledger) -> Option<Value> {
             let faults = Fault::ALL.iter().map(|(name, _)| *name);
             let tools: Vec<Value> = faults
                 .chain([
-                    "echo", "pid", "variable", "ledger", "release", "allocate", "open",
+                    "echo", "pid", "count", "variable", "ledger", "release", "allocate", "open",
                 ])
                 .map(|name| {
                     let annotations = json!({ "idempotentHint": name == "late" });
@@ -121,6 +126,7 @@ fn result(asked: &Asked, ledger: &Ledger) -> Option<Value> {
                 .or_else(|| take(&asked.tool, &asked.arguments))
                 .unwrap_or_else(|| match asked.tool.as_str() {
                     "pid" => std::process::id().to_string(),
+                    "count" => (COUNT.fetch_add(1, Ordering::Relaxed) + 1).to_string(),
                     "variable" => variable(&asked.arguments),
                     _ => asked.arguments.to_string(),
                 });

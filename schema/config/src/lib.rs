@@ -32,8 +32,8 @@ pub use scalar::{Address, Duration, Glob, Host, Percent, Rate, ScalarError, Secr
 pub use schema::{KIND_KEYWORD, PLACEHOLDER, PLACEHOLDER_ALONE, schema_of_types, schema_text};
 pub use server::{
     Backoff, Balance, Breaker, ChildLimits, Era, Health, HttpServer, NameFilter, Replica,
-    ReplicatedServer, Restart, Retry, Server, Sharing, Start, StartWhen, StdioServer, Timeouts,
-    UriFilter,
+    ReplicatedServer, Restart, Retry, Server, SessionServers, Sharing, Start, StartWhen,
+    StdioServer, Timeouts, UriFilter,
 };
 
 /// A gateway: which MCP servers there are, where they are exposed, and who may call what.

@@ -30,6 +30,12 @@ pub struct Limits {
     #[serde(default = "Limits::default_session_idle")]
     pub session_idle: Duration,
 
+    /// How many servers sessions may have to themselves at once, those of all servers with `sharing: session`
+    /// together. Default 256.
+    #[serde(default = "Limits::default_session_servers")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub session_servers: u32,
+
     /// How many client connections may be open at once. Default 10000.
     #[serde(default = "Limits::default_connections")]
     #[schemars(range(min = 1, max = 10_000_000))]
@@ -58,6 +64,9 @@ impl Limits {
     fn default_session_idle() -> Duration {
         Duration::from_ms(3_600_000)
     }
+    fn default_session_servers() -> u32 {
+        256
+    }
     fn default_connections() -> u32 {
         10_000
     }
@@ -77,6 +86,7 @@ impl Default for Limits {
             reply: Self::default_reply(),
             sessions: Self::default_sessions(),
             session_idle: Self::default_session_idle(),
+            session_servers: Self::default_session_servers(),
             connections: Self::default_connections(),
             streams: Self::default_streams(),
             grace: Self::default_grace(),

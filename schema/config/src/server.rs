@@ -5,6 +5,7 @@
 //! type is chosen by it is in `server/shape.rs`.
 
 mod shape;
+mod sharing;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,6 +14,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::scalar::{Duration, Glob, Percent, Secret, Size, Url};
+
+pub use sharing::{SessionServers, Sharing};
 
 /// An MCP server, by the shape in which it is written.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -145,6 +148,9 @@ pub struct StdioServer {
     /// Whether clients share one process. Default `shared`.
     #[serde(default)]
     pub sharing: Sharing,
+    /// How many sessions may have a process of their own, and for how long; for `sharing: session`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<SessionServers>,
     /// What the process may use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<ChildLimits>,
@@ -295,17 +301,6 @@ pub enum Era {
     Legacy,
 }
 
-/// Whether clients share one process of a server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Sharing {
-    /// One process for all.
-    #[default]
-    Shared,
-    /// One process for each session.
-    Session,
-}
-
 /// What a child process may use.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -333,6 +328,10 @@ pub struct Start {
     /// Whether it starts with the gateway or with the first call. Default `eager`.
     #[serde(default)]
     pub when: StartWhen,
+    /// How many processes are kept ready for sessions to come; for `sharing: session`. Default 0.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 64))]
+    pub spares: u32,
 }
 
 impl Start {
@@ -346,6 +345,7 @@ impl Default for Start {
         Self {
             timeout: Self::default_timeout(),
             when: StartWhen::default(),
+            spares: 0,
         }
     }
 }

@@ -37,8 +37,9 @@ pub use limits::Limits;
 pub use pattern::Pattern;
 pub use template::{Part, SecretUse, Source, Template};
 pub use upstream::{
-    Balance, Breaker, ContentKey, Era, Health, HttpTransport, Replica, Replicated, Restart, Retry,
-    Scheme, Start, StartWhen, StdioTransport, Timeouts, Transport, Upstream, UpstreamId,
+    Balance, Breaker, ContentKey, Era, Health, HttpTransport, Private, Replica, Replicated,
+    Restart, Retry, Scheme, Start, StartWhen, StdioTransport, Timeouts, Transport, Upstream,
+    UpstreamId,
 };
 
 /// The version of the plan's format that this build reads and writes.

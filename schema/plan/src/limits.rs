@@ -20,6 +20,12 @@ pub struct Limits {
     pub sessions: u32,
     /// How long a legacy session may be idle, in milliseconds.
     pub session_idle_ms: u64,
+    /// The most upstreams that sessions have to themselves, those of all servers together.
+    #[serde(
+        default = "Limits::default_private_upstreams",
+        skip_serializing_if = "Limits::is_default_private_upstreams"
+    )]
+    pub private_upstreams: u32,
     /// The most client connections.
     pub connections: u32,
     /// The most notification streams.
@@ -37,4 +43,18 @@ impl Limits {
     pub const BODY_BYTES_MAX: u64 = 256 << 20;
     /// The largest single message from an upstream that a plan may ask for, in bytes.
     pub const REPLY_BYTES_MAX: u64 = 1 << 30;
+    /// How many upstreams sessions may have to themselves unless a plan says otherwise.
+    pub const PRIVATE_UPSTREAMS: u32 = 256;
+
+    fn default_private_upstreams() -> u32 {
+        Self::PRIVATE_UPSTREAMS
+    }
+
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "a condition of serde takes a reference"
+    )]
+    fn is_default_private_upstreams(most: &u32) -> bool {
+        *most == Self::PRIVATE_UPSTREAMS
+    }
 }

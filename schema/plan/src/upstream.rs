@@ -48,6 +48,23 @@ pub struct Upstream {
     /// How often a call that failed is sent again; absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// That each session has one of its own, beside the one that all other clients share; absent: all
+    /// clients share one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private: Option<Private>,
+}
+
+/// Upstreams that sessions have to themselves. They are reached as the shared one is, and have its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Private {
+    /// The most of them at once, spares included.
+    pub at_most: u32,
+    /// How long one may be without a call before it ends, in milliseconds; absent: as long as its session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_ms: Option<u64>,
+    /// How many are kept ready for sessions to come.
+    pub spares: u32,
 }
 
 /// How often a call that failed is sent again, if that is safe.
@@ -108,6 +125,7 @@ impl Upstream {
             breaker: self.breaker.clone(),
             health: self.health.clone(),
             retry: self.retry.clone(),
+            private: self.private.clone(),
         };
         replicated.replicas.iter().map(instance).collect()
     }

@@ -72,6 +72,7 @@ fn verify_limits(limits: &Limits) -> Result<(), PlanError> {
         limits.connections,
         limits.streams,
         limits.sessions,
+        limits.private_upstreams,
         limits.list_pages,
         limits.list_items,
     ];

@@ -36,6 +36,7 @@ fn upstream(name: &str, transport: Transport) -> Upstream {
         breaker: None,
         health: None,
         retry: None,
+        private: None,
     }
 }
 
@@ -167,6 +168,7 @@ fn plan() -> Plan {
             nesting: 1,
             sessions: 1,
             session_idle_ms: 1,
+            private_upstreams: Limits::PRIVATE_UPSTREAMS,
             connections: 1,
             streams: 1,
             list_pages: 1,

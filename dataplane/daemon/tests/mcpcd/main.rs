@@ -52,6 +52,7 @@ fn plan(path: &str) -> Plan {
         breaker: None,
         health: None,
         retry: None,
+        private: None,
     };
     let member = Member {
         upstream: UpstreamId::new(0).unwrap(),
@@ -112,6 +113,7 @@ fn limits() -> Limits {
         nesting: 64,
         sessions: 10,
         session_idle_ms: 60_000,
+        private_upstreams: Limits::PRIVATE_UPSTREAMS,
         connections: 100,
         streams: 10,
         list_pages: 10,

@@ -25,6 +25,7 @@ mod replicas;
 mod restarts;
 mod rotation;
 mod same_ids;
+mod session_servers;
 mod shortages;
 mod sse;
 mod sse_clients;

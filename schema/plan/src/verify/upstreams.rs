@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    Breaker, ContentKey, Health, HttpTransport, PlanError, ProcessLimits, Replicated, Retry,
-    StdioTransport, Template, Timeouts, Transport, Upstream,
+    Breaker, ContentKey, Health, HttpTransport, PlanError, Private, ProcessLimits, Replicated,
+    Retry, StdioTransport, Template, Timeouts, Transport, Upstream,
 };
 
 use super::{hold, is_sorted};
@@ -15,6 +15,10 @@ const WEIGHT_MAX: u32 = 1000;
 
 /// The most failures that a breaker, or a series of questions, counts.
 const FAILURES_MAX: u32 = 1000;
+
+/// The most upstreams of sessions, and the most spares among them.
+const PRIVATE_MAX: u32 = 10_000;
+const SPARES_MAX: u32 = 64;
 
 /// The most times that a call is sent.
 const ATTEMPTS_MAX: u32 = 10;
@@ -30,6 +34,7 @@ pub(super) fn verify(upstreams: &[Upstream]) -> Result<(), PlanError> {
         upstream.breaker.as_ref().map_or(Ok(()), verify_breaker)?;
         upstream.health.as_ref().map_or(Ok(()), verify_health)?;
         upstream.retry.as_ref().map_or(Ok(()), verify_retry)?;
+        verify_private(upstream)?;
         match &upstream.transport {
             Transport::Stdio(stdio) => verify_stdio(stdio)?,
             Transport::Http(http) => verify_http(http)?,
@@ -101,6 +106,27 @@ fn verify_health(health: &Health) -> Result<(), PlanError> {
             && counts.contains(&health.failures)
             && counts.contains(&health.successes),
         "an upstream is asked all the time, has no time to answer, or is judged by no answer",
+    )
+}
+
+fn verify_private(upstream: &Upstream) -> Result<(), PlanError> {
+    let Some(private) = &upstream.private else {
+        return Ok(());
+    };
+    let Private {
+        at_most,
+        idle_ms,
+        spares,
+    } = *private;
+    hold(
+        (1..=PRIVATE_MAX).contains(&at_most)
+            && spares <= SPARES_MAX.min(at_most)
+            && idle_ms.is_none_or(|idle| idle > 0),
+        "sessions have no upstreams of their own, or too many, or more spares than there may be upstreams",
+    )?;
+    hold(
+        !matches!(upstream.transport, Transport::Replicated(_)),
+        "a replicated upstream is a session's own",
     )
 }
 
