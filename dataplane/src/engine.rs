@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use mcpc_plan::{Digest, Plan};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::Reach;
 use crate::ask::state::StateSeal;
@@ -37,6 +37,8 @@ pub(crate) struct Engine {
     /// Ends the relays of the live plan when it is replaced. Without it each swap would leave some
     /// behind that wait for a change of an upstream that has none.
     relays: watch::Sender<()>,
+    /// The snapshots before the live one that requests still hold.
+    in_use: Vec<watch::Receiver<()>>,
     listens: Listens,
 }
 
@@ -80,6 +82,7 @@ impl Engine {
             reach,
             keeper,
             relays,
+            in_use: Vec::new(),
             listens: Listens {
                 for_clients: true,
                 for_operators: true,
@@ -144,12 +147,25 @@ impl Engine {
         let leaving = self.standing.without(&standing);
         let stopped = leaving.len();
         let grace = Duration::from_millis(snapshot.limits.grace_ms);
+        self.in_use.push(before.use_ends.subscribe());
+        self.in_use.retain(|in_use| in_use.has_changed().is_ok());
         for upstream in leaving {
-            self.keeper.spawn(async move { upstream.stop(grace).await });
+            let in_use = self.in_use.clone();
+            self.keeper.spawn(async move {
+                let calls = Instant::now() + grace;
+                // It may have no calls and get one yet: from a request that is still being read.
+                let _out_of_grace = timeout_at(calls, all_end(in_use)).await;
+                let rest = calls.saturating_duration_since(Instant::now());
+                upstream.stop(rest).await;
+            });
         }
         let end = End::after(grace);
         for private in self.standing.privates_without(&standing) {
-            self.keeper.spawn(async move { private.end(end).await });
+            let in_use = self.in_use.clone();
+            self.keeper.spawn(async move {
+                let _out_of_grace = timeout_at(end.calls, all_end(in_use)).await;
+                private.end(end).await;
+            });
         }
         self.standing = standing;
         Swapped::Live {
@@ -230,6 +246,13 @@ impl Engine {
         drop(done);
         // Nothing is ever sent: the channel closes when the last one is done.
         let _all_done = waiting.recv_timeout(all.saturating_duration_since(calls));
+    }
+}
+
+/// Waits until none of these is in use.
+async fn all_end(in_use: Vec<watch::Receiver<()>>) {
+    for mut one in in_use {
+        while one.changed().await.is_ok() {}
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use mcpc_plan::{ContentKey, Plan, Source};
+use tokio::sync::watch;
 
 use crate::Reach;
 use crate::directory::Directory;
@@ -264,6 +265,7 @@ impl Standing {
             listener: plan.listener,
             admin: plan.admin,
             limits: plan.limits,
+            use_ends: watch::Sender::new(()),
         }
     }
 }

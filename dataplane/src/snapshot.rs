@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mcpc_plan::{Access, AdminListener, Digest, Endpoint, Limits, Listener, MemberId, Timeouts};
+use tokio::sync::watch;
 
 use crate::directory::Directory;
 use crate::hub::Hub;
@@ -29,6 +30,8 @@ pub(crate) struct Snapshot {
     pub(crate) endpoints: Box<[Arc<Served>]>,
     /// By name, as in the plan; two names may share what is behind them.
     pub(crate) servers: Box<[(Box<str>, Arc<Replicas>)]>,
+    /// Ends with the snapshot, thus when no request can choose one of these servers any more.
+    pub(crate) use_ends: watch::Sender<()>,
 }
 
 /// One endpoint of a plan, ready to serve.

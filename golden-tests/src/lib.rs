@@ -41,7 +41,7 @@ pub use compile::{Case, strays};
 pub use compiled::{Compiled, Values};
 pub use determinism::Compared;
 pub use examples::{stale_digests, wrong_examples, wrong_pages};
-pub use exchange::{Exchange, Storm, storm};
+pub use exchange::{Course, Exchange, Storm, play, read_across_a_swap, storm};
 pub use expectation::{Expectation, blessing};
 pub use finding::{Finding, assert_none};
 pub use hostile::{Hostile, hostile_texts};

@@ -3,12 +3,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
+use std::time::Duration;
 
 use mcpc_compiler::{CODES, Format};
 use mcpc_golden_tests::{
-    Case, Compared, Compiled, Exchange, Finding, Hostile, Repository, assert_none, blessing,
-    hostile_texts, mutants, shown_by_beginning, shown_by_name, stale_digests, storm, strays,
-    wrong_examples, wrong_pages,
+    Case, Compared, Compiled, Course, Exchange, Finding, Hostile, Repository, assert_none,
+    blessing, hostile_texts, mutants, play, read_across_a_swap, shown_by_beginning, shown_by_name,
+    stale_digests, storm, strays, wrong_examples, wrong_pages,
 };
 
 /// Enough to reach every branch of the passes, few enough for a debug build to finish in seconds.
@@ -78,6 +79,47 @@ fn swaps_under_traffic_lose_and_confuse_no_call() {
             "seed {seed}: {storm:?}"
         );
     }
+}
+
+/// Some seeds, or those that `CHANCE_SEEDS` names: `17`, or `1..5000`.
+fn seeds() -> std::ops::Range<u64> {
+    let Ok(text) = std::env::var("CHANCE_SEEDS") else {
+        return 1..13;
+    };
+    let number = |text: &str| -> u64 { text.parse().expect("CHANCE_SEEDS holds numbers") };
+    match text.split_once("..") {
+        Some((first, end)) => number(first)..number(end),
+        None => number(&text)..number(&text) + 1,
+    }
+}
+
+#[test]
+fn whatever_happens_in_whatever_order_every_call_has_one_end_and_nothing_stays() {
+    let mut all = Course::default();
+    for seed in seeds() {
+        let course = play(seed);
+        assert_eq!(
+            course.faults,
+            Vec::<String>::new(),
+            "again with CHANCE_SEEDS={seed}"
+        );
+        all.add(&course);
+    }
+    if std::env::var_os("CHANCE_SEEDS").is_none() {
+        // A course on which nothing happens would prove nothing.
+        assert!(all.is_eventful(), "{all:?}");
+    }
+    eprintln!("{all:?}");
+}
+
+#[test]
+fn a_request_that_is_half_read_when_its_server_leaves_the_plan_is_answered_within_the_grace() {
+    let reply = read_across_a_swap(Duration::from_secs(5));
+    assert!(reply.contains("\\\"mark\\\":1"), "{reply}");
+    // After the grace nothing is left that could answer, and nothing has reached the server.
+    let reply = read_across_a_swap(Duration::from_secs(12));
+    assert!(reply.contains("MCPC9317"), "{reply}");
+    assert!(reply.contains("\"retry\":true"), "{reply}");
 }
 
 #[test]

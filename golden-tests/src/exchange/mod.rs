@@ -10,11 +10,13 @@
 //! script (actions) ─► stage ─► client ─► Rehearsal ─► world (pipes) ─► server ─► log ─► transcript
 //! ```
 
+mod chance;
 mod client;
 mod events;
 mod http;
 mod script;
 mod server;
+mod slow;
 mod stage;
 mod storm;
 mod text;
@@ -26,7 +28,9 @@ use std::path::{Path, PathBuf};
 use crate::diff::line_diff;
 use crate::finding::Finding;
 use crate::repository::{Repository, relative};
+pub use chance::{Course, play};
 use script::Script;
+pub use slow::read_across_a_swap;
 pub use storm::{Storm, storm};
 
 /// Which foundation of the protocol a side of the rehearsal speaks.

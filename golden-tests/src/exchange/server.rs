@@ -4,11 +4,13 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use mcpc_dataplane::Ended;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, ReadHalf, SimplexStream, WriteHalf};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use super::Era;
 use super::text::shown;
@@ -24,11 +26,13 @@ pub(crate) struct Server {
     log: Log,
     offers: RefCell<BTreeMap<String, Value>>,
     pending: RefCell<VecDeque<Pending>>,
+    /// The arguments of every call that has come, in order.
+    called: RefCell<Vec<Value>>,
     /// The rest of a call whose stream was let go of.
     pub(crate) rest: RefCell<Option<mpsc::UnboundedReceiver<Frame>>>,
     watchers: RefCell<Vec<Watcher>>,
     /// Processes that run: the one that serves, and now and then one that was started to probe.
-    processes: RefCell<BTreeMap<usize, oneshot::Sender<Ended>>>,
+    processes: RefCell<BTreeMap<usize, Process>>,
     started: Cell<usize>,
     /// How often it has asked the client.
     asked: Cell<usize>,
@@ -39,9 +43,16 @@ pub(crate) struct Server {
     subscribed: RefCell<BTreeSet<String>>,
 }
 
+/// A process that runs: whom to tell of its end, and what ends it.
+struct Process {
+    ended: oneshot::Sender<Ended>,
+    killed: Arc<Notify>,
+}
+
 /// A request that the transcript has yet to answer.
 struct Pending {
     id: Value,
+    arguments: Value,
     token: Option<Value>,
     frames: mpsc::UnboundedSender<Frame>,
 }
@@ -89,6 +100,7 @@ impl Server {
             log: Rc::clone(log),
             offers: RefCell::default(),
             pending: RefCell::default(),
+            called: RefCell::default(),
             rest: RefCell::default(),
             watchers: RefCell::default(),
             processes: RefCell::default(),
@@ -129,7 +141,7 @@ impl Server {
             return Taken::Now(error(&id, -32601, "no such method"));
         }
         if self.name.starts_with("mute") {
-            return self.later(id, None);
+            return self.later(id, &Value::Null, None);
         }
         if self.is_stalled.get() {
             let (frames, never) = mpsc::unbounded_channel();
@@ -151,13 +163,16 @@ impl Server {
             *place = json!("own");
         }
         self.note(&format!("sees {method} {}", shown(&params, self.is_raw)));
-        self.later(id, token)
+        let arguments = &params["arguments"];
+        self.called.borrow_mut().push(arguments.clone());
+        self.later(id, arguments, token)
     }
 
-    fn later(&self, id: Value, token: Option<Value>) -> Taken {
+    fn later(&self, id: Value, arguments: &Value, token: Option<Value>) -> Taken {
         let (frames, coming) = mpsc::unbounded_channel();
         self.pending.borrow_mut().push_back(Pending {
             id: id.clone(),
+            arguments: arguments.clone(),
             token,
             frames,
         });
@@ -330,6 +345,42 @@ impl Server {
         }
     }
 
+    /// Answers one of the pending calls with its own arguments; says whether there was one.
+    pub(crate) fn echo(&self, chosen: usize) -> bool {
+        let mut pending = self.pending.borrow_mut();
+        let Some(call) = chosen
+            .checked_rem(pending.len())
+            .and_then(|at| pending.remove(at))
+        else {
+            return false;
+        };
+        let text = call.arguments.to_string();
+        let mut result = json!({ "content": [{ "type": "text", "text": text }] });
+        if self.era == Era::Modern {
+            result["resultType"] = json!("complete");
+        }
+        let reply = json!({ "jsonrpc": "2.0", "id": call.id, "result": result });
+        // Whoever has left does not hear it.
+        let _left = call.frames.send(Frame::Last(reply));
+        true
+    }
+
+    /// How many calls wait for their answers.
+    pub(crate) fn waiting(&self) -> usize {
+        self.pending.borrow().len()
+    }
+
+    /// How many processes of it run.
+    pub(crate) fn running(&self) -> usize {
+        self.processes.borrow().len()
+    }
+
+    /// How often a call with these arguments has come.
+    pub(crate) fn times_called(&self, arguments: &Value) -> usize {
+        let called = self.called.borrow();
+        called.iter().filter(|it| *it == arguments).count()
+    }
+
     /// Fails the oldest pending call.
     pub(crate) fn fail(&self, error: &Value) -> bool {
         self.finish(|id| Frame::Last(json!({ "jsonrpc": "2.0", "id": id, "error": error })))
@@ -363,10 +414,11 @@ impl Server {
             let _left = call.frames.send(Frame::Cut);
         }
         self.watchers.borrow_mut().clear();
-        for (_, ended) in std::mem::take(&mut *self.processes.borrow_mut()) {
+        for (_, process) in std::mem::take(&mut *self.processes.borrow_mut()) {
             // What a process knows ends with it; a session over HTTP outlives its connections.
             self.subscribed.borrow_mut().clear();
-            let _left = ended.send(Ended::Code(1));
+            process.killed.notify_one();
+            let _left = process.ended.send(Ended::Code(1));
         }
     }
 
@@ -416,15 +468,20 @@ impl Server {
         call.is_some_and(|call| call.frames.send(frame(&call.id)).is_ok())
     }
 
-    /// Serves a process's pipes until one of them ends.
+    /// Serves a process's pipes until its input ends or it is ended by force.
     pub(crate) async fn serve_pipes(
         self: Rc<Self>,
         input: ReadHalf<SimplexStream>,
         output: WriteHalf<SimplexStream>,
         ended: oneshot::Sender<Ended>,
+        killed: Arc<Notify>,
     ) {
         let number = self.started.replace(self.started.get() + 1);
-        self.processes.borrow_mut().insert(number, ended);
+        let process = Process {
+            ended,
+            killed: Arc::clone(&killed),
+        };
+        self.processes.borrow_mut().insert(number, process);
         let (lines, mut writing) = mpsc::unbounded_channel::<String>();
         tokio::task::spawn_local(async move {
             let mut output = output;
@@ -438,24 +495,33 @@ impl Server {
                 }
             }
         });
+        // What a process has to say ends with it.
+        let mut answering = JoinSet::new();
         if self.era == Era::Legacy {
             // A legacy process tells changes on its output, unasked.
             let (server, lines) = (Rc::clone(&self), lines.clone());
             let changes = self.watch(None, &Value::Null);
-            tokio::task::spawn_local(async move { server.answer_on_pipe(changes, &lines).await });
+            answering.spawn_local(async move { server.answer_on_pipe(changes, &lines).await });
         }
         let mut input = BufReader::new(input).lines();
-        while let Ok(Some(line)) = input.next_line().await {
+        loop {
+            let line = tokio::select! {
+                line = input.next_line() => line,
+                () = killed.notified() => break,
+            };
+            let Ok(Some(line)) = line else {
+                break;
+            };
             let Ok(message) = serde_json::from_str(&line) else {
                 continue;
             };
             let (server, lines) = (Rc::clone(&self), lines.clone());
             let taken = server.take(&message);
-            tokio::task::spawn_local(async move { server.answer_on_pipe(taken, &lines).await });
+            answering.spawn_local(async move { server.answer_on_pipe(taken, &lines).await });
         }
-        // End of input: the gateway has stopped this process.
-        if let Some(ended) = self.processes.borrow_mut().remove(&number) {
-            let _left = ended.send(Ended::Code(0));
+        // The gateway has stopped this process.
+        if let Some(process) = self.processes.borrow_mut().remove(&number) {
+            let _left = process.ended.send(Ended::Code(0));
         }
     }
 

@@ -237,9 +237,12 @@ pub(crate) async fn connect(
                 input,
                 output,
                 ended,
+                killed,
             } => {
                 if let Some(server) = servers.get(&server) {
-                    tokio::task::spawn_local(Rc::clone(server).serve_pipes(input, output, ended));
+                    tokio::task::spawn_local(
+                        Rc::clone(server).serve_pipes(input, output, ended, killed),
+                    );
                 }
             }
         }

@@ -1,10 +1,11 @@
 //! The outside of a rehearsal: connections and processes are pipes to fake servers.
 
 use std::io;
+use std::sync::Arc;
 
 use mcpc_dataplane::{Dialed, Ended, Launch, Process, Reach, ReachFuture, Secret, Signals, Target};
 use tokio::io::{DuplexStream, SimplexStream, duplex, empty, simplex};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// How much a pipe holds before its writer waits.
 const PIPE_BYTES: usize = 64 * 1024;
@@ -22,6 +23,8 @@ pub(crate) enum Door {
         input: tokio::io::ReadHalf<SimplexStream>,
         output: tokio::io::WriteHalf<SimplexStream>,
         ended: oneshot::Sender<Ended>,
+        /// Told when the process is ended by force.
+        killed: Arc<Notify>,
     },
 }
 
@@ -62,11 +65,13 @@ impl Reach for World {
         let (input, stdin) = simplex(PIPE_BYTES);
         let (stdout, output) = simplex(PIPE_BYTES);
         let (ended, ends) = oneshot::channel();
+        let killed = Arc::new(Notify::new());
         let door = Door::Stdio {
             server,
             input,
             output,
             ended,
+            killed: Arc::clone(&killed),
         };
         self.doors
             .send(door)
@@ -78,7 +83,7 @@ impl Reach for World {
             stderr: Box::new(empty()),
             ended: Box::pin(async move { Ok(ends.await.unwrap_or(Ended::Code(0))) }),
             cleared: Box::pin(std::future::ready(Ok(()))),
-            signals: Box::new(Deaf),
+            signals: Box::new(Deaf(killed)),
         })
     }
 
@@ -91,10 +96,12 @@ impl Reach for World {
     }
 }
 
-/// A fake process ends with its pipes, not by signals.
-struct Deaf;
+/// A fake process ends with its input or by force, and does not hear what it is asked.
+struct Deaf(Arc<Notify>);
 
 impl Signals for Deaf {
     fn terminate(&self) {}
-    fn kill(&self) {}
+    fn kill(&self) {
+        self.0.notify_one();
+    }
 }
