@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use crate::body::Body;
 use crate::correlation::Numbers;
 use crate::descriptors::Purpose;
+use crate::exposition::Form;
 use crate::listener::{self, Bounds, Door, First};
 use crate::order::{Orders, Verdict as Came, Wish};
 use crate::origin::{self, Verdict};
@@ -32,6 +33,9 @@ use crate::status::{Phase, Status};
 
 /// Gives the picture of the moment.
 pub(crate) type StatusSource = Arc<dyn Fn() -> Status + Send + Sync>;
+
+/// Gives the metrics of the moment as a text.
+pub(crate) type MetricsSource = Arc<dyn Fn(Form) -> String + Send + Sync>;
 
 /// Takes the gateway out of service, without stopping it.
 pub(crate) type Leave = Arc<dyn Fn() + Send + Sync>;
@@ -46,6 +50,7 @@ pub(crate) struct AdminThread {
 /// What operators see, and what they can ask for.
 pub(crate) struct Desk {
     status: StatusSource,
+    metrics: MetricsSource,
     leave: Leave,
     orders: Orders,
     numbers: Arc<Numbers>,
@@ -228,12 +233,18 @@ impl Desk {
     ) -> Self {
         Self {
             status,
+            metrics: Arc::new(|_| String::new()),
             leave,
             orders,
             numbers,
             takes_addresses: false,
             open: AtomicU32::new(0),
         }
+    }
+
+    /// The same with a metrics page that says something.
+    pub(crate) fn with_metrics(self, metrics: MetricsSource) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Whether a request is for this gateway, and from no foreign page.
@@ -254,11 +265,12 @@ impl Desk {
             return refusal;
         }
         let page = match head.path() {
-            "/livez" => |_: &Self| livez(),
-            "/readyz" => Self::readyz,
-            "/startupz" => Self::startupz,
-            "/health" => Self::health,
-            "/status" => Self::status,
+            "/livez" => |_: &Self, _: &Head| livez(),
+            "/readyz" => |desk: &Self, _: &Head| desk.readyz(),
+            "/startupz" => |desk: &Self, _: &Head| desk.startupz(),
+            "/health" => |desk: &Self, _: &Head| desk.health(),
+            "/status" => |desk: &Self, _: &Head| desk.status(),
+            "/metrics" => Self::metrics,
             _ => return self.refusal(&LocalReply::NoSuchPath),
         };
         if !matches!(head.method(), Method::Get | Method::Head) {
@@ -266,7 +278,7 @@ impl Desk {
                 .refusal(&LocalReply::MethodNotAllowed)
                 .with("allow", "GET, HEAD");
         }
-        page(self)
+        page(self, head)
     }
 
     /// Clients can be sent here.
@@ -297,6 +309,12 @@ impl Desk {
 
     fn status(&self) -> Response {
         document(StatusCode::OK, &(self.status)())
+    }
+
+    fn metrics(&self, head: &Head) -> Response {
+        let form = Form::of(head.field(Field::Accept));
+        let text = Body::whole((self.metrics)(form));
+        Response::text(form.content_type(), text).with("cache-control", "no-store")
     }
 
     /// What came of an order. It may take as long as a configuration takes to compile.

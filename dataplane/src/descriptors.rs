@@ -138,6 +138,19 @@ fn lowest_free() -> Option<u64> {
     Some(0)
 }
 
+/// How many of the descriptors that clients and servers share are in use, and how many there are.
+pub(crate) fn shared_in_use() -> (u64, u64) {
+    let needs = OWN.load(Ordering::Relaxed) + HELD.load(Ordering::Relaxed);
+    let end = line(Purpose::Servers);
+    let used = lowest_free().map_or(end, |lowest| lowest.min(end));
+    (used.saturating_sub(needs), end.saturating_sub(needs))
+}
+
+/// How many descriptors are in use, and how many there may be.
+pub(crate) fn in_use() -> (Option<u64>, u64) {
+    (lowest_free(), limit())
+}
+
 /// The first number that is not for that.
 fn line(purpose: Purpose) -> u64 {
     let needs = OWN.load(Ordering::Relaxed) + HELD.load(Ordering::Relaxed);

@@ -19,7 +19,9 @@ use crate::engine::Engine;
 use crate::figures::{self, Figures};
 use crate::keeper::KeeperThread;
 use crate::listener::QUIET;
+use crate::metrics;
 use crate::order::{Order, Orders};
+use crate::pressure;
 use crate::session::{NoRandomness, SessionKeys};
 use crate::status::{Kept, Status, Taken};
 use crate::stdio::{Stdio, StdioThread};
@@ -150,6 +152,9 @@ impl Gateway {
             }
         };
         descriptors::settle();
+        keeper
+            .keeper()
+            .spawn(pressure::watch(Arc::downgrade(&engine.plane)));
         engine.serving(
             doors.workers.as_ref().map(Workers::address),
             doors.admin.as_ref().map(AdminThread::address),
@@ -297,9 +302,11 @@ fn open_admin(
     let (plane, scene) = (Arc::clone(&engine.plane), Arc::clone(&engine.scene));
     let numbers = Arc::clone(&plane.numbers);
     let leaving = Arc::clone(&scene);
+    let (measured, of) = (Arc::clone(&scene), Arc::clone(&plane));
+    let metrics = Arc::new(move |form| metrics::page(&measured, &of, form));
     let status = Arc::new(move || scene.status(&plane));
     let leave = Arc::new(move || leaving.leaving());
-    let desk = Desk::new(status, leave, orders, numbers);
+    let desk = Desk::new(status, leave, orders, numbers).with_metrics(metrics);
     AdminThread::start(address, desk).map_err(|error| {
         let reason = format!(
             "cannot listen on {address} for operators: {}; give another address with `--admin` or `admin.address`",

@@ -1,8 +1,14 @@
 //! Runs several futures in one task until all are done: fan-out without spawning.
+//!
+//! Owns how many of them are under way at once: a list of an endpoint with thousands of servers asks so
+//! many of them, and the next one whenever one has answered or its time is over.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::Poll;
+
+/// How many are under way at once.
+const WIDTH_MAX: usize = 256;
 
 /// A future on the heap.
 pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -40,16 +46,19 @@ pub(crate) async fn all<T>(futures: Vec<Boxed<'_, T>>) -> Vec<T> {
     }
     let mut slots: Vec<Slot<'_, T>> = futures.into_iter().map(Slot::Running).collect();
     poll_fn(|context| {
-        let mut running = false;
+        let mut running = 0;
         for slot in &mut slots {
             if let Slot::Running(future) = slot {
                 match future.as_mut().poll(context) {
                     Poll::Ready(result) => *slot = Slot::Done(result),
-                    Poll::Pending => running = true,
+                    Poll::Pending => running += 1,
                 }
             }
+            if running == WIDTH_MAX {
+                break;
+            }
         }
-        if running {
+        if running > 0 {
             Poll::Pending
         } else {
             Poll::Ready(())
@@ -66,4 +75,34 @@ pub(crate) async fn all<T>(futures: Vec<Boxed<'_, T>>) -> Vec<T> {
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_than_so_many_are_under_way_and_all_are_done() {
+        thread_local! {
+            static OPEN: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+        }
+        let works = (0..3 * WIDTH_MAX).map(|number| -> Boxed<'_, usize> {
+            Box::pin(async move {
+                let (open, most) = OPEN.get();
+                OPEN.set((open + 1, most.max(open + 1)));
+                // One that stalls holds up nobody but itself.
+                let pause = if number == 0 { 100 } else { 1 };
+                tokio::time::sleep(Duration::from_secs(pause)).await;
+                let (open, most) = OPEN.get();
+                OPEN.set((open - 1, most));
+                number
+            })
+        });
+        let done = all(works.collect()).await;
+        assert_eq!(OPEN.get(), (0, WIDTH_MAX));
+        assert_eq!(done, (0..3 * WIDTH_MAX).collect::<Vec<_>>());
+    }
 }

@@ -23,6 +23,7 @@ mod descriptors;
 mod directory;
 mod discover;
 mod engine;
+mod exposition;
 mod extension;
 mod failure;
 mod figures;
@@ -41,6 +42,7 @@ mod listen;
 mod listener;
 mod local;
 mod message;
+mod metrics;
 mod mirror;
 mod modern;
 mod order;
@@ -50,6 +52,7 @@ mod params;
 mod pipeline;
 mod policy;
 mod prepare;
+mod pressure;
 mod profile;
 mod pulse;
 mod reach;
@@ -81,8 +84,10 @@ mod upstream;
 mod workers;
 
 pub use descriptors::raise_descriptor_limit;
+pub use exposition::{Family, Kind};
 pub use figures::{Condition, Figures, ServerFigures};
 pub use gateway::{Door, Gateway, Options, Refusal, Swapped};
+pub use metrics::FAMILIES;
 pub use order::{Order, Outcome, Verdict, Wish};
 pub use reach::{
     Dialed, Ended, Launch, Process, Reach, ReachFuture, Real, Signals, Target, child_entry,
@@ -94,9 +99,9 @@ pub use session::SessionKeys;
 pub use shortage::{LOG, Shortage};
 pub use status::{
     BreakerState, BreakerStatus, CheckedStatus, Components, EndKind, EndpointStatus, Health,
-    HealthStatus, Kept, ListenerHealth, Live, Phase, PlanHealth, ProcessEnd, Readiness, Refused,
-    ReplicaStatus, RetriesStatus, SessionServersStatus, Status, Taken, Trouble, UpstreamHealth,
-    UpstreamState, UpstreamStatus,
+    HealthStatus, Kept, ListenerHealth, Live, Phase, PlanHealth, PressureStatus, ProcessEnd,
+    Readiness, Refused, ReplicaStatus, RetriesStatus, SessionServersStatus, Stage, Status, Taken,
+    Trouble, UpstreamHealth, UpstreamState, UpstreamStatus,
 };
 pub use stdio::Stdio;
 pub use tally::Calls;

@@ -481,6 +481,9 @@ async fn pages(
             Reply::Error(_) => return Err(Failure::Refused),
         };
         cursor = part.take(kind, &result, &served.limits)?;
+        if part.is_full(&served.limits) {
+            tracing::warn!(server = %member.name, list = kind.method(), "list has too many entries and was cut");
+        }
         if cursor.is_none() {
             return Ok(part);
         }
@@ -535,6 +538,11 @@ fn is_not_offered(error: &Bytes) -> bool {
 }
 
 impl Part {
+    /// Whether it has as many entries as it may have. There may have been more.
+    fn is_full(&self, limits: &Limits) -> bool {
+        usize::try_from(limits.list_items).is_ok_and(|most| self.entries.len() >= most)
+    }
+
     /// Takes one page; answers the next page's cursor.
     fn take(
         &mut self,

@@ -50,6 +50,11 @@ impl Streams {
         }
     }
 
+    /// How many are open.
+    pub(crate) fn count(&self) -> u32 {
+        self.open.load(Ordering::Relaxed)
+    }
+
     /// Ends all streams: the gateway stops.
     pub(crate) fn close(&self) {
         self.closing.send_replace(true);

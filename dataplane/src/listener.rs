@@ -24,16 +24,20 @@ use crate::descriptors::{self, Purpose};
 use crate::pipeline::{self, Plane};
 use crate::server::fault::HeadBounds;
 use crate::server::{
-    Answers, Connections, Fault, Head, IDLE_SECONDS, IDLE_SECONDS_CROWDED, Intake, Response,
+    Answers, Connections, Fault, Head, IDLE_SECONDS, IDLE_SECONDS_PRESSED, Intake, Response,
     serve_connection,
 };
 use crate::shortage;
+use crate::status::Stage;
 
 /// How many connections may wait to be accepted on each listener.
 const BACKLOG: u32 = 1024;
 
 /// Slow clients are looked for this often; `server` counts in the same unit.
 pub(crate) const SWEEP: Duration = Duration::from_secs(1);
+
+/// Room for those who wait to be accepted is made this often; `server` counts in the same unit.
+const ROUND: Duration = Duration::from_millis(100);
 
 /// While draining, an idle connection stays open this long: a request that was sent before its
 /// client could know gets its answer.
@@ -53,6 +57,19 @@ pub(crate) trait Door: Answers + Clone + 'static {
 
     /// Whose connections these are, for who may take the last descriptors.
     fn purpose(&self) -> Purpose;
+
+    /// Whether there is too little of something, so that who is idle has less time.
+    fn is_pressed(&self) -> bool {
+        false
+    }
+
+    /// Whether no connection is to be kept after a reply.
+    fn is_brief(&self) -> bool {
+        false
+    }
+
+    /// So many idle connections were closed for that.
+    fn note_closed(&self, _connections: u64) {}
 
     /// Who answers somebody who connects from there.
     fn facing(&self, _peer: SocketAddr) -> Self {
@@ -132,6 +149,8 @@ pub(crate) async fn run<D: Door>(
     };
     let mut sweep = interval(SWEEP);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut round = interval(ROUND);
+    round.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             accepted = listener.accept(), if accepting.resting.is_none() => match accepted {
@@ -142,6 +161,7 @@ pub(crate) async fn run<D: Door>(
                 accepting.look_again();
             }
             _ = sweep.tick() => accepting.sweep(),
+            _ = round.tick(), if accepting.resting.is_some() => accepting.make_room(),
             Some(_) = accepting.tasks.join_next() => accepting.look_again(),
             // A gateway that was dropped, not shut down, gives no grace.
             _ = stop.wait_for(Option::is_some) => break,
@@ -218,14 +238,24 @@ impl<D: Door> Accepting<D> {
         }
     }
 
-    /// One more second has gone by. While others wait, who is idle has less time.
+    /// One more second has gone by. Under pressure, who is idle has less time.
     fn sweep(&mut self) {
-        let idle = match self.resting {
-            Some(_) => IDLE_SECONDS_CROWDED,
-            None => IDLE_SECONDS,
-        };
-        self.connections.sweep(idle);
+        if self.resting.is_none() {
+            self.connections.be_brief(self.door.is_brief());
+        }
+        if self.resting.is_some() || self.door.is_pressed() {
+            let closed = self.connections.sweep(IDLE_SECONDS_PRESSED);
+            self.door.note_closed(closed);
+        } else {
+            self.connections.sweep(IDLE_SECONDS);
+        }
         shortage::look();
+    }
+
+    /// Others wait in the kernel's queue: who has nothing to say makes room for them.
+    fn make_room(&mut self) {
+        let closed = self.connections.make_room();
+        self.door.note_closed(closed);
     }
 
     /// At most one line a second, however many fail.
@@ -270,7 +300,9 @@ impl<D: Door> Accepting<D> {
                     finishing = true;
                     self.connections.finish();
                 }
-                _ = sweep.tick() => self.connections.sweep(IDLE_SECONDS),
+                _ = sweep.tick() => {
+                    self.connections.sweep(IDLE_SECONDS);
+                }
                 () = &mut deadline => break,
             }
         }
@@ -323,6 +355,18 @@ impl Door for Rc<Arc<Plane>> {
 
     fn purpose(&self) -> Purpose {
         Purpose::Clients
+    }
+
+    fn is_pressed(&self) -> bool {
+        self.pressure.stage() >= Stage::Connections
+    }
+
+    fn is_brief(&self) -> bool {
+        self.pressure.is_brief()
+    }
+
+    fn note_closed(&self, connections: u64) {
+        self.pressure.note_closed(connections);
     }
 }
 

@@ -26,6 +26,7 @@ use crate::message::Message;
 use crate::modern::{self, Mirrors};
 use crate::origin::{self, Verdict};
 use crate::params::{Met, Params};
+use crate::pressure::Pressure;
 use crate::replay::Replays;
 use crate::reply::{Fault, LocalReply};
 use crate::serve;
@@ -55,6 +56,8 @@ pub(crate) struct Plane {
     pub(crate) channels: Channels,
     /// Open client connections.
     pub(crate) connections: AtomicU32,
+    /// What is given up when there is too little of something.
+    pub(crate) pressure: Pressure,
     /// Calls and those that failed.
     pub(crate) tally: Tally,
     /// Numbers requests for logs.
@@ -79,6 +82,7 @@ impl Plane {
             streams: Streams::new(),
             channels: Channels::new(),
             connections: AtomicU32::new(0),
+            pressure: Pressure::default(),
             tally: Tally::new(),
             numbers: Arc::new(Numbers::new()),
         }

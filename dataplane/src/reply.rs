@@ -88,6 +88,8 @@ pub(crate) enum LocalReply {
     ChannelFull,
     /// The request's framing could be read in two ways, or is larger than the plan allows.
     Framing(Misframed),
+    /// The gateway is under pressure.
+    Shed(Shed),
     /// The gateway is stopping.
     Stopping,
     /// The upstream gave no answer.
@@ -113,6 +115,18 @@ pub(crate) enum AskFault {
     /// As many calls wait for their clients as may.
     ParkedFull,
 }
+
+/// What the gateway gives up under pressure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shed {
+    /// A new session.
+    Session,
+    /// A new call.
+    Call,
+}
+
+/// After how many seconds somebody whom the gateway has no room for may come back.
+const COME_BACK_SECONDS: u32 = 1;
 
 /// Why a resource cannot be subscribed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -301,6 +315,7 @@ impl LocalReply {
             Self::EventUnknown => refused(400, "MCPC9210", "no stream goes on after this event"),
             Self::ChannelFull => gateway(503, "MCPC9207", "there are too many requests in flight"),
             Self::Framing(fault) => framing_row(*fault),
+            Self::Shed(shed) => shed_row(*shed),
             Self::Stopping => gateway(503, "MCPC9206", "the gateway is stopping"),
             Self::Upstream(failure) => failure_row(*failure),
         }
@@ -318,10 +333,21 @@ impl LocalReply {
         let response = Response::json(status, Body::whole(self.message(era, id, correlation)));
         match self {
             Self::MethodNotAllowed => response.with("allow", "POST, GET, DELETE"),
+            reply => match reply.retry_after() {
+                Some(seconds) => response.with("retry-after", seconds.to_string()),
+                None => response,
+            },
+        }
+    }
+
+    /// After how many seconds the same request may fare better, if that is known.
+    fn retry_after(&self) -> Option<u32> {
+        match self {
             Self::Upstream(Failure::CircuitOpen(seconds) | Failure::Degraded(seconds)) => {
-                response.with("retry-after", seconds.to_string())
+                Some(*seconds)
             }
-            _ => response,
+            Self::Shed(_) | Self::SessionsFull => Some(COME_BACK_SECONDS),
+            _ => None,
         }
     }
 
@@ -365,10 +391,10 @@ impl LocalReply {
                 out.extend_from_slice(b",\"requiredCapabilities\":");
                 write_capabilities(out, *required);
             }
-            Self::Upstream(Failure::CircuitOpen(seconds) | Failure::Degraded(seconds)) => {
-                out.extend_from_slice(format!(",\"retryAfter\":{seconds}").as_bytes());
-            }
             _ => {}
+        }
+        if let Some(seconds) = self.retry_after() {
+            out.extend_from_slice(format!(",\"retryAfter\":{seconds}").as_bytes());
         }
         out.extend_from_slice(b"}}");
     }
@@ -410,6 +436,19 @@ fn watch_row(fault: WatchFault) -> Row {
             "the server of this resource does not tell when it is updated",
         ),
         WatchFault::Full => full("MCPC9209", "there are too many subscriptions"),
+    }
+}
+
+fn shed_row(shed: Shed) -> Row {
+    match shed {
+        Shed::Session => full(
+            "MCPC9211",
+            "the gateway is under pressure and begins no session",
+        ),
+        Shed::Call => full(
+            "MCPC9212",
+            "the gateway is under pressure and takes no call",
+        ),
     }
 }
 

@@ -46,6 +46,9 @@ pub(crate) async fn answer(
     session: Option<Session>,
     plane: &Arc<Plane>,
 ) -> Result<Response, LocalReply> {
+    if let Some(refusal) = plane.pressure.refuses(&asked.method) {
+        return Err(refusal);
+    }
     let kind = Kind::of_method(&asked.method);
     if kind.is_some() || is_answered_here(asked.client.era, &asked.method) {
         log_answering(asked.served, &asked.method, asked.correlation);

@@ -45,6 +45,9 @@ pub struct Status {
     /// What the system denies the gateway at this moment.
     #[serde(default)]
     pub troubles: Vec<Trouble>,
+    /// How hard pressed the gateway is.
+    #[serde(default)]
+    pub pressure: PressureStatus,
     /// What clients can connect to.
     pub endpoints: Vec<EndpointStatus>,
     /// What is behind it.
@@ -129,6 +132,34 @@ pub struct Trouble {
     pub since: Timestamp,
     /// How often it was met since then.
     pub times: u64,
+}
+
+/// How hard pressed the gateway is, and what it gives up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PressureStatus {
+    /// What it gives up now.
+    pub stage: Stage,
+    /// Since when; nothing if it never gave up anything.
+    pub since: Option<Timestamp>,
+    /// How much is used of each thing that there may be too little of, in percent.
+    pub percent: BTreeMap<String, u32>,
+    /// What was given up since the start.
+    pub shed: BTreeMap<String, u64>,
+}
+
+/// What a gateway under pressure gives up. Each includes those before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// There is no pressure.
+    #[default]
+    Nothing,
+    /// Idle connections, and that connections are kept.
+    Connections,
+    /// New sessions.
+    Sessions,
+    /// New calls.
+    Calls,
 }
 
 /// An endpoint.
@@ -303,6 +334,9 @@ pub struct Health {
     /// What the system denies the gateway at this moment.
     #[serde(default)]
     pub troubles: Vec<Trouble>,
+    /// How hard pressed the gateway is.
+    #[serde(default)]
+    pub pressure: PressureStatus,
     /// The parts.
     pub components: Components,
 }
@@ -403,7 +437,7 @@ impl Status {
             .collect();
         let all_well = upstreams.values().all(|it| it.status == HealthStatus::Ok);
         let status = match (listener, plan) {
-            (HealthStatus::Ok, HealthStatus::Ok) if all_well && self.troubles.is_empty() => {
+            (HealthStatus::Ok, HealthStatus::Ok) if all_well && self.is_at_ease() => {
                 HealthStatus::Ok
             }
             (HealthStatus::Unavailable, _) | (_, HealthStatus::Unavailable) => {
@@ -414,6 +448,7 @@ impl Status {
         Health {
             status,
             troubles: self.troubles.clone(),
+            pressure: self.pressure.clone(),
             components: Components {
                 listener: ListenerHealth {
                     status: listener,
@@ -428,6 +463,11 @@ impl Status {
                 upstreams,
             },
         }
+    }
+
+    /// Whether the gateway has what it needs for everybody who comes.
+    fn is_at_ease(&self) -> bool {
+        self.troubles.is_empty() && self.pressure.stage < Stage::Sessions
     }
 
     /// Whether plans are to be kept on disk, and cannot be.
@@ -499,6 +539,7 @@ pub(crate) fn serving(upstreams: &[(&str, UpstreamState)]) -> Status {
         address: SocketAddr::from(([127, 0, 0, 1], 8080)),
         connections: 0,
         sessions: 0,
+        pressure: PressureStatus::default(),
         live: Some(Live {
             digest: Digest::of(b"live"),
             since,

@@ -3,7 +3,7 @@
 //! Owns the moment's picture, made anew for each question from what the parts know of themselves.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -35,6 +35,17 @@ pub(crate) struct Scene {
     refused: ArcSwapOption<Refused>,
     probation: ArcSwapOption<Timestamp>,
     kept: ArcSwapOption<Kept>,
+    accepted: AtomicU64,
+    unchanged: AtomicU64,
+    refusals: AtomicU64,
+}
+
+/// What became of the plans that came after the first one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reloads {
+    pub(crate) accepted: u64,
+    pub(crate) unchanged: u64,
+    pub(crate) refused: u64,
 }
 
 impl Scene {
@@ -50,6 +61,9 @@ impl Scene {
             refused: ArcSwapOption::empty(),
             probation: ArcSwapOption::empty(),
             kept: ArcSwapOption::empty(),
+            accepted: AtomicU64::new(0),
+            unchanged: AtomicU64::new(0),
+            refusals: AtomicU64::new(0),
         }
     }
 
@@ -78,17 +92,20 @@ impl Scene {
 
     /// Another plan is live; what was refused before is history.
     pub(crate) fn committed(&self, snapshot: &Snapshot) {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
         self.live.store(Arc::new(live(&self.source, snapshot)));
         self.refused.store(None);
     }
 
     /// A plan was refused.
     pub(crate) fn refused(&self, refused: Refused) {
+        self.refusals.fetch_add(1, Ordering::Relaxed);
         self.refused.store(Some(Arc::new(refused)));
     }
 
     /// The same plan came again, so nothing is refused any more.
     pub(crate) fn settled(&self) {
+        self.unchanged.fetch_add(1, Ordering::Relaxed);
         self.refused.store(None);
         self.taken(Taken::Loaded);
     }
@@ -104,6 +121,15 @@ impl Scene {
     /// The live plan is on probation until then, or no longer.
     pub(crate) fn on_probation(&self, until: Option<Timestamp>) {
         self.probation.store(until.map(Arc::new));
+    }
+
+    /// What became of the plans that came after the first one.
+    pub(crate) fn reloads(&self) -> Reloads {
+        Reloads {
+            accepted: self.accepted.load(Ordering::Relaxed),
+            unchanged: self.unchanged.load(Ordering::Relaxed),
+            refused: self.refusals.load(Ordering::Relaxed),
+        }
     }
 
     /// What is kept on disk.
@@ -151,6 +177,7 @@ impl Scene {
             probation: self.probation.load().as_deref().copied(),
             kept: self.kept.load().as_deref().cloned(),
             troubles: shortage::troubles(),
+            pressure: plane.pressure.status(),
             endpoints: endpoints.collect(),
             upstreams: snapshot
                 .servers
@@ -258,15 +285,19 @@ fn in_time(until: tokio::time::Instant) -> Timestamp {
 
 fn breaker_status(reading: &Reading) -> BreakerStatus {
     BreakerStatus {
-        state: match reading.position {
-            Position::Closed => BreakerState::Closed,
-            Position::Open => BreakerState::Open,
-            Position::HalfOpen => BreakerState::HalfOpen,
-        },
+        state: breaker_state(reading.position),
         failures: u32::try_from(reading.failures).unwrap_or(u32::MAX),
         openings: reading.openings,
         withheld: reading.withheld,
         until: reading.until.map(in_time),
+    }
+}
+
+pub(crate) fn breaker_state(position: Position) -> BreakerState {
+    match position {
+        Position::Closed => BreakerState::Closed,
+        Position::Open => BreakerState::Open,
+        Position::HalfOpen => BreakerState::HalfOpen,
     }
 }
 

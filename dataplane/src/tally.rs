@@ -90,19 +90,23 @@ impl Tally {
     }
 
     fn line(&self) -> Option<&Line> {
-        let number = NUMBER.get().unwrap_or_else(|| {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed) % LINES;
-            NUMBER.set(Some(number));
-            number
-        });
-        self.lines.get(number)
+        self.lines.get(thread_number() % LINES)
     }
+}
+
+/// The number of this thread among those that count.
+pub(crate) fn thread_number() -> usize {
+    NUMBER.get().unwrap_or_else(|| {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        NUMBER.set(Some(number));
+        number
+    })
 }
 
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    /// Which line this thread counts in.
+    /// The number of this thread.
     static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
 }
 

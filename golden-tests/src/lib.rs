@@ -50,5 +50,5 @@ pub use masking::{shown_by_beginning, shown_by_name};
 pub use mutation::mutants;
 pub use pages::error_index;
 pub use pairs::{Change, are_apart, changed, changes};
-pub use reference::configuration_reference;
+pub use reference::{configuration_reference, metrics_reference};
 pub use repository::{Repository, TextFile};

@@ -1,10 +1,12 @@
-//! Writes `docs/reference/configuration.md` from the JSON Schema of `mcpc.yaml`.
+//! Writes `docs/reference/configuration.md` from the JSON Schema of `mcpc.yaml`, and `metrics.md` beside
+//! it from the families of the data plane.
 //!
-//! Owns the layout of that page. Does not own a word of its content: keys, types, defaults and
+//! Owns the layout of the pages. Does not own a word of their content: keys, types, defaults and
 //! sentences come from the schema, which comes from the types in `mcpc-config`.
 
 use std::collections::VecDeque;
 
+use mcpc_dataplane::{Family, Kind};
 use serde_json::{Map, Value};
 
 const HEAD: &str = "# Configuration reference
@@ -17,6 +19,36 @@ Durations, sizes, rates and shares carry their unit: `30s`, `4MiB`, `100/m`, `20
 template in the plan and are resolved when the plan is loaded. Unknown keys are errors, except
 top-level `x-…` keys, which hold anchors for reuse. An empty list means none, never all.
 ";
+
+const METRICS: &str = "# Metrics reference
+
+Every family of `/metrics` on the admin listener, in Prometheus text or, for who accepts it, OpenMetrics. This page is
+generated from the families in `dataplane/src/metrics.rs`; a test fails if it is stale. What to watch is in the
+[guide](../guide/operations.md#metrics).
+
+Counters begin at zero with the process; those of a server begin at zero when an edit starts it anew. `server` is its
+name in the configuration, `replica` the host, port and path of one of several.
+
+| family | kind | labels | what it is |
+| --- | --- | --- | --- |
+";
+
+/// The page of the metrics.
+pub fn metrics_reference(families: &[Family]) -> String {
+    let mut page = METRICS.to_owned();
+    for family in families {
+        let kind = match family.kind {
+            Kind::Gauge => "gauge",
+            Kind::Counter => "counter",
+            Kind::Histogram => "histogram",
+        };
+        let labels: Vec<String> = family.labels.iter().map(|it| format!("`{it}`")).collect();
+        let labels = labels.join(", ");
+        let (name, help) = (family.name, family.help);
+        page += &format!("| `{name}` | {kind} | {labels} | {help} |\n");
+    }
+    page
+}
 
 /// An object of the language, to be written as one section.
 struct Section {

@@ -2,8 +2,10 @@
 //! beside it that shows what it finds.
 
 use mcpc_compiler::CODES;
+use mcpc_dataplane::FAMILIES;
 use mcpc_golden_tests::{
-    Expectation, Repository, assert_none, blessing, configuration_reference, error_index, rules,
+    Expectation, Repository, assert_none, blessing, configuration_reference, error_index,
+    metrics_reference, rules,
 };
 
 #[test]
@@ -91,6 +93,7 @@ fn generated_files_are_fresh() {
             "docs/reference/configuration.md",
             configuration_reference(&schema),
         ),
+        ("docs/reference/metrics.md", metrics_reference(FAMILIES)),
         ("docs/errors/README.md", error_index(CODES)),
     ];
     let stale = generated.into_iter().filter_map(|(path, text)| {

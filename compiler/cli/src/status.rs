@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mcpc_dataplane::{
     BreakerState, BreakerStatus, CheckedStatus, Live, Phase, ReplicaStatus, SessionServersStatus,
-    Status, Taken, UpstreamState, UpstreamStatus,
+    Stage, Status, Taken, UpstreamState, UpstreamStatus,
 };
 use mcpc_plan::Era;
 
@@ -89,12 +89,7 @@ fn for_people(status: &Status) -> String {
         status.connections,
     ));
     write(format_args!("{}", plans_for_people(status)));
-    for trouble in &status.troubles {
-        write(format_args!(
-            "trouble  {} since {}, {} times: {} ({})\n",
-            trouble.text, trouble.since, trouble.times, trouble.reason, trouble.code
-        ));
-    }
+    write(format_args!("{}", troubles_for_people(status)));
     for endpoint in &status.endpoints {
         write(format_args!(
             "endpoint {}: {}\n",
@@ -174,6 +169,30 @@ fn sessions_for_people(sessions: Option<SessionServersStatus>) -> String {
         spares => format!(" and {spares} spare"),
     };
     format!(", {in_use}{spare} of {at_most} for sessions")
+}
+
+/// What the gateway lacks, and what it gives up because of that.
+fn troubles_for_people(status: &Status) -> String {
+    let mut text = String::new();
+    for trouble in &status.troubles {
+        let _infallible = writeln!(
+            text,
+            "trouble  {} since {}, {} times: {} ({})",
+            trouble.text, trouble.since, trouble.times, trouble.reason, trouble.code
+        );
+    }
+    let gives_up = match status.pressure.stage {
+        Stage::Nothing => return text,
+        Stage::Connections => "idle connections are closed",
+        Stage::Sessions => "no new session begins",
+        Stage::Calls => "no new call is taken",
+    };
+    let percent = status.pressure.percent.iter();
+    let percent: Vec<String> = percent
+        .map(|(what, percent)| format!("{what} {percent}%"))
+        .collect();
+    let _infallible = writeln!(text, "pressure {gives_up}: {}", percent.join(", "));
+    text
 }
 
 fn replica_for_people(replica: &ReplicaStatus) -> String {

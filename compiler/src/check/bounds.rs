@@ -28,6 +28,14 @@ pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
             memory(resolved, &server.site(), limits, sink);
         }
     }
+    if limits.memory.is_some_and(|memory| memory.as_bytes() == 0) {
+        let place = Path::of(["limits", "memory"]);
+        let message = format!("`{place}` is out of bounds");
+        let span = resolved.span(&place);
+        let label = "no gateway is this small";
+        let diagnostic = Diagnostic::error(codes::OUT_OF_BOUNDS, message, span, label);
+        sink.report(diagnostic.help("give it what the gateway may hold, or leave it out"));
+    }
     let count = resolved.servers.len();
     if UpstreamId::new(count).is_none() {
         let message = format!("there are {count} servers");

@@ -52,20 +52,16 @@ impl ParkedCalls {
         })
     }
 
+    /// How many calls are parked, and what their questions take up in bytes.
+    pub(crate) fn held(&self) -> (u64, u64) {
+        let wide = |count: &AtomicUsize| count.load(Ordering::Relaxed) as u64;
+        (wide(&self.count), wide(&self.bytes))
+    }
+
     /// Parks a call; its number, or nothing if there is no room. Then the call is dropped.
     pub(crate) fn park(self: &Arc<Self>, call: ParkedCall) -> Option<u64> {
         let bytes = call.questions.iter().map(|(_, asked)| asked.bytes()).sum();
-        let place = Place {
-            number: self.numbers.fetch_add(1, Ordering::Relaxed),
-            bytes,
-            table: Arc::clone(self),
-        };
-        // Taken first and given back by the drop, so that the bounds hold at every moment.
-        let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-        let total = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if count > CALLS_MAX || total > BYTES_MAX {
-            return None;
-        }
+        let place = self.room(bytes)?;
         let number = place.number;
         let (sender, mut resumed) = mpsc::channel::<oneshot::Sender<ParkedCall>>(1);
         self.calls.pin().insert(number, sender);
@@ -82,6 +78,19 @@ impl ParkedCalls {
             }
         });
         Some(number)
+    }
+
+    /// Room for a call whose questions take up so many bytes, if there is any.
+    fn room(self: &Arc<Self>, bytes: usize) -> Option<Place> {
+        let place = Place {
+            number: self.numbers.fetch_add(1, Ordering::Relaxed),
+            bytes,
+            table: Arc::clone(self),
+        };
+        // Taken first and given back by the drop, so that the bounds hold at every moment.
+        let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        let total = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        (count <= CALLS_MAX && total <= BYTES_MAX).then_some(place)
     }
 
     /// Takes a parked call; nothing if it has ended or was taken before.
@@ -108,5 +117,34 @@ impl Drop for Place {
         self.table.calls.pin().remove(&self.number);
         self.table.count.fetch_sub(1, Ordering::Relaxed);
         self.table.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_calls_are_parked_and_no_more_until_one_has_ended() {
+        let parked = ParkedCalls::new(0);
+        let mut places: Vec<_> = (0..CALLS_MAX).filter_map(|_| parked.room(1)).collect();
+        assert_eq!(places.len(), CALLS_MAX);
+        assert!(parked.room(1).is_none());
+        assert_eq!(parked.held(), (CALLS_MAX as u64, CALLS_MAX as u64));
+        places.pop();
+        assert!(parked.room(1).is_some(), "there is room again");
+        drop(places);
+        assert_eq!(parked.held(), (0, 0));
+    }
+
+    #[test]
+    fn their_questions_have_so_much_room_together() {
+        let parked = ParkedCalls::new(0);
+        let large = parked.room(BYTES_MAX);
+        assert!(large.is_some());
+        assert!(parked.room(1).is_none());
+        drop(large);
+        assert!(parked.room(BYTES_MAX + 1).is_none());
+        assert!(parked.room(1).is_some());
     }
 }

@@ -23,6 +23,7 @@ fn sessions() -> Arc<Sessions> {
         sessions: 9,
         session_idle_ms: 3_600_000,
         private_upstreams: Limits::PRIVATE_UPSTREAMS,
+        memory_bytes: None,
         connections: 1,
         streams: 1,
         list_pages: 1,

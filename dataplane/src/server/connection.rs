@@ -113,7 +113,7 @@ fn poll_head(
 /// Whether the connection goes on after the reply to this request.
 fn after(wire: &RefCell<Wire>, head: &Head) -> After {
     let mut wire = wire.borrow_mut();
-    let goes_on = wire.skip_rest() && head.keeps_alive() && wire.link.order() == Order::GoOn;
+    let goes_on = wire.skip_rest() && head.keeps_alive() && wire.link.may_stay();
     if goes_on { After::GoOn } else { After::Close }
 }
 

@@ -15,6 +15,8 @@ use crate::timestamp::Timestamp;
 pub(crate) struct Connections {
     clock: Rc<Clock>,
     draining: Cell<bool>,
+    /// For how many rounds others have waited while nobody here was idle.
+    busy_rounds: Cell<u32>,
     links: RefCell<Vec<Weak<Link>>>,
 }
 
@@ -23,6 +25,10 @@ struct Clock {
     /// Seconds, as counted by [`Connections::sweep`].
     tick: Cell<u32>,
     date: Cell<[u8; Timestamp::HTTP_BYTES]>,
+    /// How often room was made for those who wait.
+    round: Cell<u32>,
+    /// Whether no connection is kept after a reply.
+    is_brief: Cell<bool>,
 }
 
 /// What a connection and the sweep know of it.
@@ -33,6 +39,10 @@ pub(super) struct Link {
     owes: Cell<Owes>,
     /// Since which tick, for a body and for nothing: since the last sign of life.
     since: Cell<u32>,
+    /// Since which round of making room nothing was asked.
+    round: Cell<u32>,
+    /// Whether anything was ever asked.
+    has_asked: Cell<bool>,
     /// Whether the last read found nothing, so that it is the client who keeps us waiting.
     waiting: Cell<bool>,
     /// Since which tick the client has taken nothing of what is there for it.
@@ -70,8 +80,15 @@ pub(super) enum Order {
 pub(super) const HEAD_SECONDS: u32 = 30;
 pub(super) const BODY_SECONDS: u32 = 30;
 pub(crate) const IDLE_SECONDS: u32 = 75;
-/// The same for an idle one while no more connections can be accepted.
-pub(crate) const IDLE_SECONDS_CROWDED: u32 = 5;
+/// The same for an idle one while the gateway is under pressure.
+pub(crate) const IDLE_SECONDS_PRESSED: u32 = 5;
+/// While others wait to be accepted, time goes by in rounds of a tenth of a second. How many of them a
+/// client has that never asked for anything, one that has, and one in the middle of a head.
+const SILENT_ROUNDS: u32 = 2;
+const IDLE_ROUNDS: u32 = 10;
+const HEAD_ROUNDS: u32 = 20;
+/// After so many rounds in which nobody was idle, those who are busy make room as well.
+const BUSY_ROUNDS: u32 = 20;
 pub(super) const STALLED_SECONDS: u32 = 60;
 pub(super) const END_SECONDS: u32 = 2;
 
@@ -81,29 +98,61 @@ impl Connections {
         let clock = Clock {
             tick: Cell::new(0),
             date: Cell::new(Timestamp::now().http()),
+            round: Cell::new(0),
+            is_brief: Cell::new(false),
         };
         Self {
             clock: Rc::new(clock),
             draining: Cell::new(false),
+            busy_rounds: Cell::new(0),
             links: RefCell::default(),
         }
     }
 
     /// One more second has gone by: connections whose clients are too slow are ended, and those that
     /// were idle for so many seconds.
-    pub(crate) fn sweep(&self, idle: u32) {
+    pub(crate) fn sweep(&self, idle: u32) -> u64 {
+        let mut idled = 0;
         let tick = self.clock.tick.get().wrapping_add(1);
         self.clock.tick.set(tick);
         pulse::beat();
         self.clock.date.set(Timestamp::now().http());
         self.links.borrow_mut().retain(|link| match link.upgrade() {
             Some(link) => {
-                link.tell(link.judge(tick, idle));
+                let order = link.judge(tick, idle);
+                idled += u64::from(link.tell(order) && order == Order::Finish);
                 link.remind(tick);
                 true
             }
             None => false,
         });
+        idled
+    }
+
+    /// Others wait to be accepted: one more round has gone by, and who is silent makes room. Gives how
+    /// many those are. If there is none such for long, those who are busy take turns with those who wait:
+    /// no connection is kept after a reply.
+    pub(crate) fn make_room(&self) -> u64 {
+        let round = self.clock.round.get().wrapping_add(1);
+        self.clock.round.set(round);
+        let (mut closed, mut has_idle) = (0, false);
+        for link in self.links.borrow().iter().filter_map(Weak::upgrade) {
+            has_idle |= link.is_idle(round);
+            closed += u64::from(link.tell(link.makes_room(round)));
+        }
+        // Who is idle may be on another thread, which makes room as well.
+        let busy = self.busy_rounds.get().saturating_add(1);
+        self.busy_rounds.set(if has_idle { 0 } else { busy });
+        self.clock
+            .is_brief
+            .set(self.busy_rounds.get() >= BUSY_ROUNDS);
+        closed
+    }
+
+    /// Nobody waits to be accepted. Connections are kept after a reply, or they are not.
+    pub(crate) fn be_brief(&self, is_brief: bool) {
+        self.busy_rounds.set(0);
+        self.clock.is_brief.set(is_brief);
     }
 
     /// The gateway stops: every connection's next response is its last one. Idle ones stay open
@@ -142,11 +191,14 @@ impl Connections {
 impl Link {
     fn new(clock: Rc<Clock>) -> Self {
         let since = Cell::new(clock.tick.get());
+        let round = Cell::new(clock.round.get());
         Self {
             clock,
             busy: Cell::new(false),
             owes: Cell::new(Owes::Nothing),
             since,
+            round,
+            has_asked: Cell::new(false),
             waiting: Cell::new(false),
             stalled: Cell::new(None),
             order: Cell::new(Order::GoOn),
@@ -186,12 +238,19 @@ impl Link {
     /// A request is being answered.
     pub(super) fn begin(&self) {
         self.busy.set(true);
+        self.has_asked.set(true);
     }
 
     /// It was answered.
     pub(super) fn end(&self) {
         self.busy.set(false);
         self.since.set(self.clock.tick.get());
+        self.round.set(self.clock.round.get());
+    }
+
+    /// Whether the connection may be kept after this reply.
+    pub(super) fn may_stay(&self) -> bool {
+        self.order.get() == Order::GoOn && !self.clock.is_brief.get()
     }
 
     /// What it was told last.
@@ -222,11 +281,37 @@ impl Link {
         }
     }
 
-    fn tell(&self, order: Order) {
-        if order > self.order.get() {
+    /// Whether nothing is asked for, so that it makes room sooner or later.
+    fn is_idle(&self, round: u32) -> bool {
+        let quiet = round.wrapping_sub(self.round.get());
+        let is_silent = !self.has_asked.get() || quiet >= SILENT_ROUNDS;
+        !self.busy.get() && self.owes.get() == Owes::Nothing && is_silent
+    }
+
+    /// Whether a client is in the way of those who wait.
+    fn makes_room(&self, round: u32) -> Order {
+        let quiet = round.wrapping_sub(self.round.get());
+        let silent = if self.has_asked.get() {
+            IDLE_ROUNDS
+        } else {
+            SILENT_ROUNDS
+        };
+        match self.owes.get() {
+            _ if self.busy.get() => Order::GoOn,
+            Owes::Nothing if quiet >= silent => Order::Finish,
+            Owes::Head if self.waiting.get() && quiet >= HEAD_ROUNDS => Order::Cut,
+            Owes::End | Owes::Body | Owes::Head | Owes::Nothing => Order::GoOn,
+        }
+    }
+
+    /// Gives whether that is something new.
+    fn tell(&self, order: Order) -> bool {
+        let is_new = order > self.order.get();
+        if is_new {
             self.order.set(order);
             self.wake();
         }
+        is_new
     }
 
     /// Lets what is quiet for long look at the time, now and then.

@@ -20,7 +20,7 @@ pub(crate) use connection::serve_connection;
 pub(crate) use fault::Fault;
 pub(crate) use head::{Field, Head, Method};
 pub(crate) use intake::Intake;
-pub(crate) use link::{Connections, IDLE_SECONDS, IDLE_SECONDS_CROWDED};
+pub(crate) use link::{Connections, IDLE_SECONDS, IDLE_SECONDS_PRESSED};
 pub(crate) use response::Response;
 
 /// Who answers requests.

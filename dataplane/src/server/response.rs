@@ -49,6 +49,16 @@ impl Response {
         }
     }
 
+    /// A reply of one text of another kind.
+    pub(crate) fn text(kind: &'static str, body: Body) -> Self {
+        Self {
+            status: StatusCode::OK,
+            content: Content::None,
+            extra: vec![("content-type", Bytes::from_static(kind.as_bytes()))],
+            body,
+        }
+    }
+
     /// A reply that is an event stream.
     pub(crate) fn events(body: Body) -> Self {
         Self {

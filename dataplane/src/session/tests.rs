@@ -17,6 +17,7 @@ fn limits(sessions: u32) -> Limits {
         sessions,
         session_idle_ms: u64::try_from(IDLE.as_millis()).unwrap(),
         private_upstreams: Limits::PRIVATE_UPSTREAMS,
+        memory_bytes: None,
         connections: 1,
         streams: 1,
         list_pages: 1,

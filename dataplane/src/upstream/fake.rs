@@ -301,6 +301,7 @@ pub(super) fn limits() -> Limits {
         sessions: 10,
         session_idle_ms: 60_000,
         private_upstreams: Limits::PRIVATE_UPSTREAMS,
+        memory_bytes: None,
         connections: 100,
         streams: 10,
         list_pages: 10,

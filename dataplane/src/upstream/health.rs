@@ -10,6 +10,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::durations::{Counted, Durations};
 use super::ends::{Ends, PastEnd};
 use super::presence::Stage;
 use super::{Checked, Reading, Upstream};
@@ -23,6 +24,8 @@ pub(super) struct Health {
     is_idle: Notify,
     last_failure: ArcSwapOption<Failure>,
     latency_micros: AtomicU64,
+    durations: Durations,
+    failures: AtomicU64,
     pub(super) pid: AtomicU64,
     pub(super) restarts: AtomicU64,
     pub(super) ignored_lines: AtomicU64,
@@ -70,6 +73,8 @@ impl Health {
             is_idle: Notify::new(),
             last_failure: ArcSwapOption::empty(),
             latency_micros: AtomicU64::new(0),
+            durations: Durations::new(),
+            failures: AtomicU64::new(0),
             pid: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
             ignored_lines: AtomicU64::new(0),
@@ -81,6 +86,7 @@ impl Health {
     pub(super) fn note_success(&self, flight: &InFlight) {
         let micros = u64::try_from(flight.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.latency_micros.store(micros.max(1), Ordering::Relaxed);
+        self.durations.note(micros);
         self.note_reached();
         flight.upstream.late.note_answer();
     }
@@ -104,6 +110,11 @@ impl Health {
         if self.last_failure.swap(Some(Arc::new(failure))).is_none() {
             self.note_stage();
         }
+    }
+
+    /// A call has failed.
+    pub(super) fn note_failed_call(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many calls are under way.
@@ -162,6 +173,16 @@ impl Upstream {
     /// What operators see of its breaker; nothing if the live plan gives it none.
     pub(crate) fn breaker(&self) -> Option<Reading> {
         self.breaker.reading()
+    }
+
+    /// How long its calls took to their answers.
+    pub(crate) fn durations(&self) -> Counted {
+        self.health.durations.counted()
+    }
+
+    /// How many of its calls have failed.
+    pub(crate) fn failed_calls(&self) -> u64 {
+        self.health.failures.load(Ordering::Relaxed)
     }
 
     /// What came of the questions to it; nothing if the live plan asks none.

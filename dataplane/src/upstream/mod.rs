@@ -18,6 +18,7 @@ mod breaker;
 mod changes;
 mod checks;
 mod child;
+mod durations;
 mod ends;
 mod events;
 #[cfg(test)]
@@ -111,6 +112,7 @@ pub(crate) use breaker::{Position, Reading};
 pub(crate) use changes::Changes;
 pub(crate) use checks::Checked;
 pub(crate) use child::LADDER;
+pub(crate) use durations::BOUNDS_SECONDS;
 pub(crate) use ends::{How, PastEnd};
 pub(crate) use health::State;
 pub(crate) use keep::End;
@@ -288,6 +290,7 @@ impl Upstream {
     async fn session(&self, deadline: Instant, began: Instant) -> Result<Arc<Session>, Failure> {
         let session = self.presence.session(deadline).await;
         session.inspect_err(|failure| {
+            self.health.note_failed_call();
             self.breaker.note(*failure, began);
         })
     }
@@ -561,6 +564,7 @@ impl Upstream {
     /// A call has failed.
     fn note_failure(&self, failure: Failure, flight: &InFlight) {
         self.health.note_failure(failure);
+        self.health.note_failed_call();
         if let Some(until) = self.breaker.note(failure, flight.began()) {
             // The keeper does so as well, a moment later.
             self.presence.shut(until);

@@ -27,6 +27,8 @@ pub(crate) struct Asked {
     pub(crate) method: String,
     /// The tool, for a call.
     pub(crate) tool: String,
+    /// The cursor, for the next page of a list.
+    pub(crate) cursor: Option<String>,
     /// The arguments of the tool.
     pub(crate) arguments: Value,
     /// What is to go wrong.
@@ -52,6 +54,7 @@ pub(crate) fn asked(message: &[u8]) -> Option<Asked> {
     Some(Asked {
         is_modern: text("/params/_meta/io.modelcontextprotocol~1protocolVersion").is_some(),
         id: message.get("id")?.clone(),
+        cursor: text("/params/cursor").map(str::to_owned),
         fault: Fault::of(&tool).filter(|_| method == "tools/call"),
         arguments: message
             .pointer("/params/arguments")

@@ -38,6 +38,8 @@ struct Shared {
     asked: AtomicUsize,
     /// How many calls it got.
     called: AtomicUsize,
+    /// How many tools are on each page of a list that never ends; none: it ends.
+    per_page: AtomicUsize,
 }
 
 /// A request, as it came.
@@ -106,6 +108,11 @@ impl HttpServer {
         self.shared.called.load(Ordering::SeqCst)
     }
 
+    /// From now on its list of tools has pages of so many, and never ends.
+    pub fn list_without_end(&self, per_page: usize) {
+        self.shared.per_page.store(per_page, Ordering::SeqCst);
+    }
+
     /// From now on it refuses what asks it whether it is there, and nothing else; or it does not.
     pub fn be_sick(&self, is_sick: bool) {
         self.shared.is_sick.store(is_sick, Ordering::SeqCst);
@@ -133,6 +140,20 @@ impl Shared {
         let forgotten = self.forgotten.load(Ordering::SeqCst);
         let is_known = session.is_none_or(|number| number > forgotten);
         is_known.then(|| JSON.to_owned())
+    }
+
+    /// A page of a list of tools that never ends. Its cursor is the number of the next tool.
+    fn page(&self, asked: &Asked) -> Option<Value> {
+        let per_page = self.per_page.load(Ordering::SeqCst);
+        if per_page == 0 || asked.method != "tools/list" {
+            return None;
+        }
+        let first = asked.cursor.as_deref().unwrap_or("0").parse().unwrap_or(0);
+        let next = first + per_page;
+        let tool = |number: usize| json!({ "name": format!("tool_{number}"), "inputSchema": { "type": "object" } });
+        let tools: Vec<Value> = (first..next).map(tool).collect();
+        let result = json!({ "tools": tools, "nextCursor": next.to_string() });
+        Some(json!({ "jsonrpc": "2.0", "id": asked.id, "result": result }))
     }
 
     /// Counts a request. Whether it is one that is refused now.
@@ -163,7 +184,9 @@ fn connection(stream: TcpStream, shared: &Shared) -> io::Result<()> {
                 (None, _) => whole(stream.get_mut(), "HTTP/1.1 404 Not Found\r\n", "")?,
                 (Some(_), Some(fault)) => answer(&mut stream, &asked, fault, &shared.ledger)?,
                 (Some(head), None) => {
-                    let answer = healthy(&asked, &shared.ledger).to_string();
+                    let answer = shared.page(&asked);
+                    let answer = answer.unwrap_or_else(|| healthy(&asked, &shared.ledger));
+                    let answer = answer.to_string();
                     whole(stream.get_mut(), &head, &answer)?
                 }
             },

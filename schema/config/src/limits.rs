@@ -46,6 +46,11 @@ pub struct Limits {
     #[schemars(range(min = 1, max = 10_000_000))]
     pub streams: u32,
 
+    /// How much memory the gateway may hold: idle connections are closed at 80% of it, new sessions refused at
+    /// 90%, new calls at 95%. Give it less than what the system ends it for. Absent: nobody looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Size>,
+
     /// How long in-flight calls may go on when the gateway stops or a server leaves. Default 30s.
     #[serde(default = "Limits::default_grace")]
     pub grace: Duration,
@@ -89,6 +94,7 @@ impl Default for Limits {
             session_servers: Self::default_session_servers(),
             connections: Self::default_connections(),
             streams: Self::default_streams(),
+            memory: None,
             grace: Self::default_grace(),
         }
     }

@@ -34,6 +34,9 @@ pub struct Limits {
     pub list_pages: u32,
     /// The most entries that are taken from one upstream's list.
     pub list_items: u32,
+    /// How much memory the gateway may hold before it gives things up, in bytes; absent: nobody looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
     /// How long in-flight work may go on when something is drained, in milliseconds.
     pub grace_ms: u64,
 }

@@ -83,7 +83,9 @@ fn verify_limits(limits: &Limits) -> Result<(), PlanError> {
         limits.grace_ms,
     ];
     hold(
-        counts.iter().all(|count| *count > 0) && sizes.iter().all(|size| *size > 0),
+        counts.iter().all(|count| *count > 0)
+            && sizes.iter().all(|size| *size > 0)
+            && limits.memory_bytes != Some(0),
         "a limit is zero",
     )?;
     hold(

@@ -169,6 +169,7 @@ fn plan() -> Plan {
             sessions: 1,
             session_idle_ms: 1,
             private_upstreams: Limits::PRIVATE_UPSTREAMS,
+            memory_bytes: None,
             connections: 1,
             streams: 1,
             list_pages: 1,

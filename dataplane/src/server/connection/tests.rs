@@ -105,6 +105,50 @@ async fn a_connection_that_says_nothing_is_closed_too() {
     .await;
 }
 
+/// Others wait to be accepted for so many rounds. Gives how many connections were closed for them.
+async fn rounds(connections: &Connections, count: u32) -> u64 {
+    let mut closed = 0;
+    for _ in 0..count {
+        closed += connections.make_room();
+        settle().await;
+    }
+    closed
+}
+
+#[tokio::test]
+async fn who_is_silent_makes_room_before_who_is_idle() {
+    for (first_words, rounds_left) in [(b"".as_slice(), 2), (REQUEST, 10), (b"POST /mcp HT", 20)] {
+        against(|mut client, connections| async move {
+            client.write_all(first_words).await.unwrap();
+            settle().await;
+            assert_eq!(rounds(&connections, rounds_left - 1).await, 0);
+            assert!(!read_now(&mut client).await.1, "{rounds_left}");
+            assert_eq!(rounds(&connections, 1).await, 1);
+            assert!(read_now(&mut client).await.1, "{rounds_left}");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn who_is_busy_keeps_its_connection_until_others_have_waited_for_long() {
+    against(|mut client, connections| async move {
+        for number in 0..40 {
+            client.write_all(REQUEST).await.unwrap();
+            settle().await;
+            let (reply, ended) = read_now(&mut client).await;
+            let is_last = number == 20;
+            assert_eq!(reply.contains("connection: close"), is_last, "{number}");
+            assert_eq!(ended, is_last, "{number}");
+            if is_last {
+                break;
+            }
+            assert_eq!(rounds(&connections, 1).await, 0);
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_head_that_drips_is_cut_after_its_time() {
     against(|mut client, connections| async move {

@@ -99,7 +99,9 @@ fn a_hundred_idle_clients_under_a_limit_of_64_silence_neither_pages_nor_calls() 
          web: {{ url: \"http://{address}/mcp\", era: modern }}\n"
     );
     let mut stage = Stage::open_under("ulimit -n 64", &config);
+    // Who has never said a word would have to make room for others.
     let mut caller = stage.client();
+    caller.fails("none.echo", &["MCPC9109"]);
     let connect = |_| Client::connect(stage.gateway.address);
     let idle: Vec<Client> = (0..100).map(connect).collect();
     assert!(stage.gateway.hears(CODE).contains("Too many open files"));

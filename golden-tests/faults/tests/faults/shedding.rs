@@ -1,0 +1,159 @@
+//! A gateway under pressure gives things up in order: idle connections, new sessions, new calls.
+//!
+//! Each stage is seen from outside: by clients, in the status, in the metrics and in the log; and each is
+//! over by itself when there is enough again.
+
+use std::time::{Duration, Instant};
+
+use mcpc_faults::HttpServer;
+use mcpc_process::{Client, until};
+use serde_json::{Value, json};
+
+use crate::stage::{FAULTY, Stage, text_of};
+
+/// More clients than connections, and far more than the half that clients may have.
+const SILENT: usize = 150;
+
+/// What room for a new client may take. One batch of idle clients after the other for five seconds each took
+/// 48 seconds.
+const ROOM: Duration = Duration::from_secs(15);
+
+fn pressure(stage: &Stage) -> Value {
+    stage.gateway.status()["pressure"].clone()
+}
+
+/// The value of a series of the metrics page.
+fn metric(stage: &Stage, series: &str) -> f64 {
+    let page = stage.gateway.page("/metrics");
+    let mut lines = page.lines();
+    let line = lines.find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.unwrap_or_else(|| unreachable!("{series}: {page}"))
+        .parse()
+        .unwrap()
+}
+
+#[test]
+fn silent_clients_make_room_for_those_who_call() {
+    let config = format!("servers:\n  good: {{ command: {FAULTY:?}, era: modern }}\n");
+    let mut stage = Stage::open_under("ulimit -n 64", &config);
+    stage.client().echoes("echo", 0);
+    let silent: Vec<Client> = (0..SILENT)
+        .map(|_| Client::connect(stage.gateway.address))
+        .collect();
+    let began = Instant::now();
+    let reply = stage.client().call("echo", &json!({ "mark": 1 }));
+    let took = began.elapsed();
+    assert_eq!(text_of(&reply), json!({ "mark": 1 }).to_string());
+    assert!(took < ROOM, "it took {took:?}");
+    stage
+        .gateway
+        .hears("under pressure: idle connections are closed");
+    let closed = pressure(&stage)["shed"]["connections"].as_u64().unwrap();
+    assert!(closed > 50, "{closed}");
+    assert!(metric(&stage, "mcpc_shed_total{what=\"connections\"}") >= 50.0);
+    drop(silent);
+    stage
+        .gateway
+        .hears("the pressure has eased: nothing is given up");
+    assert_eq!(pressure(&stage)["stage"], "nothing");
+    assert!((metric(&stage, "mcpc_shedding_stage")).abs() < 0.5);
+    // Who is idle then is let alone.
+    let mut after = stage.client();
+    after.echoes("echo", 2);
+    after.echoes("echo", 3);
+    stage.gateway.stop();
+}
+
+/// A greeting as clients of 2025-11-25 send it, on a connection that there is.
+fn greeting(stage: &Stage) -> String {
+    let hello = json!({
+        "jsonrpc": "2.0", "id": 1, "method": "initialize",
+        "params": { "protocolVersion": "2025-11-25", "capabilities": {},
+            "clientInfo": { "name": "test", "version": "1" } },
+    });
+    mcpc_process::post(stage.gateway.address, "/mcp", "", &hello.to_string())
+}
+
+#[test]
+fn without_descriptors_for_servers_no_session_begins() {
+    let server = HttpServer::start(([127, 0, 0, 1], 0).into()).unwrap();
+    let config = format!(
+        "servers:\n  web: {{ url: \"http://{}/mcp\", era: modern }}\n",
+        server.address
+    );
+    let mut stage = Stage::open_under("ulimit -n 64", &config);
+    let mut old = Client::connect(stage.gateway.address);
+    assert_eq!(old.ask(greeting(&stage)).status, 200);
+    let held: Vec<Client> = (0..40)
+        .map(|number| {
+            let arguments = json!({ "number": number, "round": 1 });
+            stage.client().begin("held", &arguments)
+        })
+        .collect();
+    stage.gateway.hears("under pressure: no new session begins");
+    assert_eq!(pressure(&stage)["stage"], "sessions");
+    assert!(stage.gateway.page("/health").contains("\"degraded\""));
+
+    let reply = old.ask(greeting(&stage));
+    assert_eq!(reply.status, 503, "{reply:?}");
+    assert_eq!(reply.code(), "MCPC9211");
+    assert!(reply.head.to_lowercase().contains("retry-after: 1\r\n"));
+    let data = &reply.message()["error"]["data"];
+    assert_eq!(data["retry"], true, "{data}");
+    assert_eq!(data["retryAfter"], 1, "{data}");
+    assert!((metric(&stage, "mcpc_shed_total{what=\"sessions\"}") - 1.0).abs() < 0.5);
+
+    // Those who wait leave, and what they held is free again.
+    drop(held);
+    stage.gateway.hears("the pressure has eased");
+    until("there is no pressure", || {
+        pressure(&stage)["stage"] == "nothing"
+    });
+    let mut new = Client::connect(stage.gateway.address);
+    assert_eq!(new.ask(greeting(&stage)).status, 200);
+    stage.gateway.stop();
+}
+
+#[test]
+fn a_gateway_that_holds_too_much_memory_takes_no_calls() {
+    let with = |memory: &str| {
+        format!(
+            "limits: {{ memory: {memory} }}\n\
+             servers:\n  good: {{ command: {FAULTY:?}, era: modern }}\n"
+        )
+    };
+    let mut stage = Stage::open(&with("4GiB"));
+    let mut client = stage.client();
+    client.echoes("echo", 1);
+    let late = stage.client().begin("late", &json!({ "ms": 1500 }));
+    until("a call is under way", || {
+        stage.gateway.upstream("good")["in_flight"] == 1
+    });
+    // No gateway is as small as this.
+    stage.replace(&with("1MiB"));
+    stage.gateway.hears("under pressure: no new call is taken");
+    let reply = stage.client().call("echo", &json!({}));
+    assert_eq!(reply.status, 503, "{reply:?}");
+    assert_eq!(reply.code(), "MCPC9212");
+    let head = reply.head.to_lowercase();
+    assert!(head.contains("retry-after: 1\r\n"), "{reply:?}");
+    // Each thread looks once a second.
+    until("no connection is kept", || {
+        let reply = stage.client().call("echo", &json!({}));
+        reply.head.to_lowercase().contains("connection: close")
+    });
+    assert_eq!(reply.message()["error"]["data"]["retry"], true);
+    let seen = pressure(&stage);
+    assert_eq!(seen["stage"], "calls", "{seen}");
+    assert!(seen["percent"]["memory"].as_u64().unwrap() > 100, "{seen}");
+    assert!(metric(&stage, "mcpc_pressure_ratio{resource=\"memory\"}") > 1.0);
+    let mut late = late;
+    let reply = late.reply().unwrap();
+    assert_eq!(text_of(&reply), json!({ "ms": 1500 }).to_string());
+
+    stage.replace(&with("4GiB"));
+    stage.gateway.hears("the pressure has eased");
+    stage.client().echoes("echo", 2);
+    assert!(metric(&stage, "mcpc_shed_total{what=\"calls\"}") >= 1.0);
+    stage.gateway.stop();
+}
