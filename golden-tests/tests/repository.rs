@@ -49,6 +49,11 @@ fn every_bridge_between_eras_is_shown_by_a_transcript() {
 }
 
 #[test]
+fn every_promise_names_what_checks_it() {
+    assert_none(&rules::unchecked_promises(Repository::this()));
+}
+
+#[test]
 fn what_has_one_place_stays_in_it() {
     assert_none(&rules::border_crossings(Repository::this()));
 }

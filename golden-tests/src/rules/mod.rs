@@ -14,6 +14,7 @@ mod headers;
 mod lengths;
 mod licences;
 mod names;
+mod promises;
 mod words;
 
 pub use architecture::stale_architecture;
@@ -27,4 +28,5 @@ pub use headers::missing_headers;
 pub use lengths::too_long;
 pub use licences::{licence_tree, unwelcome_licences};
 pub use names::vague_names;
+pub use promises::unchecked_promises;
 pub use words::banned_words;
