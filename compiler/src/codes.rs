@@ -77,6 +77,7 @@ codes! {
     FILE_OUTSIDE_SECRET 2004 "only a secret can come from a file"
     STRAY_DOLLAR 2005 "a dollar sign starts no placeholder"
     TOO_MANY_PLACEHOLDERS 2006 "the text has too many placeholders"
+    SECRET_WITHOUT_VALUE 2007 "a secret has no value"
 
     UNKNOWN_KEY 3001 "a key is not known"
     MISSING_KEY 3002 "a key is missing"

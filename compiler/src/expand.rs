@@ -161,6 +161,9 @@ impl Scalar<'_> {
 
     fn value(&mut self, placeholder: &Placeholder<'_>, piece: &Piece<'_>) -> Option<String> {
         if self.leaf.is_secret() {
+            if self.input.tier == Tier::Environment && !self.has_value(placeholder) {
+                self.report_without_value(placeholder, piece);
+            }
             return None;
         }
         let name = match placeholder.origin {
@@ -194,6 +197,44 @@ impl Scalar<'_> {
         value
     }
 
+    /// Whether a secret would have a value if the gateway started here. The value is dropped at once.
+    fn has_value(&self, placeholder: &Placeholder<'_>) -> bool {
+        let variables = self.input.variables;
+        placeholder.default.is_some()
+            || match placeholder.origin {
+                Origin::Variable(name) => variables
+                    .get(name)
+                    .is_some_and(|value| !value.is_empty() || placeholder.message.is_none()),
+                Origin::File(path) => variables.has_file(path),
+            }
+    }
+
+    fn report_without_value(&mut self, placeholder: &Placeholder<'_>, piece: &Piece<'_>) {
+        self.known = false;
+        let (name, fact, help) = match placeholder.origin {
+            Origin::Variable(name) => (
+                name,
+                format!("the variable `{}` is not set", plain_text(name)),
+                "put it into the credentials file, or into the environment of the gateway",
+            ),
+            Origin::File(path) => (
+                path,
+                format!("the file `{}` cannot be read", plain_text(path)),
+                "mount the file, and make it readable for the user that runs the gateway",
+            ),
+        };
+        if !self.unset.insert(name.to_owned()) {
+            return;
+        }
+        let fact = match placeholder.message {
+            Some(message) if !message.is_empty() => format!("{fact}: {}", plain_text(message)),
+            _ => fact,
+        };
+        let (span, label) = (self.place(piece), "this secret has no value here");
+        let diagnostic = Diagnostic::error(codes::SECRET_WITHOUT_VALUE, fact, span, label);
+        self.tell(diagnostic.help(help));
+    }
+
     fn report_unset(&mut self, name: &str, message: Option<&str>, piece: &Piece<'_>) {
         let name = plain_text(name);
         let text = match message {
@@ -206,7 +247,7 @@ impl Scalar<'_> {
         let diagnostic = match self.input.tier {
             Tier::Check => Diagnostic::warning(codes::UNSET, text, span, label)
                 .note("what depends on this value is not checked"),
-            Tier::Plan => Diagnostic::error(codes::UNSET, text, span, label),
+            Tier::Plan | Tier::Environment => Diagnostic::error(codes::UNSET, text, span, label),
         };
         self.tell(diagnostic.help(format!(
             "set `{name}` in the environment, or give a default: `$<{name}:-default>`"

@@ -3,7 +3,8 @@
 //! ```text
 //! mcpc.yaml        the configuration; `#~ CODE` on the line of each finding's primary place
 //! repeat           optional: a count, a line break, and text that is added to the configuration so often
-//! env              optional: `NAME=value` lines; a plan is wanted, so unset variables are errors
+//! env              optional: `NAME=value` lines; a plan is wanted, so unset variables are errors, and
+//!                  with a line `#! with secrets` those of secrets as well
 //! expected.stderr  what people see, if there is a finding   (BLESS=1 rewrites)
 //! plan.json        the plan, if there is one                (BLESS=1 rewrites)
 //! ```

@@ -17,38 +17,52 @@ const NOT_DECODED: &str = "MCPC4009";
 
 /// Variables by name. Their presence, even if there are none, means that a plan is wanted.
 #[derive(Clone, Debug, Default)]
-pub struct Values(BTreeMap<String, String>);
+pub struct Values {
+    values: BTreeMap<String, String>,
+    /// Whether secrets have to have values as well.
+    with_secrets: bool,
+}
 
 impl Values {
-    /// Reads `NAME=value` lines; blank lines and lines that start with `#` do not count.
+    /// Reads `NAME=value` lines; blank lines and lines that start with `#` do not count, but for
+    /// `#! with secrets`. A file that can be read is named `file:PATH`.
     pub fn parse(text: &str) -> Self {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let pairs = lines.filter_map(|line| line.split_once('='));
-        pairs
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect()
+        let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self {
+            with_secrets: text.lines().any(|line| line == "#! with secrets"),
+            ..pairs.collect()
+        }
     }
 
     /// Whether a variable is set.
     pub fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+        self.values.contains_key(name)
     }
 
     /// Sets a variable.
     pub fn set(&mut self, name: &str, value: &str) {
-        self.0.insert(name.to_owned(), value.to_owned());
+        self.values.insert(name.to_owned(), value.to_owned());
     }
 }
 
 impl FromIterator<(String, String)> for Values {
     fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
-        Self(pairs.into_iter().collect())
+        Self {
+            values: pairs.into_iter().collect(),
+            with_secrets: false,
+        }
     }
 }
 
 impl Variables for Values {
     fn get(&self, name: &str) -> Option<String> {
-        self.0.get(name).cloned()
+        self.values.get(name).cloned()
+    }
+
+    fn has_file(&self, path: &str) -> bool {
+        self.has(&format!("file:{path}"))
     }
 }
 
@@ -192,7 +206,11 @@ fn with_input<T>(source: &Source, values: Option<&Values>, entry_point: fn(&Inpu
     entry_point(&Input {
         source,
         variables: values.unwrap_or(&none),
-        tier: values.map_or(Tier::Check, |_| Tier::Plan),
+        tier: match values {
+            None => Tier::Check,
+            Some(values) if values.with_secrets => Tier::Environment,
+            Some(_) => Tier::Plan,
+        },
         overrides: Overrides::default(),
     })
 }

@@ -24,7 +24,7 @@ pub(crate) fn run(check: &args::Check, terminal: Terminal) -> Exit {
     let mut all = Vec::new();
     for file in &check.files {
         let (checked, exit) = match &environment {
-            Some(environment) => check_file(file, environment, Tier::Plan),
+            Some(environment) => check_file(file, environment, Tier::Environment),
             None => check_file(file, &NoVariables, Tier::Check),
         };
         let tally = checked.tally();

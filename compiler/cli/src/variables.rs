@@ -41,4 +41,8 @@ impl Variables for Environment {
         let value = self.reach.variable(name)?;
         Some(value.expose().to_owned())
     }
+
+    fn has_file(&self, path: &str) -> bool {
+        self.reach.file(path).is_ok()
+    }
 }

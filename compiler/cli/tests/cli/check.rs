@@ -263,6 +263,29 @@ fn a_name_that_the_credentials_file_gives_twice_is_refused_with_both_places() {
 }
 
 #[test]
+fn with_the_environment_every_secret_has_to_have_a_value() {
+    let folder = Folder::new();
+    let key = folder.write("key", "hidden-key");
+    folder.write(
+        "mcpc.yaml",
+        format!(
+            "version: 1\nservers:\n  web:\n    url: http://127.0.0.1:1/mcp\n    headers:\n      \
+             A: Bearer $<TOKEN>\n      B: $<file:{}>\n      C: $<file:/no/such/file>\n",
+            key.display()
+        ),
+    );
+    folder.mcpc(&["check"]).exits_with(0);
+    let ran = folder.mcpc(&["check", "--env"]).exits_with(1);
+    let ran = ran.says("mcpc.yaml:6:17").says("the variable `TOKEN`");
+    let ran = ran.says("mcpc.yaml:8:10").says("`/no/such/file`");
+    assert!(!ran.err.contains("hidden"), "{}", ran.err);
+    let mut command = folder.command(&["check", "--env", "--format", "concise"]);
+    let ran = Ran::from(command.env("TOKEN", "hidden-token").output().unwrap());
+    assert_eq!(ran.text().lines().count(), 1, "{ran:?}");
+    assert!(!format!("{ran:?}").contains("hidden"));
+}
+
+#[test]
 fn a_name_that_a_terminal_would_obey_is_shown_escaped() {
     let folder = Folder::new();
     let ran = folder.mcpc(&["check", "a\n\u{1b}[31m.yaml"]).exits_with(2);
