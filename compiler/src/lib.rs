@@ -13,6 +13,7 @@
 mod check;
 mod codes;
 mod decode;
+mod derive;
 mod diagnostic;
 mod emit;
 mod expand;
@@ -46,6 +47,7 @@ use meaning::Meaning;
 use secrets::Fields;
 
 pub use codes::{CODES, CodeEntry, code_entry};
+pub use derive::{Derivation, Routed, Rule};
 pub use diagnostic::{Code, Diagnostic, Fix, Label, Severity, Sink};
 #[cfg(feature = "oracle")]
 pub use oracle::shape_verdict;
@@ -58,6 +60,11 @@ pub use suggest::near_codes;
 pub trait Variables {
     /// The value of a variable, if it is set.
     fn get(&self, name: &str) -> Option<String>;
+
+    /// Whether a secret can be read from a file. Asked in [`Tier::Environment`] only.
+    fn has_file(&self, _path: &str) -> bool {
+        false
+    }
 }
 
 /// No variable is set.
@@ -77,6 +84,8 @@ pub enum Tier {
     Check,
     /// All of it: a variable that is not set and has no default is an error.
     Plan,
+    /// All of it where the gateway will run: a secret that has no value there is an error as well.
+    Environment,
 }
 
 /// Settings from outside the configuration that win over it.
@@ -141,6 +150,24 @@ pub fn check(input: &Input<'_>) -> Findings {
     Findings::of(input.source, fields.as_ref(), sink)
 }
 
+/// Tells how each endpoint treats an exposed tool name, or only the endpoint of this name or path, and
+/// what [`check`] finds. With errors nothing is derived: what is in error could matter.
+pub fn derive(
+    input: &Input<'_>,
+    tool: &str,
+    endpoint: Option<&str>,
+) -> (Vec<Derivation>, Findings) {
+    let mut sink = Sink::default();
+    let mut fields = None;
+    let mut derived = Vec::new();
+    judge(input, &mut fields, &mut sink, |resolved, sink| {
+        if !sink.has_errors() {
+            derived = derive::derive(resolved, tool, endpoint);
+        }
+    });
+    (derived, Findings::of(input.source, fields.as_ref(), sink))
+}
+
 impl Findings {
     /// The one finding in a text that is none, such as bytes that are not UTF-8.
     #[must_use]
@@ -163,6 +190,20 @@ impl Findings {
 
 /// The passes in their order, up to a plan that is whole but for its seal.
 fn run(input: &Input<'_>, fields: &mut Option<Fields>, sink: &mut Sink) -> Option<Plan> {
+    let plan = judge(input, fields, sink, |resolved, sink| {
+        let is_whole = !sink.has_errors() && resolved.decoded.is_complete;
+        is_whole.then(|| lower::lower(resolved, input.source))
+    });
+    emit::verify(plan??, sink)
+}
+
+/// The passes that look for mistakes, and then what is wanted of a configuration that they have seen.
+fn judge<T>(
+    input: &Input<'_>,
+    fields: &mut Option<Fields>,
+    sink: &mut Sink,
+    then: impl FnOnce(&resolve::Resolved<'_>, &Sink) -> T,
+) -> Option<T> {
     let mut tree = parse::parse(input.source, sink)?;
     let meaning = Meaning::of(&tree);
     *fields = Some(Fields::of(input.source, &tree, &meaning.leaves));
@@ -177,8 +218,5 @@ fn run(input: &Input<'_>, fields: &mut Option<Fields>, sink: &mut Sink) -> Optio
     let decoded = decode::decode(tree, &meaning, &unknown, shaped, sink)?;
     let resolved = resolve::resolve(&decoded, input.overrides, sink)?;
     check::check(&resolved, sink);
-    if sink.has_errors() || !decoded.is_complete {
-        return None;
-    }
-    emit::verify(lower::lower(&resolved, input.source), sink)
+    Some(then(&resolved, sink))
 }

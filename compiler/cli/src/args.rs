@@ -55,7 +55,7 @@ pub(crate) enum Command {
     #[command(after_help = ROLLBACK_EXAMPLES)]
     Rollback(Order),
 
-    /// Explain a code such as MCPC1008.
+    /// Explain a code such as MCPC1008, or where a tool name goes.
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(Explain),
 
@@ -114,7 +114,8 @@ pub(crate) struct Check {
     #[arg(long)]
     pub(crate) deny_warnings: bool,
 
-    /// Read variables from the environment, as `plan` does. One that is not set is an error then.
+    /// Check for the environment of this command: a variable that is not set, and a secret without
+    /// a value, is an error then. Values are looked up and never shown.
     #[arg(long)]
     pub(crate) env: bool,
 }
@@ -206,12 +207,25 @@ pub(crate) struct Order {
 
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// The code, with or without `MCPC`.
-    #[arg(required_unless_present = "list")]
-    pub(crate) code: Option<String>,
+    /// The code, with or without `MCPC`. With --tool the configuration: a file, a directory or `-`;
+    /// mcpc.yaml if it is left out.
+    #[arg(value_name = "CODE|FILE", required_unless_present_any = ["list", "tool"])]
+    pub(crate) subject: Option<String>,
+
+    /// Tell where an exposed tool name goes, or why it is refused, with the place of each rule.
+    #[arg(long, value_name = "NAME", conflicts_with = "list")]
+    pub(crate) tool: Option<String>,
+
+    /// At this endpoint only, by its name or path.
+    #[arg(long, value_name = "NAME", requires = "tool")]
+    pub(crate) endpoint: Option<String>,
+
+    /// For this caller. There are no callers with a name yet.
+    #[arg(long = "as", value_name = "PRINCIPAL", requires = "tool", hide = true)]
+    pub(crate) principal: Option<String>,
 
     /// List every code with its title.
-    #[arg(long, conflicts_with = "code")]
+    #[arg(long, conflicts_with = "subject")]
     pub(crate) list: bool,
 }
 
@@ -274,7 +288,12 @@ const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   mcpc explain MCPC1008
   mcpc explain 1008
-  mcpc explain --list";
+  mcpc explain --list
+  mcpc explain --tool notes__add_note mcpc.yaml
+  mcpc explain --tool find --endpoint code -
+
+Exit codes: 0 explained, 1 the tool name is refused or the configuration has errors, 2 there is nothing
+to explain.";
 
 const SCHEMA_EXAMPLES: &str = "\
 Examples:

@@ -1,18 +1,20 @@
-//! `mcpc explain`: the page of a code, and the list of all.
+//! `mcpc explain`: the page of a code, the list of all, and with `--tool` what `trace` tells.
 
 use std::fmt::Write;
 
 use mcpc_compiler::{CODES, near_codes};
 
-use crate::Exit;
-use crate::args;
-use crate::terminal::{print, say};
+use crate::terminal::{Terminal, print, say};
+use crate::{Exit, args, trace};
 
-pub(crate) fn run(explain: &args::Explain) -> Exit {
+pub(crate) fn run(explain: &args::Explain, terminal: Terminal) -> Exit {
+    if let Some(tool) = &explain.tool {
+        return trace::run(tool, explain, terminal);
+    }
     if explain.list {
         return print(list().as_bytes());
     }
-    let asked = explain.code.as_deref().unwrap_or_default();
+    let asked = explain.subject.as_deref().unwrap_or_default();
     let digits = digits_of(asked);
     let number = digits.parse::<u16>().ok().filter(|_| digits.len() <= 4);
     if let Some(entry) = CODES.iter().find(|entry| Some(entry.code.0) == number) {

@@ -20,6 +20,7 @@ mod report;
 mod run;
 mod status;
 mod terminal;
+mod trace;
 mod variables;
 mod version;
 
@@ -104,7 +105,7 @@ fn dispatch(command: Command, terminal: Terminal) -> Exit {
     match command {
         Command::Check(check) => check::run(&check, terminal),
         Command::Plan(plan) => plan::run(&plan, terminal).min(Exit::Findings),
-        Command::Explain(explain) => explain::run(&explain),
+        Command::Explain(explain) => explain::run(&explain, terminal),
         Command::Schema { out } => export::schema(out.as_deref()),
         Command::Version { json } => version::run(json),
         Command::Completions { shell } => export::completions(shell, &mut Arguments::command()),

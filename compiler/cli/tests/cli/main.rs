@@ -17,3 +17,4 @@ mod run;
 mod secrets;
 mod stdio;
 mod texts;
+mod trace;
