@@ -82,6 +82,7 @@ fn swaps_under_traffic_lose_and_confuse_no_call() {
 }
 
 /// Some seeds, or those that `CHANCE_SEEDS` names: `17`, or `1..5000`.
+#[expect(clippy::expect_used, reason = "who names no numbers is told so")]
 fn seeds() -> std::ops::Range<u64> {
     let Ok(text) = std::env::var("CHANCE_SEEDS") else {
         return 1..13;
