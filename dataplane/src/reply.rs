@@ -360,6 +360,17 @@ impl LocalReply {
         out.into()
     }
 
+    /// The reply as the result of a tool that has failed (2025-11-25 Tools §Error Handling).
+    pub(crate) fn tool_result(&self, correlation: u64) -> Bytes {
+        let row = self.row();
+        format!(
+            "{{\"content\":[{{\"type\":\"text\",\"text\":\"{} ({})\"}}],\"isError\":true,\
+             \"_meta\":{{\"dev.mcpc/code\":\"{}\",\"dev.mcpc/correlation\":\"{correlation:016x}\"}}}}",
+            row.text, row.code, row.code
+        )
+        .into()
+    }
+
     /// Appends the error object.
     fn write_error(&self, out: &mut Vec<u8>, era: Era, correlation: u64) {
         let row = self.row();

@@ -355,8 +355,30 @@ impl Writer {
     }
 
     fn failure_frame(&self, failure: Failure) -> Vec<u8> {
+        self.frame(self.without_answer(failure))
+    }
+
+    /// The response of a call whose server gave no answer.
+    pub(crate) fn refuse(&self, failure: Failure) -> Result<Response, LocalReply> {
+        let message = self.without_answer(failure)?;
+        Ok(in_form(Response::json(StatusCode::OK, message), self.takes))
+    }
+
+    /// The message of a tool that asked its client in vain; of any other failure there is none but the error.
+    fn without_answer(&self, failure: Failure) -> Result<Body, LocalReply> {
         self.trail.failed(self.correlation, failure);
-        event(&LocalReply::from(failure).message(self.client, Some(&self.id), self.correlation))
+        let result = self.asked_in_vain(failure);
+        let result = result.ok_or(LocalReply::Upstream(failure))?;
+        Ok(self.wrap("result", result))
+    }
+
+    /// A tool of a modern server that wants of a legacy client what it does not get has failed as tools do,
+    /// with a result that the client's model reads (protocol bridging, elicitation).
+    fn asked_in_vain(&self, failure: Failure) -> Option<Bytes> {
+        let is_it = self.client == Era::Legacy
+            && self.method.as_ref() == b"tools/call"
+            && matches!(failure, Failure::AskRefused | Failure::AsksTooOften);
+        is_it.then(|| LocalReply::Upstream(failure).tool_result(self.correlation))
     }
 
     /// The client's message for an upstream's reply.
@@ -371,7 +393,10 @@ impl Writer {
                 Way::Retry(retry) => ("result", retry.seal_result(result)?),
                 Way::None | Way::Stream(_) => ("result", result),
             },
-            Reply::Result(result) => ("result", self.carry_result(&result)?),
+            Reply::Result(result) => match self.carry_result(&result) {
+                Err(LocalReply::Upstream(failure)) => return self.without_answer(failure),
+                carried => ("result", carried?),
+            },
             Reply::Error(error) if self.client == self.upstream => ("error", error),
             Reply::Error(error) => match self.sent_to_pages(&error)? {
                 Some(result) => ("result", result),

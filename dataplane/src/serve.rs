@@ -333,9 +333,13 @@ async fn call_upstream(
             return Ok(begin_late(bridge, writer, sending, after));
         }
     };
-    let sent = sent.inspect_err(|failure| writer.trail.failed(writer.correlation, *failure))?;
-    after.settle(bridge, &mut writer, &sent);
-    writer.answer(sent.answer).await
+    match sent {
+        Ok(sent) => {
+            after.settle(bridge, &mut writer, &sent);
+            writer.answer(sent.answer).await
+        }
+        Err(failure) => writer.refuse(failure),
+    }
 }
 
 /// What is looked at once there is an answer.

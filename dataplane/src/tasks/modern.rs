@@ -238,13 +238,7 @@ mod tests {
             let mut call = crate::list::call(
                 crate::list::Kind::Tools,
                 None,
-                mcpc_plan::Timeouts {
-                    connect_ms: 1,
-                    first_byte_ms: 1,
-                    idle_ms: 1,
-                    total_ms: 1,
-                    list_ms: 1,
-                },
+                mcpc_plan::Timeouts::all(Duration::from_millis(1)),
                 tokio::time::Instant::now(),
             );
             call.era = era;

@@ -31,7 +31,7 @@ fn sorted(value: &Value, is_raw: bool, depth: usize) -> Value {
             let mut out = Map::new();
             for key in keys {
                 let era_bound = depth <= 1 && OF_ONE_ERA.contains(&key.as_str());
-                let moment = key == "correlation";
+                let moment = matches!(key.as_str(), "correlation" | "dev.mcpc/correlation");
                 let inner = object
                     .get(key)
                     .map(|value| sorted(value, is_raw, depth + 1))
