@@ -133,6 +133,7 @@ static LIVES: AtomicU64 = AtomicU64::new(0);
 /// [`Upstream::stop`]; being dropped is not enough, because the keeper holds it as well.
 pub(crate) struct Upstream {
     name: Box<str>,
+    clients: Clients,
     bounds: Bounds,
     carrier: Carrier,
     /// What it was started with.
@@ -153,6 +154,15 @@ pub(crate) struct Upstream {
     /// Whether a later plan than the one that started it is live.
     is_taken_over: AtomicBool,
     keeper: Keeper,
+}
+
+/// Whose calls an upstream gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Clients {
+    /// Those of all that come.
+    All,
+    /// Those of one session.
+    One,
 }
 
 /// The bounds that an upstream keeps by itself.
@@ -199,17 +209,18 @@ impl Upstream {
         reach: &Arc<dyn Reach>,
         limits: &Limits,
     ) -> Result<Arc<Self>, Unusable> {
-        Self::start_knowing(definition, resolved, keeper, reach, limits, None)
+        let clients = (Clients::All, None);
+        Self::start_for(clients, definition, resolved, keeper, reach, limits)
     }
 
-    /// The same for one of which another was found to speak this era.
-    fn start_knowing(
+    /// The same for these clients; another one like it may have been found to speak this era.
+    fn start_for(
+        (clients, era): (Clients, Option<Era>),
         definition: &mcpc_plan::Upstream,
         resolved: Resolved,
         keeper: &Keeper,
         reach: &Arc<dyn Reach>,
         limits: &Limits,
-        era: Option<Era>,
     ) -> Result<Arc<Self>, Unusable> {
         let kept = resolved.clone();
         let carrier = match &definition.transport {
@@ -228,6 +239,7 @@ impl Upstream {
         };
         let upstream = Arc::new(Self {
             name: definition.name.clone(),
+            clients,
             bounds: Bounds {
                 reply_bytes: usize::try_from(limits.reply_bytes).unwrap_or(usize::MAX),
                 nesting: limits.nesting,

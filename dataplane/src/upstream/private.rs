@@ -14,7 +14,7 @@ use mcpc_plan::{Limits, StartWhen, Transport};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
-use super::{End, LADDER, Rules, Sent, Upstream};
+use super::{Clients, End, LADDER, Rules, Sent, Upstream};
 use crate::Reach;
 use crate::call::Call;
 use crate::failure::Failure;
@@ -291,13 +291,13 @@ impl Private {
             self.room.give_back();
             return Err(Failure::SessionServersFull);
         }
-        let started = Upstream::start_knowing(
+        let started = Upstream::start_for(
+            (Clients::One, self.shared.era()),
             &self.definition,
             self.shared.resolved.clone(),
             &self.keeper,
             &self.reach,
             &self.limits,
-            self.shared.era(),
         );
         self.alive.send_modify(|alive| *alive += 1);
         started.map_err(|_unusable| {

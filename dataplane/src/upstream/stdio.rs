@@ -14,12 +14,12 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
 
-use super::Upstream;
 use super::events::{ACKNOWLEDGED, Step, progress_token, sort_notification, subscription_id};
 use super::farewell::answer_to;
 use super::http::number_of;
 use super::lines::{Framer, Line};
 use super::question::{Asker, Question, is_question};
+use super::{Clients, Upstream};
 use crate::call::{Call, Era, Event, NextEvent, Notification, Reply};
 use crate::failure::Failure;
 use crate::message::{self, Message};
@@ -262,11 +262,23 @@ impl Link {
 
     /// Whose a notification without a token is. A line of the pipe does not say for which call it was
     /// written, and a guess could show one caller what another one does
-    /// (`docs/decisions/0018-log-messages-of-shared-processes.md`).
-    fn owner(&self, event: &Event) -> Option<u64> {
+    /// (`docs/decisions/0018-log-messages-of-shared-processes.md`). Where all calls are one client's, the
+    /// youngest that takes it has it.
+    fn owner(&self, event: &Event, clients: Clients) -> Option<u64> {
         let is_log = matches!(event, Event::Notify(notification)
             if notification.method.as_ref() == b"notifications/message");
-        self.only_one(|call| !is_log || call.takes == Takes::Logs)
+        let takes = |call: &Waiting| !is_log || call.takes == Takes::Logs;
+        match clients {
+            Clients::All => self.only_one(takes),
+            Clients::One => self.youngest(takes),
+        }
+    }
+
+    fn youngest(&self, can_be: impl Fn(&Waiting) -> bool) -> Option<u64> {
+        let waiting = self.waiting.pin();
+        let is_it = |call: &Waiting| call.takes != Takes::Named && can_be(call);
+        let calls = waiting.iter().filter(|(_, call)| is_it(call));
+        calls.map(|(id, _)| *id).max()
     }
 
     /// Takes one message; what belongs to nobody is counted.
@@ -336,7 +348,7 @@ impl Link {
                         true
                     }
                     Some(Step::Event(event)) => token
-                        .or_else(|| self.owner(&event))
+                        .or_else(|| self.owner(&event, upstream.clients))
                         .is_some_and(|id| self.notify(id, event)),
                     Some(Step::Asked(..)) | None => true,
                 }

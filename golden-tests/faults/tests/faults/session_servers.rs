@@ -2,9 +2,11 @@
 //! are never more than there may be.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use mcpc_process::{Reply, alive, children, descendants, until};
+use mcpc_process::{Client, Reply, alive, children, descendants, post, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -238,5 +240,74 @@ fn a_plan_with_the_same_server_keeps_processes_and_another_one_ends_them_after_t
         None::<&Value>
     );
     until("the process of the session has ended", || !alive(next));
+    stage.gateway.stop();
+}
+
+/// A session of a client that can be asked, and the beginning of what it gets for a call that asks.
+fn asked(address: SocketAddr) -> (String, Client) {
+    let params = json!({
+        "protocolVersion": "2025-11-25",
+        "capabilities": { "elicitation": {}, "roots": {}, "sampling": {} },
+        "clientInfo": { "name": "test", "version": "1" },
+    });
+    let message = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params });
+    let reply = Client::connect(address).ask(post(address, "/mcp", "", &message.to_string()));
+    let mut lines = reply.head.lines();
+    let session = lines.find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("mcp-session-id").then_some(value)
+    });
+    let session = format!("Mcp-Session-Id: {}\r\n", session.unwrap());
+    let params = json!({ "name": "asks", "arguments": {} });
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+    let mut client = Client::connect(address);
+    client.send(post(address, "/mcp", &session, &call.to_string()));
+    (session, client)
+}
+
+#[test]
+fn a_process_asks_the_client_that_has_it_and_nobody_else() {
+    let mut stage = serve("start: { when: lazy }", "sessions: 10");
+    let address = stage.gateway.address;
+    let callers = [(); 3].map(|()| asked(address));
+    // All of them wait at the same time, so a shared process could not tell whose its questions are.
+    for (session, mut stream) in callers {
+        let head = stream.head().unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        let question = std::iter::from_fn(|| stream.chunk())
+            .map(|chunk| String::from_utf8(chunk).unwrap())
+            .find(|event| event.contains("sampling/createMessage"));
+        assert!(question.is_some(), "{session} is not asked");
+    }
+    stage.gateway.signal(Signal::TERM);
+    assert_eq!(stage.gateway.ended(), Some(0));
+}
+
+#[test]
+fn the_client_on_standard_input_has_one_until_it_leaves() {
+    let stage = serve("sessions: { at_most: 1 }", "sessions: 10");
+    let mut gateway = stage.beside(&["--stdio"]);
+    let mut input = gateway.stdin.take().unwrap();
+    let mut output = BufReader::new(gateway.stdout.take().unwrap()).lines();
+    let mut ask = |message: &Value| {
+        writeln!(input, "{message}").unwrap();
+        let line = output.next().unwrap().unwrap();
+        serde_json::from_str::<Value>(&line).unwrap()
+    };
+    let params = json!({ "protocolVersion": "2025-11-25", "capabilities": {} });
+    ask(&json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params }));
+    let mut count = |id: u64| {
+        let params = json!({ "name": "count", "arguments": {} });
+        let call = json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params });
+        ask(&call)["result"]["content"][0]["text"].clone()
+    };
+    assert_eq!([count(1), count(2)], [json!("1"), json!("2")]);
+    // The one that all would share, and its own.
+    let servers = children(gateway.id()).into_iter().flat_map(children);
+    let servers: Vec<u32> = servers.collect();
+    assert_eq!(servers.len(), 2, "{servers:?}");
+    drop(input);
+    assert!(gateway.wait().unwrap().success());
+    assert!(!servers.into_iter().any(alive));
     stage.gateway.stop();
 }

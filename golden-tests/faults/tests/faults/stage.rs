@@ -255,6 +255,13 @@ impl Stage {
         Self::open_in(folder, &flags)
     }
 
+    /// Another gateway of the same plan with these flags, with pipes to it.
+    pub(crate) fn beside(&self, flags: &[&str]) -> std::process::Child {
+        let mut command = command(self.folder(), flags);
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.stderr(Stdio::null()).spawn().unwrap()
+    }
+
     /// Where it was started.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
