@@ -135,7 +135,7 @@ pub(crate) enum Format {
     Github,
     /// A Code Quality report of GitLab.
     Gitlab,
-    /// A JUnit report in XML. A warning is a case that passed.
+    /// A `JUnit` report in XML. A warning is a case that passed.
     Junit,
     /// A table in Markdown.
     Markdown,

@@ -25,12 +25,12 @@ impl Fingerprints {
         let line = excerpts(report.source, report.secrets, &diagnostic.primary, &[]);
         let line = line.first().map_or("", |excerpt| excerpt.text.trim());
         let file = report.source.file_name(diagnostic.primary.span.start);
-        self.of_text(format!("{}\n{file}\n{line}", diagnostic.code))
+        self.of_text(&format!("{}\n{file}\n{line}", diagnostic.code))
     }
 
     /// The fingerprint of something else that is said.
-    pub(super) fn of_text(&mut self, subject: String) -> String {
-        let count = self.seen.entry(subject.clone()).or_default();
+    pub(super) fn of_text(&mut self, subject: &str) -> String {
+        let count = self.seen.entry(subject.to_owned()).or_default();
         *count += 1;
         let digest = Sha256::digest(format!("{subject}\n{count}"));
         let mut text = String::new();

@@ -39,7 +39,7 @@ pub(super) fn render(reports: &[Report<'_>]) -> String {
                 "check_name": "mcpc",
                 "description": not_written(left_out),
                 "severity": "info",
-                "fingerprint": prints.of_text(format!("left out\n{name}")),
+                "fingerprint": prints.of_text(&format!("left out\n{name}")),
                 "location": location(name, &json!({ "begin": 1 })),
             }));
         }

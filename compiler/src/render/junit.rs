@@ -1,4 +1,4 @@
-//! Findings as a JUnit report in XML, which most build servers show.
+//! Findings as a `JUnit` report in XML, which most build servers show.
 //!
 //! Owns the form: a suite for each text, and in it a failed case for each error. A warning is a case
 //! that passed and has something to say, since the format knows no warnings. A text without errors has

@@ -53,7 +53,7 @@ fn said(diagnostic: &Diagnostic) -> String {
 
 /// Text for a cell. Backticks that are no pairs are characters like any other.
 fn cell(text: &str) -> String {
-    let has_pairs = text.matches('`').count() % 2 == 0;
+    let has_pairs = text.matches('`').count().is_multiple_of(2);
     let mut is_code = false;
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {

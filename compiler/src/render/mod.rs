@@ -50,7 +50,7 @@ pub enum Format {
     Github,
     /// A Code Quality report of GitLab.
     Gitlab,
-    /// A JUnit report, for build servers.
+    /// A `JUnit` report, for build servers.
     Junit,
     /// A table, for comments in a review.
     Markdown,
