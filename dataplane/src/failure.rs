@@ -48,6 +48,8 @@ pub(crate) enum Failure {
     NoProcess,
     /// No further session can have an upstream of its own.
     SessionServersFull,
+    /// The system does not lock the process in as the plan says.
+    NotConfined,
     /// The upstream left the plan and its grace is over.
     Stopped,
 }
@@ -71,6 +73,7 @@ impl Failure {
                 | Self::CircuitOpen(_)
                 | Self::Overloaded
                 | Self::SessionServersFull
+                | Self::NotConfined
         ) || self.is_of_gateway()
     }
 

@@ -5,6 +5,8 @@
 
 mod credentials_file;
 mod real;
+#[cfg(target_os = "linux")]
+mod sandbox;
 mod shim;
 #[cfg(unix)]
 mod terms;
@@ -24,8 +26,8 @@ use mcpc_plan::{HttpTransport, Scheme, StdioTransport};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use real::Real;
-pub(crate) use shim::CANNOT_EXECUTE;
 pub use shim::child_entry;
+pub(crate) use shim::{CANNOT_CONFINE, CANNOT_EXECUTE};
 
 /// A future of this seam.
 pub type ReachFuture<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;

@@ -545,6 +545,11 @@ fn failure_row(failure: Failure) -> Row {
             "no further session can have a server of its own",
         ),
         Failure::NoProcess => short("MCPC9616", "the system does not start the server's process"),
+        Failure::NotConfined => upstream(
+            "MCPC9321",
+            false,
+            "the system does not make the sandbox of the server",
+        ),
         Failure::Stopped => upstream("MCPC9317", true, "the server left the configuration"),
     }
 }

@@ -265,6 +265,7 @@ fn process_end(end: &PastEnd) -> ProcessEnd {
         How::Ended(Ended::Crowded(count)) => (EndKind::Crowded, Some(count)),
         How::ClosedPipe => (EndKind::ClosedPipe, None),
         How::Hung => (EndKind::Hung, None),
+        How::NotConfined => (EndKind::NotConfined, None),
         How::NotReady => (EndKind::NotReady, None),
         How::Lost => (EndKind::Lost, None),
     };

@@ -45,6 +45,7 @@ fn launch(command: &str, args: &[&str]) -> Process {
         env: Box::new([]),
         cwd: None,
         limits: ProcessLimits::default(),
+        sandbox: None,
         start: Start {
             timeout_ms: 1_000,
             when: StartWhen::Lazy,

@@ -5,8 +5,9 @@ use mcpc_config::{
     StdioServer, Timeouts, Url,
 };
 use mcpc_plan::{
-    Breaker, ContentKey, Health, HttpTransport, Private, ProcessLimits, Replica, Replicated,
-    Restart, Retry, Scheme, Start, StdioTransport, Template, Transport, Upstream,
+    Breaker, ContentKey, Health, HttpTransport, Network, Private, ProcessLimits, Replica,
+    Replicated, Restart, Retry, Sandbox, Scheme, Start, StdioTransport, Template, Transport,
+    Upstream,
 };
 
 use crate::placeholder::template;
@@ -95,6 +96,7 @@ fn lower_stdio(stdio: &StdioServer) -> StdioTransport {
             .collect(),
         cwd: stdio.cwd.as_deref().map(Into::into),
         limits: process_limits(stdio.limits.as_ref()),
+        sandbox: stdio.sandbox.as_ref().map(sandbox),
         start: Start {
             timeout_ms: stdio.start.timeout.as_ms(),
             when: match stdio.start.when {
@@ -112,6 +114,22 @@ fn process_limits(limits: Option<&ChildLimits>) -> ProcessLimits {
         open_files: limits.open_files,
         processes: limits.processes,
     })
+}
+
+/// A path that is given twice is one.
+fn sandbox(sandbox: &mcpc_config::Sandbox) -> Sandbox {
+    let sorted = |paths: &[String]| {
+        let paths: std::collections::BTreeSet<&str> = paths.iter().map(String::as_str).collect();
+        paths.into_iter().map(Into::into).collect()
+    };
+    Sandbox {
+        read: sorted(&sandbox.read),
+        write: sorted(&sandbox.write),
+        network: match sandbox.network {
+            mcpc_config::Network::Host => Network::Host,
+            mcpc_config::Network::None => Network::None,
+        },
+    }
 }
 
 /// A default pause gives way to a written one; `check` has refused two that contradict each other.

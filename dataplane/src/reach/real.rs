@@ -133,7 +133,7 @@ impl Real {
                 .args(arguments);
             return Ok(command);
         }
-        if !definition.limits.is_none() {
+        if !definition.limits.is_none() || definition.sandbox.is_some() {
             // Nobody is there to set them.
             return Err(io::ErrorKind::Unsupported.into());
         }

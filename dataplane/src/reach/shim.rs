@@ -16,6 +16,9 @@ const ENTRY: &str = "__child";
 /// The exit code for a program that cannot be executed, as shells have it.
 pub(crate) const CANNOT_EXECUTE: i32 = 126;
 
+/// The exit code for a program whose sandbox the system does not make.
+pub(crate) const CANNOT_CONFINE: i32 = 125;
+
 /// The arguments in front of a program and its own arguments.
 pub(super) fn arguments(parent: u32, terms: String) -> [String; 4] {
     [ENTRY.into(), parent.to_string(), terms, "--".into()]
@@ -56,14 +59,18 @@ fn become_child(
     use std::io::Write as _;
     use std::os::unix::process::CommandExt as _;
 
+    let Some(terms) = Terms::from_argument(terms) else {
+        return CANNOT_EXECUTE;
+    };
+    if let Err(reason) = terms.enter_sandbox(program) {
+        let _told = writeln!(std::io::stderr(), "cannot be locked in: {reason}");
+        return CANNOT_CONFINE;
+    }
     // A failure here leaves the child in the gateway's session, which is worse than not starting.
     if rustix::process::setsid().is_err() || !dies_with(parent) {
         return CANNOT_EXECUTE;
     }
-    let taken = Terms::from_argument(terms)
-        .ok_or_else(|| std::io::ErrorKind::InvalidData.into())
-        .and_then(|terms| terms.take());
-    if let Err(error) = taken {
+    if let Err(error) = terms.take() {
         let _told = writeln!(
             std::io::stderr(),
             "cannot bind {} to its limits: {error}",

@@ -9,7 +9,7 @@
 use std::ffi::OsStr;
 use std::io;
 
-use mcpc_plan::{ProcessLimits, StdioTransport};
+use mcpc_plan::{ProcessLimits, Sandbox, StdioTransport};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,7 @@ pub(super) struct Terms {
     /// The limit of descriptors that the gateway was started with, if it has raised its own.
     descriptors: Option<u64>,
     limits: ProcessLimits,
+    sandbox: Option<Sandbox>,
 }
 
 impl Terms {
@@ -36,6 +37,7 @@ impl Terms {
         Ok(Self {
             descriptors,
             limits,
+            sandbox: definition.sandbox.clone(),
         })
     }
 
@@ -57,6 +59,23 @@ impl Terms {
     /// The most processes and threads.
     pub(super) fn processes(&self) -> Option<u32> {
         self.limits.processes
+    }
+
+    /// Locks this process in, if these terms say so.
+    ///
+    /// # Errors
+    /// Why that cannot be. The server must not run then.
+    pub(super) fn enter_sandbox(&self, program: &OsStr) -> Result<(), String> {
+        let Some(sandbox) = &self.sandbox else {
+            return Ok(());
+        };
+        #[cfg(target_os = "linux")]
+        return super::sandbox::enter(sandbox, program);
+        #[cfg(not(target_os = "linux"))]
+        {
+            let (_, _) = (sandbox, program);
+            Err("this system has no way to do it".to_owned())
+        }
     }
 
     /// Binds this process, and thus what it becomes.

@@ -40,6 +40,8 @@ pub enum EndKind {
     Crowded,
     /// The program could not be executed.
     NotExecuted,
+    /// The program was not executed, because the system does not make its sandbox.
+    NotConfined,
     /// By the gateway: it closed a pipe that it needs.
     ClosedPipe,
     /// By the gateway: it hung.
@@ -58,6 +60,7 @@ impl fmt::Display for ProcessEnd {
             EndKind::Signalled => write!(f, "signal {number}")?,
             EndKind::Crowded => write!(f, "{number} processes and threads, too many")?,
             EndKind::NotExecuted => write!(f, "the program cannot be executed")?,
+            EndKind::NotConfined => write!(f, "its sandbox cannot be made")?,
             EndKind::ClosedPipe => write!(f, "it closed a pipe")?,
             EndKind::Hung => write!(f, "it hung")?,
             EndKind::NotReady => write!(f, "it did not get ready")?,

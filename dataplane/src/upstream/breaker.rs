@@ -270,6 +270,7 @@ fn counts(failure: Failure) -> bool {
         | Failure::NoDescriptor
         | Failure::NoProcess
         | Failure::SessionServersFull
+        | Failure::NotConfined
         | Failure::Stopped => false,
     }
 }

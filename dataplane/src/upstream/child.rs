@@ -22,7 +22,7 @@ use crate::ask::kind::DECLARED_TO_PROCESSES;
 use crate::call::{Era, Event, Reply};
 use crate::failure::Failure;
 use crate::profile::Profile;
-use crate::reach::{CANNOT_EXECUTE, Ended, Launch, Reach, ReachFuture, Signals};
+use crate::reach::{CANNOT_CONFINE, CANNOT_EXECUTE, Ended, Launch, Reach, ReachFuture, Signals};
 use crate::shortage;
 
 /// The longest ladder. A third of it is for a process to end by itself once its input has ended, half
@@ -66,6 +66,8 @@ pub(super) struct Child {
     is_gone: bool,
     has_ended: bool,
     how: Option<How>,
+    /// It has to lock itself in before it becomes the program.
+    is_confined: bool,
     /// False once it is known that there is no such program, or that it cannot be executed.
     is_program: bool,
     /// What the system denies the gateway, if that is why there is no process.
@@ -101,6 +103,7 @@ impl Child {
             is_gone: false,
             has_ended: false,
             how: None,
+            is_confined: program.definition.sandbox.is_some(),
             is_program: true,
             denied: None,
         })
@@ -136,6 +139,12 @@ impl Child {
                 // Which program, and why not, is what the process has said on its way out.
                 tracing::error!(%server, pid, "the program cannot be executed");
                 self.is_program = false;
+            }
+            Some(Ok(Ended::Code(CANNOT_CONFINE))) if self.is_confined => {
+                // Why is what the process has said on its way out.
+                tracing::error!(%server, pid, "the server is not started without its sandbox");
+                self.denied = Some(Failure::NotConfined);
+                self.how = Some(How::NotConfined);
             }
             Some(Ok(Ended::Crowded(count))) => {
                 tracing::error!(%server, pid, count, "the server has more processes and threads than it may, and was ended");

@@ -41,6 +41,8 @@ pub(crate) enum How {
     ClosedPipe,
     /// It hung, and was ended.
     Hung,
+    /// It was not started, because it cannot be locked in.
+    NotConfined,
     /// It did not get ready, and was ended.
     NotReady,
     /// It is not known.

@@ -494,6 +494,7 @@ pub(super) fn stdio(command: &str, args: &[&str], when: mcpc_plan::StartWhen) ->
         env: Box::new([]),
         cwd: None,
         limits: mcpc_plan::ProcessLimits::default(),
+        sandbox: None,
         start: mcpc_plan::Start {
             timeout_ms: 10_000,
             when,

@@ -102,6 +102,7 @@ pub(super) fn is_worth(failure: Failure, call: &Call) -> bool {
         | Failure::NoDescriptor
         | Failure::NoProcess
         | Failure::SessionServersFull
+        | Failure::NotConfined
         | Failure::Stopped => false,
     }
 }

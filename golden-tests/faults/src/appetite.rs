@@ -7,6 +7,9 @@ use std::fs::File;
 
 use serde_json::Value;
 
+/// These tools.
+pub(crate) const TOOLS: [&str; 2] = ["allocate", "open"];
+
 /// What the tool got, if it is one of these.
 pub(crate) fn take(tool: &str, arguments: &Value) -> Option<String> {
     let number = |name: &str| {

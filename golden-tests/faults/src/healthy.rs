@@ -3,7 +3,7 @@
 //! Owns reading a message as far as this server needs it, and the answers in both eras. The tools
 //! besides the faults are `echo`, which gives its arguments back, `pid`, `count`, which counts how often
 //! this process was asked to, `variable`, which tells what a variable of its environment holds, those of
-//! the ledger, and `allocate` and `open`.
+//! the ledger, and those of `appetite` and `trespass`.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,8 +12,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::Fault;
-use crate::appetite::take;
+use crate::appetite::{self, take};
 use crate::ledger::Ledger;
+use crate::trespass::{self, reach};
 
 /// How often it has counted.
 static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -112,9 +113,9 @@ fn result(asked: &Asked, ledger: &Ledger) -> Option<Value> {
         "tools/list" => {
             let faults = Fault::ALL.iter().map(|(name, _)| *name);
             let tools: Vec<Value> = faults
-                .chain([
-                    "echo", "pid", "count", "variable", "ledger", "release", "allocate", "open",
-                ])
+                .chain(["echo", "pid", "count", "variable", "ledger", "release"])
+                .chain(appetite::TOOLS)
+                .chain(trespass::TOOLS)
                 .map(|name| {
                     let annotations = json!({ "idempotentHint": name == "late" });
                     let schema = json!({ "type": "object" });
@@ -127,6 +128,7 @@ fn result(asked: &Asked, ledger: &Ledger) -> Option<Value> {
             let text = ledger
                 .text(asked)
                 .or_else(|| take(&asked.tool, &asked.arguments))
+                .or_else(|| reach(&asked.tool, &asked.arguments))
                 .unwrap_or_else(|| match asked.tool.as_str() {
                     "pid" => std::process::id().to_string(),
                     "count" => (COUNT.fetch_add(1, Ordering::Relaxed) + 1).to_string(),

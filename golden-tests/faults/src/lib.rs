@@ -21,6 +21,7 @@ mod ledger;
 mod network;
 mod process;
 mod stdio;
+mod trespass;
 
 pub use fault::{Fault, HUGE_BYTES};
 pub use http::HttpServer;

@@ -31,8 +31,8 @@ pub use limits::{CallerRate, Limits, Per};
 pub use scalar::{Address, Duration, Glob, Host, Percent, Rate, ScalarError, Secret, Size, Url};
 pub use schema::{KIND_KEYWORD, PLACEHOLDER, PLACEHOLDER_ALONE, schema_of_types, schema_text};
 pub use server::{
-    Backoff, Balance, Breaker, ChildLimits, Era, Health, HttpServer, NameFilter, Replica,
-    ReplicatedServer, Restart, Retry, Server, SessionServers, Sharing, Start, StartWhen,
+    Backoff, Balance, Breaker, ChildLimits, Era, Health, HttpServer, NameFilter, Network, Replica,
+    ReplicatedServer, Restart, Retry, Sandbox, Server, SessionServers, Sharing, Start, StartWhen,
     StdioServer, Timeouts, UriFilter,
 };
 

@@ -4,6 +4,7 @@
 //! `replicas`. The schema dispatches on that key, so that an error names the exact mistake. How a
 //! type is chosen by it is in `server/shape.rs`.
 
+mod sandbox;
 mod shape;
 mod sharing;
 
@@ -12,6 +13,8 @@ use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+
+pub use sandbox::{Network, Sandbox};
 
 use crate::scalar::{Duration, Glob, Percent, Secret, Size, Url};
 
@@ -154,6 +157,9 @@ pub struct StdioServer {
     /// What the process may use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<ChildLimits>,
+    /// What the process can reach. Absent: whatever the gateway's user can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<Sandbox>,
     /// When and how the process starts.
     #[serde(default)]
     pub start: Start,

@@ -33,3 +33,25 @@ impl ProcessLimits {
         *self == Self::default()
     }
 }
+
+/// What a child process can reach. Without one it reaches whatever the gateway's user can.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sandbox {
+    /// What it may read and execute, besides what every program needs; sorted.
+    pub read: Box<[Box<str>]>,
+    /// What it may read, execute and write; sorted.
+    pub write: Box<[Box<str>]>,
+    /// Which network it has.
+    pub network: Network,
+}
+
+/// Which network a child process has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// The gateway's.
+    Host,
+    /// None at all.
+    None,
+}

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use canonical::canonical_bytes_without;
 pub use canonical::{Digest, canonical_bytes};
-pub use confinement::ProcessLimits;
+pub use confinement::{Network, ProcessLimits, Sandbox};
 pub use endpoint::{
     Endpoint, ExactRoute, Found, Member, MemberId, Names, OpenRoute, Rename, Routes, Uris,
 };

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Template;
 use crate::canonical::{Digest, canonical_bytes};
-use crate::confinement::ProcessLimits;
+use crate::confinement::{ProcessLimits, Sandbox};
 
 /// An index into [`Plan::upstreams`](crate::Plan::upstreams).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -270,6 +270,9 @@ pub struct StdioTransport {
     /// What it may use.
     #[serde(default, skip_serializing_if = "ProcessLimits::is_none")]
     pub limits: ProcessLimits,
+    /// What it can reach, if that is less than the gateway's user can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<Sandbox>,
     /// When and how it starts.
     pub start: Start,
     /// What happens when it ends by itself.

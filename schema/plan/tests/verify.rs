@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 
 use mcpc_plan::{
     Access, AdminListener, Breaker, ContentKey, Digest, Endpoint, Era, ExactRoute, FORMAT, Health,
-    HttpTransport, Limits, Listener, Member, MemberId, Names, OpenRoute, Part, Pattern, Plan,
-    PlanError, ProcessLimits, Rename, Replica, Replicated, Restart, Retry, Routes, Scheme,
-    SecretUse, Source, Start, StartWhen, StdioTransport, Template, Timeouts, Transport, Upstream,
-    UpstreamId, Uris,
+    HttpTransport, Limits, Listener, Member, MemberId, Names, Network, OpenRoute, Part, Pattern,
+    Plan, PlanError, ProcessLimits, Rename, Replica, Replicated, Restart, Retry, Routes, Sandbox,
+    Scheme, SecretUse, Source, Start, StartWhen, StdioTransport, Template, Timeouts, Transport,
+    Upstream, UpstreamId, Uris,
 };
 
 fn patterns(texts: &[&str]) -> Box<[Pattern]> {
@@ -68,6 +68,7 @@ fn upstreams() -> Box<[Upstream]> {
             open_files: Some(8),
             processes: Some(1),
         },
+        sandbox: Some(sandbox(&["/a", "/b"])),
         start: Start {
             timeout_ms: 5,
             when: StartWhen::Lazy,
@@ -80,6 +81,14 @@ fn upstreams() -> Box<[Upstream]> {
         },
     });
     [upstream("docs", docs), upstream("time", time)].into()
+}
+
+fn sandbox(paths: &[&str]) -> Sandbox {
+    Sandbox {
+        read: paths.iter().map(|path| (*path).into()).collect(),
+        write: paths.iter().map(|path| (*path).into()).collect(),
+        network: Network::None,
+    }
 }
 
 fn member(index: usize, prefix: &str, tools: Names) -> Member {
@@ -551,6 +560,9 @@ fn what_cannot_start_or_be_sent_is_refused() {
         stdio(|stdio| stdio.limits.memory_bytes = Some((1 << 20) - 1)),
         stdio(|stdio| stdio.limits.open_files = Some(7)),
         stdio(|stdio| stdio.limits.processes = Some(0)),
+        stdio(|stdio| stdio.sandbox = Some(sandbox(&[""]))),
+        stdio(|stdio| stdio.sandbox = Some(sandbox(&["a\0b"]))),
+        stdio(|stdio| stdio.sandbox = Some(sandbox(&["/b", "/a"]))),
         stdio(|stdio| stdio.start.timeout_ms = 0),
         stdio(|stdio| stdio.restart.within_ms = 0),
         stdio(|stdio| stdio.restart.backoff_from_ms = 2),

@@ -27,6 +27,7 @@ mod replicas;
 mod restarts;
 mod rotation;
 mod same_ids;
+mod sandboxes;
 mod session_servers;
 mod shedding;
 mod shortages;

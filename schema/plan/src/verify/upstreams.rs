@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     Breaker, ContentKey, Health, HttpTransport, PlanError, Private, ProcessLimits, Replicated,
-    Retry, StdioTransport, Template, Timeouts, Transport, Upstream,
+    Retry, Sandbox, StdioTransport, Template, Timeouts, Transport, Upstream,
 };
 
 use super::{hold, is_sorted};
@@ -152,6 +152,7 @@ fn verify_stdio(stdio: &StdioTransport) -> Result<(), PlanError> {
     )?;
     verify_templates(&stdio.env)?;
     verify_process_limits(&stdio.limits)?;
+    stdio.sandbox.as_ref().map_or(Ok(()), verify_sandbox)?;
     let restart = &stdio.restart;
     hold(
         stdio.start.timeout_ms > 0
@@ -172,6 +173,18 @@ fn verify_process_limits(limits: &ProcessLimits) -> Result<(), PlanError> {
             )
             && is_enough(limits.processes.map(u64::from), 1),
         "a process may use too little to start",
+    )
+}
+
+fn verify_sandbox(sandbox: &Sandbox) -> Result<(), PlanError> {
+    let lists = [&sandbox.read, &sandbox.write];
+    let mut paths = lists.iter().flat_map(|paths| paths.iter());
+    hold(
+        lists
+            .iter()
+            .all(|paths| is_sorted(paths.iter().map(AsRef::as_ref)))
+            && paths.all(|path| !path.is_empty() && !path.contains('\0')),
+        "paths of a sandbox are not sorted, or one is empty or holds a NUL",
     )
 }
 
