@@ -79,7 +79,7 @@ fn limits(limits: &Limits) -> mcpc_plan::Limits {
         sessions: limits.sessions,
         session_idle_ms: limits.session_idle.as_ms(),
         private_upstreams: limits.session_servers,
-        memory_bytes: limits.memory.map(|memory| memory.as_bytes()),
+        memory_bytes: limits.memory.map(mcpc_config::Size::as_bytes),
         connections: limits.connections,
         streams: limits.streams,
         list_pages: LIST_PAGES,

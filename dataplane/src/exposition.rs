@@ -1,4 +1,4 @@
-//! The text in which metrics are read: that of Prometheus, and OpenMetrics for who asks for it.
+//! The text in which metrics are read: that of Prometheus, and `OpenMetrics` for who asks for it.
 //!
 //! Owns names, labels and numbers as text. What is measured is `metrics`' business, which writes one family
 //! after the other; nothing is kept between two pages.

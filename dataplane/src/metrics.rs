@@ -155,7 +155,7 @@ fn pressure(page: &mut Page, status: &Status, plane: &Plane) {
 
 /// A server or replica, as the page names it.
 struct Server {
-    server: Box<str>,
+    name: Box<str>,
     /// Nothing if it is the only one.
     replica: Box<str>,
     upstream: Arc<Upstream>,
@@ -166,7 +166,7 @@ impl Server {
         let servers = snapshot.servers.iter();
         let each = servers.flat_map(|(name, replicas): &(Box<str>, Arc<Replicas>)| {
             replicas.all().map(|replica| Self {
-                server: name.clone(),
+                name: name.clone(),
                 replica: replica.place.clone(),
                 upstream: Arc::clone(&replica.upstream),
             })
@@ -175,7 +175,7 @@ impl Server {
     }
 
     fn labels(&self) -> [&str; 2] {
-        [&self.server, &self.replica]
+        [&self.name, &self.replica]
     }
 }
 
@@ -203,7 +203,7 @@ fn upstreams(page: &mut Page, servers: &[Server]) {
     let mut family = page.family(&RESTARTS);
     // Replicas are no processes.
     for server in servers.iter().filter(|server| server.replica.is_empty()) {
-        family.count(&[&server.server], server.upstream.state().restarts);
+        family.count(&[&server.name], server.upstream.state().restarts);
     }
 }
 
@@ -255,7 +255,7 @@ fn breakers(page: &mut Page, servers: &[Server]) {
 
 fn retries(page: &mut Page, snapshot: &Snapshot) {
     let mut family = page.family(&RETRIES);
-    for (name, replicas) in snapshot.servers.iter() {
+    for (name, replicas) in &snapshot.servers {
         if replicas.retries() {
             let spent = replicas.spent();
             family

@@ -5,6 +5,7 @@
 //! sentences come from the schema, which comes from the types in `mcpc-config`.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 
 use mcpc_dataplane::{Family, Kind};
 use serde_json::{Map, Value};
@@ -45,7 +46,8 @@ pub fn metrics_reference(families: &[Family]) -> String {
         let labels: Vec<String> = family.labels.iter().map(|it| format!("`{it}`")).collect();
         let labels = labels.join(", ");
         let (name, help) = (family.name, family.help);
-        page += &format!("| `{name}` | {kind} | {labels} | {help} |\n");
+        // Writing into a text does not fail.
+        let _infallible = writeln!(page, "| `{name}` | {kind} | {labels} | {help} |");
     }
     page
 }

@@ -1,8 +1,8 @@
 //! Upstreams: from a server as written to how the data plane reaches it.
 
 use mcpc_config::{
-    Balance, ChildLimits, Era, HttpServer, ReplicatedServer, Server, Sharing, Size, StartWhen,
-    StdioServer, Timeouts, Url,
+    Balance, ChildLimits, Duration, Era, HttpServer, ReplicatedServer, Server, Sharing, Size,
+    StartWhen, StdioServer, Timeouts, Url,
 };
 use mcpc_plan::{
     Breaker, ContentKey, Health, HttpTransport, Network, Private, ProcessLimits, Replica,
@@ -34,7 +34,7 @@ pub(super) fn lower(server: &ResolvedServer<'_>) -> Upstream {
             failures: breaker.failures,
             within_ms: breaker.within.as_ms(),
             open_for_ms: breaker.open_for.as_ms(),
-            open_for_ms_max: breaker.open_for_at_most.map(|longest| longest.as_ms()),
+            open_for_ms_max: breaker.open_for_at_most.map(Duration::as_ms),
             // One may always be open, whatever the share.
             replicas_percent_max: breaker
                 .replicas_at_most

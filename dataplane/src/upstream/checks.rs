@@ -200,7 +200,7 @@ fn jittered(time: Duration) -> Duration {
     let fifth = u64::try_from(time.as_micros() / 5)
         .unwrap_or(u64::MAX)
         .max(1);
-    time - time / 10 + Duration::from_micros(random % fifth)
+    time.saturating_mul(9) / 10 + Duration::from_micros(random % fifth)
 }
 
 #[cfg(test)]
