@@ -145,10 +145,10 @@ pub(crate) async fn merge(
             }
         })
     });
-    let parts = join::all(asks.collect()).await;
+    let given = join::all(asks.collect()).await;
     let mut merging = Merging::new();
     let mut failure = None;
-    for ((index, member), (part, is_shared)) in served.members.iter().enumerate().zip(parts) {
+    for ((index, member), (part, is_shared)) in served.members.iter().enumerate().zip(given) {
         let digest = match part {
             Ok(part) => {
                 if kind == Kind::Tools {

@@ -246,8 +246,8 @@ Examples:
   mcpc plan --json                     what the plan holds, for programs
   mcpc plan --against plan.json        which servers a reload would start, stop and leave alone
 
-Exit codes: 0 a plan came out, 1 none did, for whatever reason. 2 is kept for a plan that differs from
-the one of --against.";
+Exit codes: 0 a plan came out, 1 none did, for whatever reason, 2 a plan came out that does something
+else than the one of --against.";
 
 const RUN_EXAMPLES: &str = "\
 Examples:

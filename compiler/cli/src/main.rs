@@ -42,8 +42,10 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 enum Exit {
     /// Nothing to complain about.
     Clean,
-    /// The input has findings.
+    /// The input has findings, or there is no plan.
     Findings,
+    /// There is a plan, and it does something else than the one that it was held against.
+    Changed,
     /// The tool could not do its work.
     Failed,
 }
@@ -53,7 +55,7 @@ impl From<Exit> for ExitCode {
         match exit {
             Exit::Clean => ExitCode::SUCCESS,
             Exit::Findings => ExitCode::from(1),
-            Exit::Failed => ExitCode::from(2),
+            Exit::Failed | Exit::Changed => ExitCode::from(2),
         }
     }
 }
@@ -104,7 +106,7 @@ fn names_plan(given: &[OsString]) -> bool {
 fn dispatch(command: Command, terminal: Terminal) -> Exit {
     match command {
         Command::Check(check) => check::run(&check, terminal),
-        Command::Plan(plan) => plan::run(&plan, terminal).min(Exit::Findings),
+        Command::Plan(plan) => plan::run(&plan, terminal),
         Command::Explain(explain) => explain::run(&explain, terminal),
         Command::Schema { out } => export::schema(out.as_deref()),
         Command::Version { json } => version::run(json),

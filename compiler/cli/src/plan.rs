@@ -17,7 +17,15 @@ use crate::{Exit, args, export, input};
 /// The version of the summary's JSON form.
 const SUMMARY_FORMAT: u32 = 1;
 
+/// Whatever keeps a plan from coming out is one exit code, as another one tells of changes.
 pub(crate) fn run(arguments: &args::Plan, terminal: Terminal) -> Exit {
+    match write(arguments, terminal) {
+        Exit::Failed => Exit::Findings,
+        exit => exit,
+    }
+}
+
+fn write(arguments: &args::Plan, terminal: Terminal) -> Exit {
     let against = arguments.against.as_deref();
     if !input::is_read_once(
         [Some(arguments.file.as_path()), against]
@@ -61,10 +69,15 @@ pub(crate) fn run(arguments: &args::Plan, terminal: Terminal) -> Exit {
         }
         say(&format!("  written to {}\n", out.display()));
     }
-    match (arguments.json, out) {
+    let printed = match (arguments.json, out) {
         (true, _) => print(format!("{:#}\n", summary_json(&plan, impact.as_ref())).as_bytes()),
         (false, None) => print(&bytes),
         (false, Some(_)) => Exit::Clean,
+    };
+    let is_same = before.is_none_or(|before| plan.does_the_same_as(&before));
+    match printed {
+        Exit::Clean if !is_same => Exit::Changed,
+        printed => printed,
     }
 }
 

@@ -103,7 +103,7 @@ impl Plans for ConfigFile {
             Err(exit) => {
                 let stage = match exit {
                     Exit::Failed => Stage::Unread,
-                    Exit::Clean | Exit::Findings => Stage::Read,
+                    Exit::Clean | Exit::Findings | Exit::Changed => Stage::Read,
                 };
                 let (code, reason) = checked.reason();
                 Err(Rejected {

@@ -59,7 +59,7 @@ fn private(server: &Server) -> Option<Private> {
     let sessions = stdio.sessions.clone().unwrap_or_default();
     (stdio.sharing == Sharing::Session).then(|| Private {
         at_most: sessions.at_most,
-        idle_ms: sessions.idle.map(|idle| idle.as_ms()),
+        idle_ms: sessions.idle.map(mcpc_config::Duration::as_ms),
         spares: stdio.start.spares,
     })
 }

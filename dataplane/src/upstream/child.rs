@@ -50,6 +50,10 @@ pub(super) struct Program {
 }
 
 /// A process that runs. Must be ended with [`Child::stop`] or [`Child::retire`].
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that become known one by one, in no fixed order"
+)]
 pub(super) struct Child {
     server: Box<str>,
     /// Until it is known.

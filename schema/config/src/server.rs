@@ -23,6 +23,10 @@ pub use sharing::{SessionServers, Sharing};
 /// An MCP server, by the shape in which it is written.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most servers are the largest, and a configuration holds few"
+)]
 pub enum Server {
     /// A child process that speaks over standard input and output.
     Stdio(StdioServer),

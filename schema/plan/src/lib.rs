@@ -102,6 +102,16 @@ pub enum Access {
 }
 
 impl Plan {
+    /// Whether another plan does the same: it may have been written in other places.
+    pub fn does_the_same_as(&self, other: &Self) -> bool {
+        let effect = |plan: &Self| Self {
+            digest: self.digest.clone(),
+            provenance: BTreeMap::new(),
+            ..plan.clone()
+        };
+        effect(self) == effect(other)
+    }
+
     /// Gives the plan its digest, and before that their keys to the upstreams that have none yet.
     ///
     /// # Errors

@@ -62,6 +62,12 @@ fn the_impact_of_a_plan_is_told_before_it_goes_live() {
         .mcpc(&against)
         .exits_with(0)
         .says("  go on: clock, notes\n");
+    // Written in other places, it does the same.
+    folder.write(
+        "mcpc.yaml",
+        format!("# two servers\n{}", config(&format!("{NOTES}{CLOCK}"))),
+    );
+    folder.mcpc(&against).exits_with(0);
 
     let other = "  search: { command: mcpc, args: [demo, notes, other] }\n";
     folder.write(
@@ -70,13 +76,13 @@ fn the_impact_of_a_plan_is_told_before_it_goes_live() {
     );
     folder
         .mcpc(&against)
-        .exits_with(0)
+        .exits_with(2)
         .says("  start: search\n  start anew: clock\n  stop: notes\n");
     // The same process under another name goes on.
     folder.write("mcpc.yaml", config(&NOTES.replace("notes:", "memos:")));
     let ran = folder
         .mcpc(&["plan", "--against", "old.json", "--json"])
-        .exits_with(0);
+        .exits_with(2);
     let summary: Value = serde_json::from_slice(&ran.out).unwrap();
     let expected = json!({
         "stays": ["memos"], "starts": [], "restarts": [], "stops": ["clock"],
