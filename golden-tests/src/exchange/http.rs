@@ -27,6 +27,19 @@ pub(crate) async fn serve(server: Rc<Server>, stream: DuplexStream) {
         .await;
 }
 
+/// What a transcript shows of the head of a request: the trace, and what would be a client's own business.
+const SHOWN_HEADERS: [&str; 9] = [
+    "traceparent",
+    "tracestate",
+    "baggage",
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "origin",
+    "x-api-key",
+    "x-forwarded-for",
+];
+
 async fn respond(server: Rc<Server>, request: Request<Incoming>) -> io::Result<Response<Reply>> {
     match (request.method(), server.era) {
         (&Method::GET, Era::Legacy) if request.headers().contains_key("last-event-id") => {
@@ -43,7 +56,7 @@ async fn respond(server: Rc<Server>, request: Request<Incoming>) -> io::Result<R
         (&Method::DELETE, Era::Legacy) => return Ok(status(200)),
         _ => return Ok(status(405)),
     }
-    let traces: Vec<_> = ["traceparent", "tracestate", "baggage"]
+    let told: Vec<_> = SHOWN_HEADERS
         .iter()
         .flat_map(|name| {
             request
@@ -54,8 +67,8 @@ async fn respond(server: Rc<Server>, request: Request<Incoming>) -> io::Result<R
         })
         .map(|(name, value)| format!("{name}={}", value.to_str().unwrap_or("?")))
         .collect();
-    if !traces.is_empty() {
-        server.note(&format!("hears {}", traces.join(" ")));
+    if !told.is_empty() {
+        server.note(&format!("hears {}", told.join(" ")));
     }
     let body = request
         .into_body()
