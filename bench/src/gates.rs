@@ -97,7 +97,7 @@ impl Gate {
                 "at most 12 KiB each, stop within the grace",
             ),
             Self::Streams => (
-                "10,000 idle sessions with an open stream",
+                "8,000 idle sessions with an open stream",
                 "told, and stop within the grace",
             ),
             Self::StalledList => (
