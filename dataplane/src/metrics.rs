@@ -180,10 +180,13 @@ impl Server {
 }
 
 fn upstreams(page: &mut Page, servers: &[Server]) {
-    let all: Vec<&str> = STATES.into_iter().map(state_name).collect();
+    let all: Vec<&str> = UpstreamState::ALL
+        .into_iter()
+        .map(UpstreamState::name)
+        .collect();
     let mut family = page.family(&STATE);
     for server in servers {
-        let holds = state_name(server.upstream.state().condition);
+        let holds = server.upstream.state().condition.name();
         family.states(&server.labels(), &all, holds);
     }
     let mut family = page.family(&IN_FLIGHT);
@@ -262,27 +265,6 @@ fn retries(page: &mut Page, snapshot: &Snapshot) {
                 .count(&[name, "sent"], spent.sent)
                 .count(&[name, "refused"], spent.refused);
         }
-    }
-}
-
-const STATES: [UpstreamState; 6] = [
-    UpstreamState::Idle,
-    UpstreamState::Starting,
-    UpstreamState::Ready,
-    UpstreamState::Failing,
-    UpstreamState::Down,
-    UpstreamState::Draining,
-];
-
-/// The names of the status page.
-fn state_name(state: UpstreamState) -> &'static str {
-    match state {
-        UpstreamState::Idle => "idle",
-        UpstreamState::Starting => "starting",
-        UpstreamState::Ready => "ready",
-        UpstreamState::Failing => "failing",
-        UpstreamState::Down => "down",
-        UpstreamState::Draining => "draining",
     }
 }
 

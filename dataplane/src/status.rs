@@ -326,6 +326,30 @@ pub enum UpstreamState {
     Draining,
 }
 
+impl UpstreamState {
+    /// All of them.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Idle,
+        Self::Starting,
+        Self::Ready,
+        Self::Failing,
+        Self::Down,
+        Self::Draining,
+    ];
+
+    /// Its name on every page.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Failing => "failing",
+            Self::Down => "down",
+            Self::Draining => "draining",
+        }
+    }
+}
+
 /// The health document, served by `/health`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {

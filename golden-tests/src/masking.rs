@@ -144,17 +144,7 @@ fn flips(text: &str, kept: [&str; 2]) -> impl Iterator<Item = Vec<u8>> {
 }
 
 fn shown(compiled: &Compiled, secret: &str) -> Option<Finding> {
-    let formats = [
-        Format::Human,
-        Format::Concise,
-        Format::Json,
-        Format::Sarif,
-        Format::Github,
-        Format::Gitlab,
-        Format::Junit,
-        Format::Markdown,
-    ];
-    let mut texts = formats
+    let mut texts = Format::ALL
         .map(|format| compiled.rendered_as(format))
         .into_iter();
     let text = texts.find(|text| text.contains(secret))?;

@@ -18,17 +18,6 @@ const MUTANTS_MAX: usize = 4000;
 /// The sweep is the longest test; it shares the cores with nothing else at its end.
 const THREADS: usize = 4;
 
-const FORMATS: [Format; 8] = [
-    Format::Human,
-    Format::Concise,
-    Format::Github,
-    Format::Json,
-    Format::Sarif,
-    Format::Gitlab,
-    Format::Junit,
-    Format::Markdown,
-];
-
 /// What a terminal or a log can bear, whatever was fed to the compiler.
 const RENDERED_BYTES_MAX: usize = 256 << 10;
 
@@ -201,7 +190,7 @@ fn check_hostile(hostile: &Hostile) -> Option<Finding> {
         if !compiled.has_errors() {
             facts.push("is taken for a configuration".to_owned());
         }
-        for format in FORMATS {
+        for format in Format::ALL {
             let bytes = compiled.rendered_as(format).len();
             if bytes > RENDERED_BYTES_MAX {
                 facts.push(format!("takes {bytes} bytes as {format:?}"));
@@ -228,8 +217,8 @@ fn check_mutant(case: &Case, mutant: &str) -> Option<Finding> {
 
 /// Each mutant in one of the formats, so that all formats meet mutants of all kinds.
 fn check_rendering(compiled: &Compiled) -> Option<String> {
-    let turn = compiled.source.text().len() % FORMATS.len();
-    let format = FORMATS.get(turn).copied().unwrap_or(Format::Human);
+    let turn = compiled.source.text().len() % Format::ALL.len();
+    let format = Format::ALL.get(turn).copied().unwrap_or(Format::Human);
     let shown = compiled.rendered_as(format);
     let is_whole = match format {
         Format::Json | Format::Sarif | Format::Gitlab => {

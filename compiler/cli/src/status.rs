@@ -101,7 +101,7 @@ fn for_people(status: &Status) -> String {
         write(format_args!(
             "upstream {}: {}",
             upstream.name,
-            state(upstream.state)
+            upstream.state.name()
         ));
         match upstream.era {
             Some(Era::Modern) => write(format_args!(", modern")),
@@ -197,7 +197,7 @@ fn troubles_for_people(status: &Status) -> String {
 
 fn replica_for_people(replica: &ReplicaStatus) -> String {
     let backup = if replica.is_backup { "backup " } else { "" };
-    let mut text = format!("{backup}{}: {}", replica.place, state(replica.state));
+    let mut text = format!("{backup}{}: {}", replica.place, replica.state.name());
     if let Some(error) = &replica.last_error {
         text = format!("{text}, last failure {error}");
     }
@@ -287,16 +287,5 @@ fn phase(phase: Phase) -> &'static str {
         Phase::Serving => "serving",
         Phase::Leaving => "leaving",
         Phase::Draining => "draining",
-    }
-}
-
-fn state(state: UpstreamState) -> &'static str {
-    match state {
-        UpstreamState::Idle => "idle",
-        UpstreamState::Starting => "starting",
-        UpstreamState::Ready => "ready",
-        UpstreamState::Failing => "failing",
-        UpstreamState::Down => "down",
-        UpstreamState::Draining => "draining",
     }
 }

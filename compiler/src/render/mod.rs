@@ -56,6 +56,20 @@ pub enum Format {
     Markdown,
 }
 
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Human,
+        Self::Concise,
+        Self::Json,
+        Self::Sarif,
+        Self::Github,
+        Self::Gitlab,
+        Self::Junit,
+        Self::Markdown,
+    ];
+}
+
 /// Whether human output has colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Color {

@@ -7,17 +7,6 @@ use crate::diagnostic::Code;
 
 const SYNTAX: Code = Code(1001);
 
-const ALL: [Format; 8] = [
-    Format::Human,
-    Format::Concise,
-    Format::Json,
-    Format::Sarif,
-    Format::Github,
-    Format::Gitlab,
-    Format::Junit,
-    Format::Markdown,
-];
-
 fn span_of(source: &Source, text: &str) -> Span {
     let start = source.text().find(text).unwrap();
     Span::new(start, start + text.len())
@@ -234,7 +223,7 @@ fn long_lines_and_many_findings_stay_bounded() {
             _ => Diagnostic::warning(SYNTAX, format!("fact {number}"), span, "here"),
         })
         .collect();
-    for format in ALL {
+    for format in Format::ALL {
         let text = write(&source, &found, format);
         assert!(text.len() < 200_000, "{format:?}: {}", text.len());
         assert!(text.contains("the only error"), "{format:?}");
@@ -265,7 +254,7 @@ fn secrets_are_masked_in_every_format() {
         secrets: &[secret],
         ..Report::new(&source, &found)
     };
-    for format in ALL {
+    for format in Format::ALL {
         let text = render(&[report], format, Color::Off);
         assert!(!text.contains("hunter"), "{format:?}: {text}");
     }
