@@ -15,6 +15,7 @@ mod reloads;
 mod scene;
 mod servers;
 mod sessions;
+pub(crate) mod soak;
 mod stop;
 
 use std::path::{Path, PathBuf};

@@ -5,6 +5,7 @@
 //! check:                              generated mcpc.yaml ─► `mcpc check`
 //! storm:                              edits ─► mcpc.yaml ─► gateway under load
 //! same-ids:                           clients that use the same ids ─► gateway ─► shared upstreams
+//! soak:                               clients that vanish, for hours ─► gateway; the slope of its memory
 //! gates:                              trouble of every kind ─► gateway; the figures that were promised
 //! ```
 //!
@@ -66,6 +67,8 @@ enum Command {
     SameIds(same_ids::Options),
     /// What must hold when clients, servers or the gateway itself fail, each with its figure.
     Gates(gates::Options),
+    /// Whether memory stays flat for hours while clients come and vanish.
+    Soak(gates::soak::Options),
 }
 
 #[derive(clap::Args)]
@@ -120,6 +123,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Storm(options) => storm::run(&options).await,
         Command::SameIds(options) => same_ids::run(&options).await,
         Command::Gates(options) => gates::run(&options).await,
+        Command::Soak(options) => gates::soak::run(&options).await,
     }
 }
 

@@ -20,6 +20,8 @@ const WARM_UP: u64 = 20_000;
 const CYCLES: u64 = 10_000;
 /// Idle connections to servers are kept for 50 s and swept every 10 s: they are neither leak nor base.
 const POOLS_EMPTY: Duration = Duration::from_secs(62);
+/// Sessions end soon, so that those of clients that vanished are part of what must come back.
+const SESSION_IDLE: Duration = Duration::from_secs(2);
 /// How many clients come and go at once.
 const TOGETHER: u64 = 32;
 const GROWTH_MIB_LIMIT: f64 = 2.0;
@@ -33,13 +35,14 @@ const LOOK_SECONDS: u32 = 8;
 
 const SERVERS: [&str; 2] = ["web", "child"];
 
-/// Sessions end soon, so that those of clients that vanished are part of what must come back.
-async fn serve(program: &Path) -> Result<Scene, Failure> {
+/// A server over HTTP and a process, in sessions that end after so much time without a request.
+pub(super) async fn serve(program: &Path, session_idle: Duration) -> Result<Scene, Failure> {
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let web = upstream::start(anywhere, Era::Legacy)?;
     let rest = format!(
-        "limits: {{ session_idle: 2s, sessions: 100000 }}\n\
+        "limits: {{ session_idle: {}s, sessions: 100000 }}\n\
          servers:\n  web: {{ url: \"http://{}/mcp\", era: legacy }}\n  child: {}\n",
+        session_idle.as_secs(),
         web.address,
         child("")?
     );
@@ -48,11 +51,20 @@ async fn serve(program: &Path) -> Result<Scene, Failure> {
 
 /// One client: it connects, calls, and vanishes before, while or after it is answered.
 async fn cycle(address: SocketAddr, number: u64) -> Result<(), Failure> {
-    let mut caller = if number.is_multiple_of(3) {
+    let caller = if number.is_multiple_of(3) {
         Caller::greet(address).await?
     } else {
         Caller::connect(address).await?
     };
+    call_and_vanish(caller, number).await
+}
+
+/// A client that begins a session, calls, and vanishes without ending it.
+pub(super) async fn abandon(address: SocketAddr, number: u64) -> Result<(), Failure> {
+    call_and_vanish(Caller::greet(address).await?, number).await
+}
+
+async fn call_and_vanish(mut caller: Caller, number: u64) -> Result<(), Failure> {
     let server = SERVERS
         .get(usize::from(number.is_multiple_of(2)))
         .copied()
@@ -128,7 +140,7 @@ impl Look {
 
 /// 10,000 clients that connect, call and vanish.
 pub(super) async fn cycles(program: &Path) -> Result<Figure, Failure> {
-    let scene = serve(program).await?;
+    let scene = serve(program, SESSION_IDLE).await?;
     cycles_of(scene.address(), 0, WARM_UP).await?;
     let before = Look::at(&scene).await?;
     cycles_of(scene.address(), WARM_UP, WARM_UP + CYCLES).await?;
@@ -184,7 +196,7 @@ async fn load(mut caller: Caller, number: u64, until: Instant) -> Result<(Caller
 
 /// 4,000 clients under load that are gone from one moment to the next.
 pub(super) async fn cut_off(program: &Path) -> Result<Figure, Failure> {
-    let scene = serve(program).await?;
+    let scene = serve(program, SESSION_IDLE).await?;
     let mut callers = Vec::new();
     for number in 0..LOAD {
         callers.push((number, Caller::connect(scene.address()).await?));
