@@ -240,4 +240,5 @@ codes! {
     NO_DESCRIPTOR 9615 "no descriptor is left"
     NO_PROCESS 9616 "the system starts no process"
     LOG_LOST 9617 "lines of the log are lost"
+    NOWHERE_TO_FALL_BACK 9618 "there is no state directory to start from"
 }

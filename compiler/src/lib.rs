@@ -18,6 +18,7 @@ mod diagnostic;
 mod emit;
 mod expand;
 mod exposure;
+mod fallback;
 mod lower;
 mod meaning;
 #[cfg(feature = "oracle")]
@@ -49,6 +50,7 @@ use secrets::Fields;
 pub use codes::{CODES, CodeEntry, code_entry};
 pub use derive::{Derivation, Routed, Rule};
 pub use diagnostic::{Code, Diagnostic, Fix, Label, Severity, Sink};
+pub use fallback::said_fallback;
 #[cfg(feature = "oracle")]
 pub use oracle::shape_verdict;
 pub use path::{Path, Step};

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use mcpc_config::{Config, Limits};
 use mcpc_plan::{
-    Access, AdminListener, Digest, Endpoint, FORMAT, Listener, Plan, SecretUse, Upstream,
+    Access, AdminListener, Digest, Endpoint, FORMAT, Fallback, Listener, Plan, SecretUse, Upstream,
 };
 
 use crate::path::Path;
@@ -49,6 +49,10 @@ pub(crate) fn lower(resolved: &Resolved<'_>, source: &Source) -> Plan {
         upstreams,
         access: Access::Open,
         limits: limits(&config.limits),
+        fallback: match config.fallback {
+            mcpc_config::Fallback::None => Fallback::None,
+            mcpc_config::Fallback::LastGood => Fallback::LastGood,
+        },
         provenance: provenance(resolved, source),
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use mcpc_compiler::{Input, Outcome, Overrides, Source, Tier, compile};
 use mcpc_daemon::is_standard;
-use mcpc_plan::{Impact, Plan, Source as SecretSource, Transport};
+use mcpc_plan::{Fallback, Impact, Plan, Source as SecretSource, Transport};
 use serde_json::{Value, json};
 
 use crate::input::Unread;
@@ -157,6 +157,10 @@ fn summary(plan: &Plan) -> String {
             line(format_args!("\n"));
         }
     }
+    match plan.fallback {
+        Fallback::None => {}
+        Fallback::LastGood => line(format_args!("  falls back to the last good plan\n")),
+    }
     for secret in &plan.secrets {
         let need = if secret.required { "needs" } else { "may use" };
         let consumers = secret.consumers.join(", ");
@@ -187,6 +191,7 @@ fn summary_json(plan: &Plan, impact: Option<&Impact<'_>>) -> Value {
         "listen": plan.listener.address,
         "admin": plan.admin.address,
         "endpoints": plan.endpoints.iter().map(endpoint).collect::<Vec<Value>>(),
+        "fallback": plan.fallback,
         "secrets": plan.secrets,
     });
     if let (Some(impact), Some(members)) = (impact, summary.as_object_mut()) {

@@ -5,8 +5,9 @@ use std::fmt::Write;
 
 use mcpc_compiler::{
     Code, Diagnostic, Findings, Format, Report, Severity, Source, Span, Tally, code_entry, render,
-    tally,
+    said_fallback, tally,
 };
+use mcpc_plan::Fallback;
 
 use crate::Exit;
 use crate::input::Unread;
@@ -63,6 +64,11 @@ impl Checked {
             let _infallible = write!(line, " (and {others} more)");
         }
         (code_text(error.code), line)
+    }
+
+    /// What the text says of the last good plan, as far as it can be read.
+    pub(crate) fn said_fallback(&self) -> Option<Fallback> {
+        said_fallback(&self.source)
     }
 
     fn report(&self) -> Report<'_> {

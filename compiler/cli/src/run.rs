@@ -108,6 +108,7 @@ impl Plans for ConfigFile {
                 let (code, reason) = checked.reason();
                 Err(Rejected {
                     details: checked.for_people(self.terminal),
+                    fallback: checked.said_fallback(),
                     ..Rejected::new(stage, Refusal { code, reason })
                 })
             }

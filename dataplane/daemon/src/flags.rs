@@ -82,15 +82,9 @@ pub struct GatewayFlags {
     #[arg(long, env = "MCPC_SESSION_KEY_FILE", value_name = "FILE")]
     pub session_key_file: Option<PathBuf>,
 
-    /// What to start with if the file holds no plan that can be used.
-    #[arg(
-        long,
-        env = "MCPC_FALLBACK",
-        value_enum,
-        default_value_t,
-        value_name = "WHAT"
-    )]
-    pub fallback: Fallback,
+    /// What to start with if the file holds no plan that can be used, whatever `fallback` in it says.
+    #[arg(long, env = "MCPC_FALLBACK", value_enum, value_name = "WHAT")]
+    pub fallback: Option<Fallback>,
 
     /// How long a new plan is on probation: if what worked before fails within this time, the plan
     /// before goes live again. For example 30s or 2m; `off` for no probation.
@@ -159,13 +153,21 @@ impl Window {
 }
 
 /// What a gateway starts with if its source holds no plan that can be used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Fallback {
     /// Nothing: it does not start.
-    #[default]
     None,
     /// The plan that was live last, from the state directory. Status says so until another is live.
     LastGood,
+}
+
+impl From<Fallback> for mcpc_plan::Fallback {
+    fn from(flag: Fallback) -> Self {
+        match flag {
+            Fallback::None => Self::None,
+            Fallback::LastGood => Self::LastGood,
+        }
+    }
 }
 
 /// More threads than any machine has cores are a slip of the keyboard.

@@ -41,6 +41,8 @@ pub(crate) struct History {
     before: Option<Plan>,
     set_aside: Option<SetAside>,
     trouble: Option<io::ErrorKind>,
+    /// The trouble that was logged last.
+    told: Option<io::ErrorKind>,
 }
 
 /// A plan that was rolled back. It goes live again only if somebody asks for it.
@@ -89,6 +91,7 @@ impl History {
             before: None,
             set_aside: None,
             trouble: None,
+            told: None,
         };
         let read = history.folder.as_deref().map(read_index);
         match read {
@@ -161,6 +164,11 @@ impl History {
         self.save(live);
     }
 
+    /// Whether there is a state directory at all.
+    pub(crate) fn is_on_disk(&self) -> bool {
+        self.folder.is_some()
+    }
+
     /// Whether the disk does not hold what it should.
     pub(crate) fn is_troubled(&self) -> bool {
         self.trouble.is_some()
@@ -188,11 +196,17 @@ impl History {
             return;
         };
         let saved = self.try_save(&folder, live);
-        let trouble = saved.err().map(|error| error.kind());
-        if trouble == self.trouble {
+        self.trouble = saved.err().map(|error| error.kind());
+    }
+
+    /// Logs whether the disk holds what it should, if that has changed. Whoever reads the log and then looks
+    /// at the status must find it there, so this comes after [`kept`](Self::kept) is shown.
+    pub(crate) fn tell(&mut self, live: &Plan) {
+        if self.trouble == self.told {
             return;
         }
-        if let Some(reason) = trouble {
+        self.told = self.trouble;
+        if let Some(reason) = self.trouble {
             warn!(
                 code = "MCPC9613",
                 %reason,
@@ -201,7 +215,6 @@ impl History {
         } else {
             info!(plan = live.digest.short(), "the plan is kept on disk again");
         }
-        self.trouble = trouble;
     }
 
     fn try_save(&mut self, folder: &Path, live: &Plan) -> io::Result<()> {

@@ -9,6 +9,7 @@
 //! compiles a configuration each time: both are [`Plans`]. Does not serve traffic:
 //! `mcpc-dataplane` does. Knows neither YAML nor the compiler.
 
+mod begin;
 mod command;
 mod content;
 mod durable;

@@ -7,23 +7,22 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mcpc_dataplane::{
-    Door, Gateway, Options, Reach, Refusal, Stdio, Taken, raise_descriptor_limit,
-};
-use mcpc_plan::{Digest, Plan};
+use mcpc_dataplane::{Gateway, Reach, Refusal, raise_descriptor_limit};
+use mcpc_plan::{Digest, Fallback, Plan};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tracing::{debug, error, info, warn};
 
+use crate::GatewayFlags;
+use crate::begin::{begin, warn_without_state};
 use crate::content::Content;
 use crate::history::History;
 use crate::inputs::{Event, Inputs};
-use crate::operation::{Asked, Operation, tell};
+use crate::operation::{Asked, Operation};
 use crate::outset;
 use crate::plan_file::Addresses;
-use crate::state_dir::{session_keys, state_dir};
+use crate::state_dir::state_dir;
 use crate::trials::Trials;
-use crate::{Fallback, GatewayFlags};
 
 /// Where plans come from, again and again.
 pub trait Plans {
@@ -44,6 +43,8 @@ pub struct Rejected {
     pub stage: Stage,
     /// Which plan it was, if it claims to be one.
     pub digest: Option<Digest>,
+    /// What it says of the last good plan, as far as that could be read.
+    pub fallback: Option<Fallback>,
     /// The code and the reason in one line.
     pub refusal: Refusal,
     /// All that was found, for people; several lines. Empty if the reason is all there is.
@@ -65,6 +66,7 @@ impl Rejected {
         Self {
             stage,
             digest: None,
+            fallback: None,
             refusal,
             details: String::new(),
         }
@@ -101,17 +103,13 @@ pub fn operate(
         }
     };
     let state = state_dir(flags);
-    if flags.fallback == Fallback::LastGood && state.is_none() {
-        warn!(
-            "--fallback last-good has no state directory to find a plan in; name one with --state-dir"
-        );
-    }
     let mut history = History::open(state.as_deref(), Addresses::of(flags));
     let (mut gateway, plan) = match begin(plans, flags, reach, &mut history) {
         Ok(begun) => begun,
         Err(ended) => return ended,
     };
     gateway.note_kept(history.kept());
+    history.tell(&plan);
     info!(
         address = gateway.address().map(tracing::field::display),
         admin = gateway.admin_address().map(tracing::field::display),
@@ -120,11 +118,12 @@ pub fn operate(
         "serving"
     );
     outset::tell(&plan);
+    warn_without_state(&plan, flags, &history);
     started(&gateway, &plan);
     inputs.attend(&mut gateway);
     let mut operation = Operation {
         plans,
-        log_format: flags.log_format,
+        flags,
         trials: Trials::begin(flags.probation, &gateway),
         retries_at: Instant::now(),
         gateway,
@@ -146,133 +145,6 @@ pub fn operate(
     }
     let Operation { gateway, live, .. } = operation;
     stop(gateway, &live, &runtime, &mut inputs)
-}
-
-/// Starts with what the source holds. If that cannot be used, and the flags say so, with the plan that
-/// was live last.
-fn begin(
-    plans: &mut dyn Plans,
-    flags: &GatewayFlags,
-    reach: &Arc<dyn Reach>,
-    history: &mut History,
-) -> Result<(Gateway, Plan), Ended> {
-    let unusable = match begin_with_source(plans, flags, reach, history) {
-        Ok((gateway, plan)) => {
-            history.went_live(&plan, None);
-            return Ok((gateway, plan));
-        }
-        Err(unusable) => unusable,
-    };
-    if flags.fallback == Fallback::None {
-        return Err(unusable.ended);
-    }
-    let Some(plan) = history.last_good() else {
-        error!(
-            code = "MCPC9612",
-            "there is no last good plan to start with"
-        );
-        return Err(unusable.ended);
-    };
-    let gateway = start(&plan, plans.content().name(), flags, reach).map_err(|_| unusable.ended)?;
-    let Refusal { code, reason } = &unusable.refusal;
-    let plan_name = plan.digest.short();
-    warn!(
-        code,
-        reason,
-        plan = plan_name,
-        "this is the last good plan, not what the file holds: that cannot be used"
-    );
-    gateway.note_set_aside(Taken::LastGood, unusable.digest, &unusable.refusal);
-    history.resumed(&plan);
-    Ok((gateway, plan))
-}
-
-/// Why a gateway cannot start with what its source holds.
-struct Unusable {
-    ended: Ended,
-    digest: Option<Digest>,
-    refusal: Refusal,
-}
-
-fn begin_with_source(
-    plans: &mut dyn Plans,
-    flags: &GatewayFlags,
-    reach: &Arc<dyn Reach>,
-    history: &History,
-) -> Result<(Gateway, Plan), Unusable> {
-    let plan = plans.load().map_err(|rejected| {
-        tell(&rejected, flags.log_format);
-        Unusable {
-            ended: match rejected.stage {
-                Stage::Unread => Ended::NotStarted,
-                Stage::Read => Ended::NoPlan,
-            },
-            digest: rejected.digest,
-            refusal: rejected.refusal,
-        }
-    })?;
-    let unusable = |refusal| Unusable {
-        ended: Ended::NotStarted,
-        digest: Some(plan.digest.clone()),
-        refusal,
-    };
-    if flags.fallback == Fallback::LastGood
-        && let Some(aside) = history.set_aside(&plan.digest)
-    {
-        return Err(unusable(aside.refusal()));
-    }
-    let gateway = start(&plan, plans.content().name(), flags, reach).map_err(unusable)?;
-    Ok((gateway, plan))
-}
-
-/// Starts a gateway, or says why not.
-fn start(
-    plan: &Plan,
-    source: String,
-    flags: &GatewayFlags,
-    reach: &Arc<dyn Reach>,
-) -> Result<Gateway, Refusal> {
-    let options = options(flags, Arc::clone(reach), source);
-    let started = options.and_then(|options| Gateway::start(plan.clone(), options));
-    started.inspect_err(|refusal| {
-        error!(
-            code = refusal.code,
-            reason = refusal.reason,
-            "the gateway does not start"
-        );
-    })
-}
-
-/// How the flags want a gateway to run.
-fn options(
-    flags: &GatewayFlags,
-    reach: Arc<dyn Reach>,
-    source: String,
-) -> Result<Options, Refusal> {
-    let session_keys = session_keys(flags)?;
-    // A client that starts the gateway for itself has no use for a port, and several such gateways
-    // would fight for it.
-    let door = |is_asked_for: bool| {
-        if is_asked_for || !flags.stdio {
-            Door::Open
-        } else {
-            Door::Shut
-        }
-    };
-    let stdio = flags.stdio.then(|| Stdio {
-        input: Box::new(tokio::io::stdin()),
-        output: Box::new(tokio::io::stdout()),
-        endpoint: flags.endpoint.clone(),
-    });
-    Ok(Options {
-        reach,
-        workers: flags.workers,
-        source,
-        clients: door(flags.listen.is_some()),
-        operators: door(flags.admin.is_some()),
-        stdio,
-        session_keys,
-    })
 }
 
 /// Shuts down within the grace of the live plan. A second signal ends everything at once.

@@ -1,8 +1,9 @@
 //! A gateway in operation: what happens to its plan when something is asked of it.
 //!
-//! Owns the order of steps of a reload and of a rollback, and what is logged of them. Where plans come
-//! from is [`Plans`]; what a swap does is the gateway's business; what can be gone back to is known to
-//! `history`. When something is asked is `inputs`'s.
+//! Owns the order of steps of a reload and of a rollback, and what is logged of them: after it can be seen in
+//! the status, so that whoever waits for a line finds there what it says. Where plans come from is
+//! [`Plans`]; what a swap does is the gateway's business; what can be gone back to is known to `history`.
+//! When something is asked is `inputs`'s.
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
@@ -13,10 +14,11 @@ use mcpc_dataplane::{
 use mcpc_plan::{Digest, Impact, Plan};
 use tracing::{error, info, warn};
 
-use crate::LogFormat;
+use crate::begin::warn_without_state;
 use crate::history::{By, History, SetAside};
 use crate::operate::{Plans, Rejected};
 use crate::trials::Trials;
+use crate::{GatewayFlags, LogFormat};
 
 /// What could not be written is tried again after this long.
 const RETRY: Duration = Duration::from_secs(5);
@@ -27,7 +29,7 @@ const NAMES_MAX: usize = 10;
 /// See the file's header.
 pub(crate) struct Operation<'a> {
     pub(crate) plans: &'a mut dyn Plans,
-    pub(crate) log_format: LogFormat,
+    pub(crate) flags: &'a GatewayFlags,
     pub(crate) gateway: Gateway,
     pub(crate) live: Plan,
     pub(crate) history: History,
@@ -60,12 +62,12 @@ impl Operation<'_> {
         let plan = match self.plans.load() {
             Ok(plan) => plan,
             Err(rejected) => {
-                tell(&rejected, self.log_format);
                 let Rejected {
                     digest, refusal, ..
-                } = rejected;
-                self.gateway.note_refused(digest.clone(), &refusal);
-                return self.refused(digest, &refusal);
+                } = &rejected;
+                self.gateway.note_refused(digest.clone(), refusal);
+                tell(&rejected, self.flags.log_format);
+                return self.refused(rejected.digest, &rejected.refusal);
             }
         };
         if asked == Asked::ByChange
@@ -73,6 +75,10 @@ impl Operation<'_> {
         {
             return outcome;
         }
+        self.put_in_place(plan)
+    }
+
+    fn put_in_place(&mut self, plan: Plan) -> Outcome {
         let is_insisted_on = self.history.set_aside(&plan.digest).is_some();
         let before = self.trials.before(&self.live.digest, &self.gateway);
         match self.gateway.swap(plan.clone()) {
@@ -93,13 +99,17 @@ impl Operation<'_> {
                 self.outcome(Verdict::Live)
             }
             Ok(swapped) => {
-                self.tell_live(&plan, &swapped, "the new plan is live");
                 let before_it = std::mem::replace(&mut self.live, plan);
-                self.history.went_live(&self.live, Some(before_it));
-                self.show_kept();
+                self.history.went_live(&self.live, Some(before_it.clone()));
+                self.gateway.note_kept(self.history.kept());
                 // Whoever asks for a plan again that was rolled back knows what it does.
                 let before = before.filter(|_| !is_insisted_on);
                 self.trials.put_on_probation(before, &self.gateway);
+                tell_live(&before_it, &self.live, &swapped, "the new plan is live");
+                self.history.tell(&self.live);
+                if before_it.fallback != self.live.fallback {
+                    warn_without_state(&self.live, self.flags, &self.history);
+                }
                 self.outcome(Verdict::Live)
             }
             Err(refusal) => {
@@ -136,19 +146,21 @@ impl Operation<'_> {
         let (digest, why) = (aside.digest.clone(), aside.refusal());
         match self.gateway.swap(plan.clone()) {
             Ok(swapped) => {
-                warn!(
-                    code = why.code,
-                    reason = why.reason,
-                    "the live plan is rolled back"
-                );
-                self.tell_live(&plan, &swapped, "the plan before it is live again");
-                self.live = plan;
+                let left = std::mem::replace(&mut self.live, plan);
                 self.trials.end(&self.gateway);
                 self.history.went_back(&self.live, aside);
                 let taken = Taken::RolledBack;
                 self.gateway
                     .note_set_aside(taken, Some(digest.clone()), &why);
-                self.show_kept();
+                self.gateway.note_kept(self.history.kept());
+                warn!(
+                    code = why.code,
+                    reason = why.reason,
+                    "the live plan is rolled back"
+                );
+                let event = "the plan before it is live again";
+                tell_live(&left, &self.live, &swapped, event);
+                self.history.tell(&self.live);
                 Outcome {
                     refused: Some(refused(Some(digest), &why)),
                     ..self.outcome(Verdict::Live)
@@ -171,7 +183,8 @@ impl Operation<'_> {
     fn retry(&mut self) {
         if self.history.is_troubled() {
             self.history.retry(&self.live);
-            self.show_kept();
+            self.gateway.note_kept(self.history.kept());
+            self.history.tell(&self.live);
         }
         self.retries_at = Instant::now() + RETRY;
     }
@@ -203,46 +216,17 @@ impl Operation<'_> {
         self.go_back(plan, By::Probation, reason);
     }
 
-    /// Shows operators what is kept on disk.
-    fn show_kept(&self) {
-        self.gateway.note_kept(self.history.kept());
-    }
-
     /// A plan that was rolled back is not taken again because somebody has touched its source.
     fn leave_aside(&mut self, digest: &Digest) -> Option<Outcome> {
         let why = self.history.set_aside(digest)?.refusal();
+        // What the source held in between, and was refused, is gone.
+        self.gateway.note_refused(Some(digest.clone()), &why);
         info!(
             plan = digest.short(),
             code = why.code,
             "the plan was rolled back, and is taken again only when that is asked for"
         );
-        // What the source held in between, and was refused, is gone.
-        self.gateway.note_refused(Some(digest.clone()), &why);
         Some(self.refused(Some(digest.clone()), &why))
-    }
-
-    fn tell_live(&self, plan: &Plan, swapped: &Swapped, event: &str) {
-        let Swapped::Live {
-            kept,
-            started,
-            stopped,
-        } = swapped
-        else {
-            info!(plan = plan.digest.short(), "{event}");
-            return;
-        };
-        let impact = Impact::between(&self.live, plan);
-        info!(
-            old = self.live.digest.short(),
-            new = plan.digest.short(),
-            kept,
-            started,
-            stopped,
-            starts = names(&impact.starts),
-            restarts = names(&impact.restarts),
-            stops = names(&impact.stops),
-            "{event}"
-        );
     }
 
     fn outcome(&self, verdict: Verdict) -> Outcome {
@@ -259,6 +243,31 @@ impl Operation<'_> {
             ..self.outcome(Verdict::Refused)
         }
     }
+}
+
+/// Logs that a plan is live in place of another one, and what that does to the servers.
+fn tell_live(before: &Plan, live: &Plan, swapped: &Swapped, event: &str) {
+    let Swapped::Live {
+        kept,
+        started,
+        stopped,
+    } = swapped
+    else {
+        info!(plan = live.digest.short(), "{event}");
+        return;
+    };
+    let impact = Impact::between(before, live);
+    info!(
+        old = before.digest.short(),
+        new = live.digest.short(),
+        kept,
+        started,
+        stopped,
+        starts = names(&impact.starts),
+        restarts = names(&impact.restarts),
+        stops = names(&impact.stops),
+        "{event}"
+    );
 }
 
 /// Logs why there is no plan. For people the details follow as they are; in JSON they are a field.

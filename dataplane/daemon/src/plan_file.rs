@@ -98,9 +98,10 @@ impl Plans for PlanFile {
             digest: claimed_digest(&bytes),
             ..Rejected::new(Stage::Read, unusable(&error))
         })?;
-        let digest = plan.digest.clone();
+        let (digest, fallback) = (plan.digest.clone(), plan.fallback);
         self.addresses.put_into(plan).map_err(|refusal| Rejected {
             digest: Some(digest),
+            fallback: Some(fallback),
             ..Rejected::new(Stage::Read, refusal)
         })
     }

@@ -94,12 +94,12 @@ impl Trials {
         match verdict {
             Verdict::Open => None,
             Verdict::Passed => {
+                watched.probation = None;
+                watched.show(gateway);
                 info!(
                     plan = live.digest.short(),
                     "the new plan has passed its probation"
                 );
-                watched.probation = None;
-                watched.show(gateway);
                 None
             }
             Verdict::Broken(reason) => {

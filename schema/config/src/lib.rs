@@ -12,6 +12,7 @@
 
 mod access;
 mod endpoint;
+mod fallback;
 mod limits;
 mod scalar;
 mod schema;
@@ -27,6 +28,7 @@ pub use access::{
     Verdict,
 };
 pub use endpoint::{Admin, Budget, Endpoint, Listen, Tls};
+pub use fallback::Fallback;
 pub use limits::{CallerRate, Limits, Per};
 pub use scalar::{Address, Duration, Glob, Host, Percent, Rate, ScalarError, Secret, Size, Url};
 pub use schema::{KIND_KEYWORD, PLACEHOLDER, PLACEHOLDER_ALONE, schema_of_types, schema_text};
@@ -73,6 +75,10 @@ pub struct Config {
     /// Bounds on requests, bodies and sessions.
     #[serde(default)]
     pub limits: Limits,
+
+    /// What the gateway starts with if the configuration cannot be used then. Default `none`.
+    #[serde(default)]
+    pub fallback: Fallback,
 
     /// What happens when a definition differs from `mcpc.lock`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -13,6 +13,7 @@ mod canonical;
 mod confinement;
 mod endpoint;
 mod error;
+mod fallback;
 mod impact;
 mod limits;
 mod pattern;
@@ -32,6 +33,7 @@ pub use endpoint::{
     Endpoint, ExactRoute, Found, Member, MemberId, Names, OpenRoute, Rename, Routes, Uris,
 };
 pub use error::PlanError;
+pub use fallback::Fallback;
 pub use impact::Impact;
 pub use limits::Limits;
 pub use pattern::Pattern;
@@ -65,6 +67,9 @@ pub struct Plan {
     pub access: Access,
     /// The bounds.
     pub limits: Limits,
+    /// What a gateway starts with that finds nothing it can use in place of this plan.
+    #[serde(default, skip_serializing_if = "Fallback::is_none")]
+    pub fallback: Fallback,
     /// Which secrets are needed, and by whom; sorted.
     pub secrets: Box<[SecretUse]>,
     /// Where each entity was written: `servers.github` to `mcpc.yaml:12`.

@@ -9,11 +9,11 @@
 use std::collections::BTreeMap;
 
 use mcpc_plan::{
-    Access, AdminListener, Breaker, ContentKey, Digest, Endpoint, Era, ExactRoute, FORMAT, Health,
-    HttpTransport, Limits, Listener, Member, MemberId, Names, Network, OpenRoute, Part, Pattern,
-    Plan, PlanError, ProcessLimits, Rename, Replica, Replicated, Restart, Retry, Routes, Sandbox,
-    Scheme, SecretUse, Source, Start, StartWhen, StdioTransport, Template, Timeouts, Transport,
-    Upstream, UpstreamId, Uris,
+    Access, AdminListener, Breaker, ContentKey, Digest, Endpoint, Era, ExactRoute, FORMAT,
+    Fallback, Health, HttpTransport, Limits, Listener, Member, MemberId, Names, Network, OpenRoute,
+    Part, Pattern, Plan, PlanError, ProcessLimits, Rename, Replica, Replicated, Restart, Retry,
+    Routes, Sandbox, Scheme, SecretUse, Source, Start, StartWhen, StdioTransport, Template,
+    Timeouts, Transport, Upstream, UpstreamId, Uris,
 };
 
 fn patterns(texts: &[&str]) -> Box<[Pattern]> {
@@ -185,6 +185,7 @@ fn plan() -> Plan {
             list_items: 1,
             grace_ms: 1,
         },
+        fallback: Fallback::None,
         provenance: BTreeMap::from([("servers.docs".into(), "mcpc.yaml:3".into())]),
     }
 }

@@ -8,6 +8,7 @@ mod check;
 mod demo;
 mod directory;
 mod export;
+mod fallback;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod invocation;

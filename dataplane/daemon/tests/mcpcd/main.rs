@@ -19,9 +19,9 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use mcpc_plan::{
-    Access, AdminListener, ContentKey, Digest, Endpoint, Era, HttpTransport, Limits, Listener,
-    Member, MemberId, Names, OpenRoute, Plan, Routes, Scheme, Timeouts, Transport, Upstream,
-    UpstreamId, Uris,
+    Access, AdminListener, ContentKey, Digest, Endpoint, Era, Fallback, HttpTransport, Limits,
+    Listener, Member, MemberId, Names, OpenRoute, Plan, Routes, Scheme, Timeouts, Transport,
+    Upstream, UpstreamId, Uris,
 };
 use mcpc_process::{Running, Stream, exchange, post, until};
 use rustix::process::Signal;
@@ -86,6 +86,7 @@ fn plan(path: &str) -> Plan {
         upstreams: [upstream].into(),
         access: Access::Open,
         limits: limits(),
+        fallback: Fallback::None,
         secrets: Box::default(),
         provenance: std::collections::BTreeMap::new(),
     }

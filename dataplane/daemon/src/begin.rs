@@ -1,0 +1,182 @@
+//! The first plan of a gateway: what its source holds or, if that cannot be used, the last good one.
+//!
+//! Owns who decides that. The flag does; else what the source says as far as it can be read; else the
+//! plan that was live last, which is as it was when somebody wanted it to be live. What may be gone back
+//! to is `history`'s, what happens afterwards `operate`'s.
+
+use std::sync::Arc;
+
+use mcpc_dataplane::{Door, Gateway, Options, Reach, Refusal, Stdio, Taken};
+use mcpc_plan::{Digest, Fallback, Plan};
+use tracing::{error, warn};
+
+use crate::GatewayFlags;
+use crate::history::History;
+use crate::operate::{Ended, Plans, Stage};
+use crate::operation::tell;
+use crate::state_dir::session_keys;
+
+/// Why a gateway cannot start with what its source holds.
+struct Unusable {
+    ended: Ended,
+    digest: Option<Digest>,
+    refusal: Refusal,
+    /// What the source says of the last good plan in spite of that.
+    fallback: Option<Fallback>,
+}
+
+/// Starts with what the source holds. If that cannot be used, and it is wanted, with the plan that was
+/// live last.
+pub(crate) fn begin(
+    plans: &mut dyn Plans,
+    flags: &GatewayFlags,
+    reach: &Arc<dyn Reach>,
+    history: &mut History,
+) -> Result<(Gateway, Plan), Ended> {
+    let unusable = match begin_with_source(plans, flags, reach, history) {
+        Ok((gateway, plan)) => {
+            history.went_live(&plan, None);
+            return Ok((gateway, plan));
+        }
+        Err(unusable) => unusable,
+    };
+    let said = flags.fallback.map(Fallback::from).or(unusable.fallback);
+    let Some(plan) = last_good(said, history) else {
+        return Err(unusable.ended);
+    };
+    let gateway = start(&plan, plans.content().name(), flags, reach).map_err(|_| unusable.ended)?;
+    let Refusal { code, reason } = &unusable.refusal;
+    gateway.note_set_aside(Taken::LastGood, unusable.digest, &unusable.refusal);
+    let plan_name = plan.digest.short();
+    warn!(
+        code,
+        reason,
+        plan = plan_name,
+        "this is the last good plan, not what the file holds: that cannot be used"
+    );
+    history.resumed(&plan);
+    Ok((gateway, plan))
+}
+
+/// The plan that was live last, if it is wanted: by whoever has said so, else by itself.
+fn last_good(said: Option<Fallback>, history: &mut History) -> Option<Plan> {
+    if said == Some(Fallback::None) {
+        return None;
+    }
+    let plan = history.last_good();
+    match (said, plan) {
+        (Some(_), None) if !history.is_on_disk() => {
+            tell_nowhere();
+            None
+        }
+        (Some(_), None) => {
+            error!(
+                code = "MCPC9612",
+                "there is no last good plan to start with"
+            );
+            None
+        }
+        (Some(_), Some(plan)) => Some(plan),
+        (None, plan) => plan.filter(|plan| plan.fallback == Fallback::LastGood),
+    }
+}
+
+/// Warns while all is well that there will be nothing to start from when it is not.
+pub(crate) fn warn_without_state(live: &Plan, flags: &GatewayFlags, history: &History) {
+    let wanted = flags.fallback.map_or(live.fallback, Fallback::from);
+    if wanted == Fallback::LastGood && !history.is_on_disk() {
+        tell_nowhere();
+    }
+}
+
+fn tell_nowhere() {
+    warn!(
+        code = "MCPC9618",
+        "the last good plan is wanted when nothing else can be used, and there is no state directory to \
+         keep it in; name one with --state-dir"
+    );
+}
+
+fn begin_with_source(
+    plans: &mut dyn Plans,
+    flags: &GatewayFlags,
+    reach: &Arc<dyn Reach>,
+    history: &History,
+) -> Result<(Gateway, Plan), Unusable> {
+    let plan = plans.load().map_err(|rejected| {
+        tell(&rejected, flags.log_format);
+        Unusable {
+            ended: match rejected.stage {
+                Stage::Unread => Ended::NotStarted,
+                Stage::Read => Ended::NoPlan,
+            },
+            digest: rejected.digest,
+            refusal: rejected.refusal,
+            fallback: rejected.fallback,
+        }
+    })?;
+    let unusable = |refusal| Unusable {
+        ended: Ended::NotStarted,
+        digest: Some(plan.digest.clone()),
+        refusal,
+        fallback: Some(plan.fallback),
+    };
+    let wanted = flags.fallback.map_or(plan.fallback, Fallback::from);
+    if wanted == Fallback::LastGood
+        && let Some(aside) = history.set_aside(&plan.digest)
+    {
+        return Err(unusable(aside.refusal()));
+    }
+    let gateway = start(&plan, plans.content().name(), flags, reach).map_err(unusable)?;
+    Ok((gateway, plan))
+}
+
+/// Starts a gateway, or says why not.
+fn start(
+    plan: &Plan,
+    source: String,
+    flags: &GatewayFlags,
+    reach: &Arc<dyn Reach>,
+) -> Result<Gateway, Refusal> {
+    let options = options(flags, Arc::clone(reach), source);
+    let started = options.and_then(|options| Gateway::start(plan.clone(), options));
+    started.inspect_err(|refusal| {
+        error!(
+            code = refusal.code,
+            reason = refusal.reason,
+            "the gateway does not start"
+        );
+    })
+}
+
+/// How the flags want a gateway to run.
+fn options(
+    flags: &GatewayFlags,
+    reach: Arc<dyn Reach>,
+    source: String,
+) -> Result<Options, Refusal> {
+    let session_keys = session_keys(flags)?;
+    // A client that starts the gateway for itself has no use for a port, and several such gateways
+    // would fight for it.
+    let door = |is_asked_for: bool| {
+        if is_asked_for || !flags.stdio {
+            Door::Open
+        } else {
+            Door::Shut
+        }
+    };
+    let stdio = flags.stdio.then(|| Stdio {
+        input: Box::new(tokio::io::stdin()),
+        output: Box::new(tokio::io::stdout()),
+        endpoint: flags.endpoint.clone(),
+    });
+    Ok(Options {
+        reach,
+        workers: flags.workers,
+        source,
+        clients: door(flags.listen.is_some()),
+        operators: door(flags.admin.is_some()),
+        stdio,
+        session_keys,
+    })
+}
