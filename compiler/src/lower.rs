@@ -84,6 +84,8 @@ fn limits(limits: &Limits) -> mcpc_plan::Limits {
         session_idle_ms: limits.session_idle.as_ms(),
         private_upstreams: limits.session_servers,
         memory_bytes: limits.memory.map(mcpc_config::Size::as_bytes),
+        calls: limits.calls,
+        unacknowledged_ms: limits.unacknowledged.as_ms(),
         connections: limits.connections,
         streams: limits.streams,
         list_pages: LIST_PAGES,

@@ -74,6 +74,7 @@ const BOUNDS: Bounds = Bounds {
         bytes: 16 * 1024,
         fields: 64,
     },
+    silence: Duration::from_secs(30),
 };
 
 /// How long the last answers may take when the thread ends.

@@ -130,7 +130,7 @@ async fn reply_to(
             (!reply.is_empty()).then(|| reply.into())
         }
         Err(reply) => {
-            log_refused(&served.digest, trace.correlation, &reply);
+            log_refused(plane, &served.digest, trace.correlation, &reply);
             Some(reply.message(trace.era, trace.id.as_deref(), trace.correlation))
         }
     }

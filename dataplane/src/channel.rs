@@ -179,7 +179,12 @@ impl Channel {
     }
 
     async fn refuse_as(&self, reply: &LocalReply, trace: &Trace) {
-        log_refused(&self.plane.live.load().digest, trace.correlation, reply);
+        log_refused(
+            &self.plane,
+            &self.plane.live.load().digest,
+            trace.correlation,
+            reply,
+        );
         let message = reply.message(trace.era, trace.id.as_deref(), trace.correlation);
         let _left = self.outgoing.send(message).await;
     }
@@ -231,7 +236,7 @@ impl Channel {
                 }
                 Ok(None) => {}
                 Err(reply) => {
-                    log_refused(&served.digest, trace.correlation, &reply);
+                    log_refused(&self.plane, &served.digest, trace.correlation, &reply);
                     let message = reply.message(trace.era, trace.id.as_deref(), trace.correlation);
                     replies.push(Box::pin(async move { Some(message) }));
                 }
@@ -461,7 +466,7 @@ impl Request {
                 (!reply.is_empty()).then(|| reply.into())
             }
             Err(reply) => {
-                log_refused(&served.digest, correlation, &reply);
+                log_refused(plane, &served.digest, correlation, &reply);
                 Some(reply.message(era, Some(&id), correlation))
             }
         }
@@ -487,7 +492,7 @@ async fn answer(request: Request, plane: &Arc<Plane>, outgoing: &Outbox) {
     match request.serve(plane).await {
         Ok(response) => deliver(response.into_body(), outgoing).await,
         Err(reply) => {
-            log_refused(&served.digest, correlation, &reply);
+            log_refused(plane, &served.digest, correlation, &reply);
             let message = reply.message(era, Some(&id), correlation);
             let _left = outgoing.send(message).await;
         }

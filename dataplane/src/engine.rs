@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, SystemTime};
 
-use mcpc_plan::{Digest, Plan};
+use mcpc_plan::{Digest, Limits, Plan};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -61,6 +61,7 @@ impl Engine {
         let sessions = Sessions::new(Seal::new(keys), &plan.limits, now, wall)?;
         let states = StateSeal::new(keys, now, wall);
         let premises = Premises::new(&sessions, &plan.limits);
+        reach.give_up_after(unacknowledged(&plan.limits));
         let Prepared {
             snapshot, standing, ..
         } = Standing::default().prepare(plan, &keeper, &reach, &premises)?;
@@ -134,6 +135,7 @@ impl Engine {
         snapshot.take_effect();
         self.plane.sessions.adopt(&snapshot.limits);
         let limits = &snapshot.limits;
+        self.reach.give_up_after(unacknowledged(limits));
         self.premises.room.resize(limits.private_upstreams);
         self.scene.committed(&snapshot);
         self.relays = relay_changes(&self.keeper, &snapshot);
@@ -247,6 +249,10 @@ impl Engine {
         // Nothing is ever sent: the channel closes when the last one is done.
         let _all_done = waiting.recv_timeout(all.saturating_duration_since(calls));
     }
+}
+
+fn unacknowledged(limits: &Limits) -> Duration {
+    Duration::from_millis(limits.unacknowledged_ms)
 }
 
 /// Waits until none of these is in use.

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::Reach;
 use crate::admin::{AdminThread, Desk};
+use crate::container;
 use crate::descriptors;
 use crate::engine::Engine;
 use crate::figures::{self, Figures};
@@ -152,6 +153,7 @@ impl Gateway {
             }
         };
         descriptors::settle();
+        engine.plane.pressure.bound_memory(container::memory());
         keeper
             .keeper()
             .spawn(pressure::watch(Arc::downgrade(&engine.plane)));
@@ -223,6 +225,13 @@ impl Gateway {
     /// How the gateway does at this moment.
     pub fn figures(&self) -> Figures {
         figures::gather(&self.engine.plane)
+    }
+
+    /// How much memory the gateway may hold before it gives things up, in bytes: by its plan, or by the container
+    /// that it runs in.
+    pub fn memory_limit(&self) -> Option<u64> {
+        let limits = &self.engine.plane.live.load().limits;
+        self.engine.plane.pressure.memory_limit(limits)
     }
 
     /// What the status page shows.

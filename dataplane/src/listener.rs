@@ -28,6 +28,7 @@ use crate::server::{
     serve_connection,
 };
 use crate::shortage;
+use crate::silence;
 use crate::status::Stage;
 
 /// How many connections may wait to be accepted on each listener.
@@ -84,6 +85,8 @@ pub(crate) struct Bounds {
     pub(crate) connections: u32,
     /// The largest head of a request.
     pub(crate) head: HeadBounds,
+    /// How long the system of a client may leave what is sent to it unacknowledged.
+    pub(crate) silence: Duration,
 }
 
 /// The listener of one thread, and what it serves.
@@ -95,6 +98,8 @@ struct Accepting<D> {
     /// Until when nothing is accepted.
     resting: Option<Instant>,
     logged: Option<Instant>,
+    /// How long a peer that is accepted may be silent, as the listener was told.
+    silence: Option<Duration>,
 }
 
 /// One connection's place among those that the plan allows. Shared by all threads.
@@ -146,7 +151,9 @@ pub(crate) async fn run<D: Door>(
         pause: PAUSE_LEAST,
         resting: None,
         logged: None,
+        silence: None,
     };
+    accepting.bound_silence(&listener);
     let mut sweep = interval(SWEEP);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut round = interval(ROUND);
@@ -160,7 +167,10 @@ pub(crate) async fn run<D: Door>(
             () = sleep_until(accepting.rests_until()), if accepting.resting.is_some() => {
                 accepting.look_again();
             }
-            _ = sweep.tick() => accepting.sweep(),
+            _ = sweep.tick() => {
+                accepting.sweep();
+                accepting.bound_silence(&listener);
+            }
             _ = round.tick(), if accepting.resting.is_some() => accepting.make_room(),
             Some(_) = accepting.tasks.join_next() => accepting.look_again(),
             // A gateway that was dropped, not shut down, gives no grace.
@@ -250,6 +260,18 @@ impl<D: Door> Accepting<D> {
             self.connections.sweep(IDLE_SECONDS);
         }
         shortage::look();
+    }
+
+    /// What is accepted from now on gets the bound of the live plan. Set on the listener, it costs nothing for
+    /// each connection.
+    fn bound_silence(&mut self, listener: &TcpListener) {
+        let silence = self.door.bounds().silence;
+        if self.silence.replace(silence) == Some(silence) {
+            return;
+        }
+        if let Err(error) = silence::bound(listener, silence) {
+            tracing::warn!(%error, "clients that vanish are noticed late: the system sets no bound");
+        }
     }
 
     /// Others wait in the kernel's queue: who has nothing to say makes room for them.
@@ -346,6 +368,7 @@ impl Door for Rc<Arc<Plane>> {
         Bounds {
             connections: limits.connections,
             head: HeadBounds::of(limits),
+            silence: Duration::from_millis(limits.unacknowledged_ms),
         }
     }
 

@@ -37,18 +37,22 @@ families! {
     OPEN_FDS Gauge "process_open_fds" [] "Descriptors in use, as far as the lowest free one tells.";
     MAX_FDS Gauge "process_max_fds" [] "The most descriptors that the process may have.";
     MEMORY Gauge "process_resident_memory_bytes" [] "The memory that the process holds.";
+    MEMORY_MAX Gauge "mcpc_memory_limit_bytes" [] "How much it may hold by the plan, or by its container; absent if there is no bound.";
     PLAN Gauge "mcpc_plan_info" ["digest"] "The live plan; always 1.";
     PLAN_SINCE Gauge "mcpc_plan_live_since_seconds" [] "Since when the plan is live, in seconds since 1970.";
     PLAN_REFUSED Gauge "mcpc_plan_refused" [] "1 while a newer plan or configuration than the live one is refused.";
     RELOADS Counter "mcpc_reloads_total" ["outcome"] "Plans that came after the first one: accepted, unchanged, refused.";
     CALLS Counter "mcpc_calls_total" [] "Calls that were sent to a server and came to an end.";
     CALLS_FAILED Counter "mcpc_calls_failed_total" [] "Those of them that the server did not answer.";
+    REFUSED Counter "mcpc_refused_total" ["code"] "Requests that the gateway answered with an error of its own, by its code: each bound has one.";
     CONNECTIONS Gauge "mcpc_connections" [] "Open connections of clients.";
     CONNECTIONS_MAX Gauge "mcpc_connections_limit" [] "How many there may be.";
     SESSIONS Gauge "mcpc_sessions" [] "Legacy sessions with state.";
     SESSIONS_MAX Gauge "mcpc_sessions_limit" [] "How many there may be.";
     STREAMS Gauge "mcpc_streams" [] "Open notification streams.";
     STREAMS_MAX Gauge "mcpc_streams_limit" [] "How many there may be.";
+    CALLS_OPEN Gauge "mcpc_calls_under_way" [] "Calls that wait for the answer of a server.";
+    CALLS_MAX Gauge "mcpc_calls_limit" [] "How many there may be.";
     PARKED Gauge "mcpc_parked_calls" [] "Calls that wait for a modern client to come back.";
     PARKED_BYTES Gauge "mcpc_parked_bytes" [] "What their questions take up.";
     STAGE Gauge "mcpc_shedding_stage" [] "What is given up under pressure: 0 nothing, 1 idle connections, 2 new sessions, 3 new calls.";
@@ -98,6 +102,10 @@ fn process(page: &mut Page, status: &Status, plane: &Plane) {
     if let Some(bytes) = plane.pressure.memory() {
         page.family(&MEMORY).count(&[], bytes);
     }
+    let limits = &plane.live.load().limits;
+    if let Some(bytes) = plane.pressure.memory_limit(limits) {
+        page.family(&MEMORY_MAX).count(&[], bytes);
+    }
 }
 
 fn plans(page: &mut Page, status: &Status, scene: &Scene) {
@@ -119,6 +127,10 @@ fn clients(page: &mut Page, plane: &Plane, snapshot: &Snapshot) {
     let calls = plane.tally.calls();
     page.family(&CALLS).count(&[], calls.all);
     page.family(&CALLS_FAILED).count(&[], calls.failed);
+    let mut refused = page.family(&REFUSED);
+    for (code, count) in plane.refusals.used() {
+        refused.count(&[&code], count);
+    }
     let limits = &snapshot.limits;
     let open = plane.connections.load(Ordering::Relaxed);
     let (parked, bytes) = plane.parked.held();
@@ -129,6 +141,8 @@ fn clients(page: &mut Page, plane: &Plane, snapshot: &Snapshot) {
         (&SESSIONS_MAX, limits.sessions.into()),
         (&STREAMS, plane.streams.count().into()),
         (&STREAMS_MAX, limits.streams.into()),
+        (&CALLS_OPEN, plane.pressure.calls()),
+        (&CALLS_MAX, limits.calls.into()),
         (&PARKED, parked),
         (&PARKED_BYTES, bytes),
     ] {

@@ -27,6 +27,7 @@ use crate::modern::{self, Mirrors};
 use crate::origin::{self, Verdict};
 use crate::params::{Met, Params};
 use crate::pressure::Pressure;
+use crate::refusals::Refusals;
 use crate::replay::Replays;
 use crate::reply::{Fault, LocalReply};
 use crate::serve;
@@ -60,6 +61,8 @@ pub(crate) struct Plane {
     pub(crate) pressure: Pressure,
     /// Calls and those that failed.
     pub(crate) tally: Tally,
+    /// What was answered with a code of the gateway's own.
+    pub(crate) refusals: Refusals,
     /// Numbers requests for logs.
     pub(crate) numbers: Arc<Numbers>,
 }
@@ -84,6 +87,7 @@ impl Plane {
             connections: AtomicU32::new(0),
             pressure: Pressure::default(),
             tally: Tally::new(),
+            refusals: Refusals::new(),
             numbers: Arc::new(Numbers::new()),
         }
     }
@@ -116,7 +120,7 @@ pub(crate) async fn handle(head: &Head, intake: Intake<'_>, plane: &Arc<Plane>) 
     match serve(head, intake, &snapshot, plane, &mut trace).await {
         Ok(response) => response,
         Err(reply) => {
-            log_refused(&snapshot.digest, correlation, &reply);
+            log_refused(plane, &snapshot.digest, correlation, &reply);
             reply.into_response(trace.era, trace.id.as_deref(), correlation)
         }
     }
@@ -243,7 +247,7 @@ pub(crate) async fn take(
 pub(crate) fn refuse(fault: Misframed, plane: &Plane) -> Response {
     let reply = LocalReply::Framing(fault);
     let correlation = plane.number();
-    log_refused(&plane.live.load().digest, correlation, &reply);
+    log_refused(plane, &plane.live.load().digest, correlation, &reply);
     reply.into_response(Era::Modern, None, correlation)
 }
 
@@ -255,9 +259,10 @@ pub(crate) fn accepted() -> Response {
     Response::empty(StatusCode::ACCEPTED)
 }
 
-/// Says why a request was not answered as it wished.
-pub(crate) fn log_refused(plan: &Digest, correlation: u64, reply: &LocalReply) {
+/// Counts and says why a request was not answered as it wished.
+pub(crate) fn log_refused(plane: &Plane, plan: &Digest, correlation: u64, reply: &LocalReply) {
     let row = reply.row();
+    plane.refusals.count(row.code);
     let correlation = format_args!("{correlation:016x}");
     let plan = plan.short();
     if row.fault == Fault::Client {

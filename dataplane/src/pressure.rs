@@ -12,6 +12,7 @@ use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use mcpc_plan::Limits;
 use tokio::time::{Instant, sleep};
 
 use crate::descriptors;
@@ -29,6 +30,9 @@ const CALM: Duration = Duration::from_secs(2);
 /// Ratios are counted in thousandths.
 const WHOLE: u32 = 1000;
 
+/// How many things there may be too little of.
+const RESOURCES: usize = 5;
+
 /// What there may be too little of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Resource {
@@ -37,11 +41,13 @@ enum Resource {
     Connections,
     Sessions,
     Memory,
+    /// Under way at servers, however they came.
+    Calls,
 }
 
 /// At which ratio each stage begins; nothing where it would not help. Sessions at their limit are refused
 /// by the registry itself (MCPC9203). Calls go on without descriptors: most need no new one.
-const THRESHOLDS: [(Resource, &str, [Option<u32>; 3]); 4] = [
+const THRESHOLDS: [(Resource, &str, [Option<u32>; 3]); RESOURCES] = [
     (
         Resource::Descriptors,
         "descriptors",
@@ -58,6 +64,7 @@ const THRESHOLDS: [(Resource, &str, [Option<u32>; 3]); 4] = [
         "memory",
         [Some(800), Some(900), Some(950)],
     ),
+    (Resource::Calls, "calls", [None, Some(900), Some(1000)]),
 ];
 
 /// The pressure on one gateway.
@@ -69,9 +76,13 @@ pub(crate) struct Pressure {
     /// When it began, in milliseconds since 1970.
     since_ms: AtomicU64,
     /// In the order of [`THRESHOLDS`].
-    ratios: [AtomicU32; 4],
+    ratios: [AtomicU32; RESOURCES],
     /// In bytes; zero if nobody knows.
     memory: AtomicU64,
+    /// What the container may hold, in bytes; zero if there is no bound.
+    container: AtomicU64,
+    /// How many calls were under way when they were counted last.
+    calls: AtomicU64,
     connections_shed: AtomicU64,
     sessions_shed: AtomicU64,
     calls_shed: AtomicU64,
@@ -135,6 +146,25 @@ impl Pressure {
         (bytes > 0).then_some(bytes)
     }
 
+    /// What the container may hold, in bytes. Holds where the plan sets no bound.
+    pub(crate) fn bound_memory(&self, container: Option<u64>) {
+        self.container
+            .store(container.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// How much memory the gateway may hold, in bytes, if there is a bound.
+    pub(crate) fn memory_limit(&self, limits: &Limits) -> Option<u64> {
+        let container = self.container.load(Ordering::Relaxed);
+        limits
+            .memory_bytes
+            .or_else(|| (container > 0).then_some(container))
+    }
+
+    /// How many calls are under way, as counted a moment ago.
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
     /// How much is used of what there is.
     pub(crate) fn ratios(&self) -> impl Iterator<Item = (&'static str, f64)> {
         let names = THRESHOLDS.iter().map(|(_, name, _)| *name);
@@ -181,21 +211,26 @@ impl Pressure {
         let limits = &live.limits;
         let (fds, fds_most) = descriptors::shared_in_use();
         let open = plane.connections.load(Ordering::Relaxed);
+        let servers = live.servers.iter();
+        let calls = servers.map(|(_, replicas)| replicas.in_flight()).sum();
+        self.calls.store(calls, Ordering::Relaxed);
         let used = [
             ratio(fds, fds_most),
             ratio(open.into(), limits.connections.into()),
             ratio(plane.sessions.count().into(), limits.sessions.into()),
-            match (memory, limits.memory_bytes) {
+            match (memory, self.memory_limit(limits)) {
                 (Some(held), Some(most)) => ratio(held, most),
                 (Some(_) | None, _) => 0,
             },
+            ratio(calls, limits.calls.into()),
         ];
         for (place, ratio) in self.ratios.iter().zip(used) {
             place.store(ratio, Ordering::Relaxed);
         }
-        let [_, others @ ..] = used;
-        let [connections, sessions, held] = others;
-        let without_descriptors = stage_of([0, connections, sessions, held], |threshold| threshold);
+        let mut others = used;
+        let [descriptors, ..] = &mut others;
+        *descriptors = 0;
+        let without_descriptors = stage_of(others, |threshold| threshold);
         self.is_brief
             .store(without_descriptors >= Stage::Connections, Ordering::Relaxed);
         let before = judge.stage;
@@ -234,7 +269,7 @@ impl Judge {
     }
 
     /// The stage for these ratios. It rises at once, and falls when they have been low for a while.
-    fn judge(&mut self, used: [u32; 4], now: Instant) -> Stage {
+    fn judge(&mut self, used: [u32; RESOURCES], now: Instant) -> Stage {
         let wanted = stage_of(used, |threshold| threshold);
         let held = stage_of(used, |threshold| threshold - threshold / 10);
         if wanted > self.stage {
@@ -254,7 +289,7 @@ impl Judge {
 }
 
 /// The highest stage of which a threshold is reached.
-fn stage_of(used: [u32; 4], threshold_of: impl Fn(u32) -> u32) -> Stage {
+fn stage_of(used: [u32; RESOURCES], threshold_of: impl Fn(u32) -> u32) -> Stage {
     let reaches = |stage: usize| {
         let mut each = THRESHOLDS.iter().zip(used);
         each.any(|((_, _, thresholds), used)| {
@@ -323,21 +358,24 @@ impl Memory {
 mod tests {
     use super::*;
 
-    fn memory(ratio: u32) -> [u32; 4] {
-        [0, 0, 0, ratio]
+    fn memory(ratio: u32) -> [u32; RESOURCES] {
+        [0, 0, 0, ratio, 0]
     }
 
     #[test]
     fn stages_begin_at_their_thresholds() {
         for (used, stage) in [
-            ([449, 899, 5000, 799], Stage::Nothing),
-            ([450, 0, 0, 0], Stage::Connections),
-            ([0, 900, 0, 0], Stage::Connections),
-            ([900, 0, 0, 0], Stage::Sessions),
-            ([5000, 5000, 5000, 0], Stage::Sessions),
+            ([449, 899, 5000, 799, 0], Stage::Nothing),
+            ([450, 0, 0, 0, 0], Stage::Connections),
+            ([0, 900, 0, 0, 0], Stage::Connections),
+            ([900, 0, 0, 0, 0], Stage::Sessions),
+            ([5000, 5000, 5000, 0, 0], Stage::Sessions),
             (memory(800), Stage::Connections),
             (memory(900), Stage::Sessions),
             (memory(950), Stage::Calls),
+            ([0, 0, 0, 0, 899], Stage::Nothing),
+            ([0, 0, 0, 0, 900], Stage::Sessions),
+            ([0, 0, 0, 0, 1000], Stage::Calls),
         ] {
             assert_eq!(Judge::new().judge(used, Instant::now()), stage, "{used:?}");
         }

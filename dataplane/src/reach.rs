@@ -21,6 +21,7 @@ mod warden;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::time::Duration;
 
 use mcpc_plan::{HttpTransport, Scheme, StdioTransport};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -113,6 +114,10 @@ pub trait Reach: Send + Sync + 'static {
     /// # Errors
     /// Whatever the system says.
     fn launch(&self, launch: &Launch<'_>) -> io::Result<Process>;
+
+    /// How long the system of a server may leave what is sent to it unacknowledged. Holds for connections that
+    /// are made from now on.
+    fn give_up_after(&self, silence: Duration);
 
     /// Looks anew at what may have changed since the last look: the credentials file.
     ///

@@ -11,13 +11,13 @@ use crate::resolve::{Resolved, ResolvedServer};
 pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
     let limits = &resolved.config().limits;
     let site = Path::of(["limits"]);
-    not_zero(
-        resolved,
-        &site.key("session_idle"),
-        limits.session_idle,
-        sink,
-    );
-    not_zero(resolved, &site.key("grace"), limits.grace, sink);
+    for (key, span) in [
+        ("session_idle", limits.session_idle),
+        ("unacknowledged", limits.unacknowledged),
+        ("grace", limits.grace),
+    ] {
+        not_zero(resolved, &site.key(key), span, sink);
+    }
     for server in &resolved.servers {
         parts_of_total(resolved, server, sink);
         if let Some(breaker) = server.server.breaker() {

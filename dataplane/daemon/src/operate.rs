@@ -114,6 +114,7 @@ pub fn operate(
         address = gateway.address().map(tracing::field::display),
         admin = gateway.admin_address().map(tracing::field::display),
         stdio = flags.stdio.then_some(true),
+        memory_limit = gateway.memory_limit(),
         plan = plan.digest.short(),
         "serving"
     );

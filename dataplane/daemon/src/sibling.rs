@@ -5,6 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use mcpc_dataplane::{Dialed, Launch, Process, Reach, ReachFuture, Real, Refusal, Secret, Target};
 
@@ -61,6 +62,10 @@ impl<R: Reach> Reach for Siblings<R> {
             }
             _ => self.reach.launch(launch),
         }
+    }
+
+    fn give_up_after(&self, silence: Duration) {
+        self.reach.give_up_after(silence);
     }
 
     fn renew(&self) -> Result<(), Refusal> {

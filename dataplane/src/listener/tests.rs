@@ -36,6 +36,7 @@ impl Door for Arc<TestDoor> {
                 bytes: 4096,
                 fields: 20,
             },
+            silence: Duration::from_secs(30),
         }
     }
 

@@ -8,10 +8,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use mcpc_plan::Scheme;
+use mcpc_plan::{Limits, Scheme};
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::process::{Child, Command};
@@ -23,6 +24,7 @@ use super::credentials_file::{self, Credentials};
 use super::terms::Terms;
 use super::{Dialed, Ended, Launch, Process, Reach, ReachFuture, Signals, Target, text_file};
 use crate::descriptors::{self, Held};
+use crate::silence;
 use crate::{Refusal, Secret};
 
 /// The variables of the gateway that a child gets besides those of its definition.
@@ -33,6 +35,7 @@ pub struct Real {
     credentials: ArcSwap<Credentials>,
     executable: Option<PathBuf>,
     tls: Arc<OnceCell<TlsConnector>>,
+    silent_at_most_ms: AtomicU64,
 }
 
 impl Real {
@@ -46,6 +49,7 @@ impl Real {
             credentials: ArcSwap::from_pointee(credentials_file::read()?),
             executable: None,
             tls: Arc::new(OnceCell::new()),
+            silent_at_most_ms: AtomicU64::new(Limits::UNACKNOWLEDGED_MS),
         })
     }
 
@@ -63,8 +67,9 @@ impl Reach for Real {
     fn connect(&self, target: &Target) -> ReachFuture<Box<dyn Dialed>> {
         let target = target.clone();
         let tls = Arc::clone(&self.tls);
+        let silent_at_most = Duration::from_millis(self.silent_at_most_ms.load(Ordering::Relaxed));
         Box::pin(async move {
-            let stream = dial(&target.host, target.port).await?;
+            let stream = dial(&target.host, target.port, silent_at_most).await?;
             if target.scheme == Scheme::Http {
                 return Ok(Box::new(stream) as Box<dyn Dialed>);
             }
@@ -99,6 +104,11 @@ impl Reach for Real {
             .stderr(Stdio::piped())
             .kill_on_drop(true);
         process(command.spawn()?)
+    }
+
+    fn give_up_after(&self, silence: Duration) {
+        let silence_ms = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
+        self.silent_at_most_ms.store(silence_ms, Ordering::Relaxed);
     }
 
     fn renew(&self) -> Result<(), Refusal> {
@@ -155,7 +165,7 @@ fn room_for_servers() -> io::Result<()> {
 
 /// Connects to the first address that answers, in the order of the resolver. Without descriptors the
 /// resolver would say that there is no such host.
-async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
+async fn dial(host: &str, port: u16, silent_at_most: Duration) -> io::Result<TcpStream> {
     room_for_servers()?;
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for address in lookup_host((host, port)).await? {
@@ -165,8 +175,7 @@ async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
             TcpSocket::new_v6()?
         };
         socket.set_nodelay(true)?;
-        // Notices a peer that vanished without a word.
-        socket.set_keepalive(true)?;
+        silence::bound(&socket, silent_at_most)?;
         match socket.connect(address).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,

@@ -162,6 +162,8 @@ impl Reach for Server {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    fn give_up_after(&self, _: Duration) {}
+
     fn variable(&self, name: &str) -> Option<Secret> {
         (name == "TOKEN").then(|| Secret::new("s3cret"))
     }
@@ -301,7 +303,9 @@ pub(super) fn limits() -> Limits {
         sessions: 10,
         session_idle_ms: 60_000,
         private_upstreams: Limits::PRIVATE_UPSTREAMS,
+        calls: Limits::CALLS,
         memory_bytes: None,
+        unacknowledged_ms: Limits::UNACKNOWLEDGED_MS,
         connections: 100,
         streams: 10,
         list_pages: 10,
@@ -464,6 +468,8 @@ impl Reach for Programs {
             signals: Box::new(signals),
         })
     }
+
+    fn give_up_after(&self, _: Duration) {}
 
     fn variable(&self, _name: &str) -> Option<Secret> {
         None

@@ -157,6 +157,8 @@ impl Reach for Outside {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    fn give_up_after(&self, _: Duration) {}
+
     fn variable(&self, _name: &str) -> Option<Secret> {
         None
     }

@@ -368,6 +368,14 @@ impl Private {
         }
     }
 
+    /// How many calls are under way at all of them.
+    pub(super) fn in_flight(&self) -> u64 {
+        let owned = self.owned.pin();
+        let begun = owned.values().filter_map(|owned| owned.begun.get());
+        let upstreams = begun.filter_map(|begun| begun.as_ref().ok());
+        upstreams.map(|it| it.health.in_flight()).sum()
+    }
+
     /// Waits until nobody has used one for as long as the live plan says.
     async fn unused(&self, owned: &Owned, upstream: &Upstream) {
         let mut rule = self.rule.subscribe();

@@ -358,6 +358,14 @@ impl Replicas {
         whole
     }
 
+    /// How many calls are under way, those at what sessions have to themselves included.
+    pub(crate) fn in_flight(&self) -> u64 {
+        let shared = self.upstreams().map(|it| it.health.in_flight());
+        let private = self.private.as_ref();
+        let private = private.map_or(0, |(private, _)| private.in_flight());
+        shared.sum::<u64>() + private
+    }
+
     /// The breaker of the only one; several have one each.
     pub(crate) fn breaker(&self) -> Option<Reading> {
         self.sole()?.breaker()

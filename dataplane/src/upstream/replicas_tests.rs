@@ -43,6 +43,8 @@ impl Reach for Places {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    fn give_up_after(&self, _: Duration) {}
+
     fn variable(&self, _name: &str) -> Option<Secret> {
         None
     }

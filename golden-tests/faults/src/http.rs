@@ -5,8 +5,8 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -38,6 +38,8 @@ struct Shared {
     asked: AtomicUsize,
     /// How many calls it got.
     called: AtomicUsize,
+    /// Its connections, also those that have ended.
+    sockets: Mutex<Vec<Weak<TcpStream>>>,
     /// How many tools are on each page of a list that never ends; none: it ends.
     per_page: AtomicUsize,
 }
@@ -96,6 +98,13 @@ impl HttpServer {
     /// How many connections are open.
     pub fn connections(&self) -> usize {
         self.open.load(Ordering::SeqCst)
+    }
+
+    /// The sockets of the connections that are open.
+    pub fn sockets(&self) -> Vec<Arc<TcpStream>> {
+        let sockets = self.shared.sockets.lock();
+        let sockets = sockets.unwrap_or_else(PoisonError::into_inner);
+        sockets.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// How often it was asked whether it is there.
@@ -170,6 +179,11 @@ impl Shared {
 
 fn connection(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    let socket = Arc::new(stream.try_clone()?);
+    let sockets = shared.sockets.lock();
+    let mut sockets = sockets.unwrap_or_else(PoisonError::into_inner);
+    sockets.push(Arc::downgrade(&socket));
+    drop(sockets);
     let mut stream = BufReader::new(stream);
     while let Some(Incoming { session, body }) = request(&mut stream)? {
         if let Some(id) = given_up(&body) {

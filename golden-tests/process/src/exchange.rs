@@ -94,6 +94,12 @@ impl Client {
         let _closed = self.stream.get_mut().stream.write_all(bytes.as_ref());
     }
 
+    /// The client's machine is gone: nothing more arrives, and nobody is told.
+    #[track_caller]
+    pub fn vanish(&self) {
+        crate::vanish(&self.stream.get_ref().stream);
+    }
+
     /// The next reply; nothing if the other side has closed instead.
     #[track_caller]
     pub fn reply(&mut self) -> Option<Reply> {

@@ -14,6 +14,7 @@ mod exchange;
 mod pages;
 mod running;
 mod system;
+mod vanish;
 
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,8 @@ pub use running::{Running, Stream};
 pub use system::{
     alive, children, cpu_time, descendants, descriptors, memory, peak_memory, reset_peak_memory,
 };
+
+pub use vanish::vanish;
 
 /// Nothing here takes this long.
 pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -87,6 +87,8 @@ impl Reach for World {
         })
     }
 
+    fn give_up_after(&self, _: std::time::Duration) {}
+
     fn variable(&self, _: &str) -> Option<Secret> {
         Some(Secret::new("rehearsed-secret"))
     }

@@ -46,10 +46,22 @@ pub struct Limits {
     #[schemars(range(min = 1, max = 10_000_000))]
     pub streams: u32,
 
+    /// How many calls may be under way at once, those of all servers together: new sessions are refused at 90% of
+    /// them, new calls at 100%. Default 10000.
+    #[serde(default = "Limits::default_calls")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub calls: u32,
+
     /// How much memory the gateway may hold: idle connections are closed at 80% of it, new sessions refused at
-    /// 90%, new calls at 95%. Give it less than what the system ends it for. Absent: nobody looks.
+    /// 90%, new calls at 95%. Give it less than what the system ends it for. Default: what the
+    /// gateway's container may hold, if it may not hold everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Size>,
+
+    /// How long the system of a client or a server may leave what is sent to it unacknowledged, until its
+    /// connection is given up. Default 30s; less than 1s is 1s.
+    #[serde(default = "Limits::default_unacknowledged")]
+    pub unacknowledged: Duration,
 
     /// How long in-flight calls may go on when the gateway stops or a server leaves. Default 30s.
     #[serde(default = "Limits::default_grace")]
@@ -78,6 +90,12 @@ impl Limits {
     fn default_streams() -> u32 {
         4096
     }
+    fn default_calls() -> u32 {
+        10_000
+    }
+    fn default_unacknowledged() -> Duration {
+        Duration::from_ms(30_000)
+    }
     fn default_grace() -> Duration {
         Duration::from_ms(30_000)
     }
@@ -94,7 +112,9 @@ impl Default for Limits {
             session_servers: Self::default_session_servers(),
             connections: Self::default_connections(),
             streams: Self::default_streams(),
+            calls: Self::default_calls(),
             memory: None,
+            unacknowledged: Self::default_unacknowledged(),
             grace: Self::default_grace(),
         }
     }

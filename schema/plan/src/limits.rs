@@ -34,9 +34,22 @@ pub struct Limits {
     pub list_pages: u32,
     /// The most entries that are taken from one upstream's list.
     pub list_items: u32,
-    /// How much memory the gateway may hold before it gives things up, in bytes; absent: nobody looks.
+    /// The most calls under way, those of all upstreams together.
+    #[serde(
+        default = "Limits::default_calls",
+        skip_serializing_if = "Limits::is_default_calls"
+    )]
+    pub calls: u32,
+    /// How much memory the gateway may hold before it gives things up, in bytes; absent: what its container
+    /// may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+    /// How long a peer's system may leave what is sent to it unacknowledged, in milliseconds.
+    #[serde(
+        default = "Limits::default_unacknowledged",
+        skip_serializing_if = "Limits::is_default_unacknowledged"
+    )]
+    pub unacknowledged_ms: u64,
     /// How long in-flight work may go on when something is drained, in milliseconds.
     pub grace_ms: u64,
 }
@@ -48,6 +61,35 @@ impl Limits {
     pub const REPLY_BYTES_MAX: u64 = 1 << 30;
     /// How many upstreams sessions may have to themselves unless a plan says otherwise.
     pub const PRIVATE_UPSTREAMS: u32 = 256;
+
+    /// How many calls may be under way unless a plan says otherwise.
+    pub const CALLS: u32 = 10_000;
+    /// How long a peer's system may be silent unless a plan says otherwise.
+    pub const UNACKNOWLEDGED_MS: u64 = 30_000;
+
+    fn default_calls() -> u32 {
+        Self::CALLS
+    }
+
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "a condition of serde takes a reference"
+    )]
+    fn is_default_calls(most: &u32) -> bool {
+        *most == Self::CALLS
+    }
+
+    fn default_unacknowledged() -> u64 {
+        Self::UNACKNOWLEDGED_MS
+    }
+
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "a condition of serde takes a reference"
+    )]
+    fn is_default_unacknowledged(time_ms: &u64) -> bool {
+        *time_ms == Self::UNACKNOWLEDGED_MS
+    }
 
     fn default_private_upstreams() -> u32 {
         Self::PRIVATE_UPSTREAMS

@@ -75,11 +75,13 @@ fn verify_limits(limits: &Limits) -> Result<(), PlanError> {
         limits.private_upstreams,
         limits.list_pages,
         limits.list_items,
+        limits.calls,
     ];
     let sizes = [
         limits.body_bytes,
         limits.reply_bytes,
         limits.session_idle_ms,
+        limits.unacknowledged_ms,
         limits.grace_ms,
     ];
     hold(

@@ -39,3 +39,4 @@ mod stdio;
 mod stopping;
 mod streams;
 mod swaps;
+mod vanished;

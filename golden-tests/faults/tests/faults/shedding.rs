@@ -157,3 +157,92 @@ fn a_gateway_that_holds_too_much_memory_takes_no_calls() {
     assert!(metric(&stage, "mcpc_shed_total{what=\"calls\"}") >= 1.0);
     stage.gateway.stop();
 }
+
+#[test]
+fn most_of_the_connections_in_use_are_none_to_be_kept() {
+    let mut stage = Stage::open(&format!(
+        "limits: {{ connections: 20 }}\nservers:\n  good: {{ command: {FAULTY:?}, era: modern }}\n"
+    ));
+    let mut idle: Vec<Client> = (0..18)
+        .map(|_| Client::connect(stage.gateway.address))
+        .collect();
+    stage
+        .gateway
+        .hears("under pressure: idle connections are closed");
+    assert_eq!(pressure(&stage)["stage"], "connections");
+    assert!(metric(&stage, "mcpc_pressure_ratio{resource=\"connections\"}") > 0.89);
+    assert!(idle.iter_mut().all(Client::is_closed));
+    stage.gateway.hears("the pressure has eased");
+    assert!(metric(&stage, "mcpc_shed_total{what=\"connections\"}") > 17.0);
+    stage.gateway.stop();
+}
+
+#[test]
+fn the_nearer_the_memory_is_to_its_bound_the_more_is_given_up() {
+    let with = |kibibytes: f64| {
+        format!(
+            "limits: {{ memory: {kibibytes:.0}KiB }}\n\
+             servers:\n  good: {{ command: {FAULTY:?}, era: modern }}\n"
+        )
+    };
+    let mut stage = Stage::open(&with(4e6));
+    // What a first plan and a first call need is not counted as growth.
+    stage.client().echoes("echo", 1);
+    stage.replace(&with(4.1e6));
+    for (share, says, stage_name) in [
+        (0.84, "idle connections are closed", "connections"),
+        (0.93, "no new session begins", "sessions"),
+    ] {
+        let held = metric(&stage, "process_resident_memory_bytes") / 1024.0;
+        stage.replace(&with(held / share));
+        stage.gateway.hears(&format!("under pressure: {says}"));
+        assert_eq!(pressure(&stage)["stage"], stage_name);
+        let most = metric(&stage, "mcpc_memory_limit_bytes") / 1024.0;
+        assert!((most - held / share).abs() < 2.0, "{most}");
+    }
+    let reply = Client::connect(stage.gateway.address).ask(greeting(&stage));
+    assert_eq!(reply.code(), "MCPC9211", "{reply:?}");
+    stage.client().echoes("echo", 2);
+    stage.replace(&with(4e6));
+    stage.gateway.hears("the pressure has eased");
+    stage.gateway.stop();
+}
+
+#[test]
+fn with_as_many_calls_under_way_as_there_may_be_no_session_and_then_no_call_begins() {
+    let server = HttpServer::start(([127, 0, 0, 1], 0).into()).unwrap();
+    let mut stage = Stage::open(&format!(
+        "limits: {{ calls: 10 }}\nservers:\n  web: {{ url: \"http://{}/mcp\", era: modern }}\n",
+        server.address
+    ));
+    let hold = |number: u64| {
+        let arguments = json!({ "number": number, "round": 1 });
+        stage.client().begin("held", &arguments)
+    };
+    let mut held: Vec<Client> = (0..9).map(hold).collect();
+    stage.gateway.hears("under pressure: no new session begins");
+    let reply = Client::connect(stage.gateway.address).ask(greeting(&stage));
+    assert_eq!(reply.code(), "MCPC9211", "{reply:?}");
+    let arguments = json!({ "number": 9, "round": 1 });
+    held.push(stage.client().begin("held", &arguments));
+    stage.gateway.hears("under pressure: no new call is taken");
+    let reply = stage.client().call("echo", &json!({}));
+    assert_eq!(reply.status, 503, "{reply:?}");
+    assert_eq!(reply.code(), "MCPC9212");
+    assert_eq!(server.called(), 10);
+    let near = |series: &str, value: f64| {
+        let seen = metric(&stage, series);
+        assert!((seen - value).abs() < 0.01, "{series}: {seen}");
+    };
+    near("mcpc_calls_under_way", 10.0);
+    near("mcpc_calls_limit", 10.0);
+    near("mcpc_pressure_ratio{resource=\"calls\"}", 1.0);
+    near("mcpc_shed_total{what=\"sessions\"}", 1.0);
+    near("mcpc_shed_total{what=\"calls\"}", 1.0);
+    near("mcpc_refused_total{code=\"MCPC9212\"}", 1.0);
+
+    drop(held);
+    stage.gateway.hears("the pressure has eased: nothing");
+    stage.client().echoes("echo", 1);
+    stage.gateway.stop();
+}
