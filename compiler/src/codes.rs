@@ -52,6 +52,7 @@ codes! {
     CREDENTIALS_UNUSABLE 0005 "the credentials file cannot be used"
     URL_UNREADABLE 0006 "the URL cannot be read"
     DIRECTORY_EMPTY 0007 "there is no configuration in the directory"
+    NOT_COMPILED 0008 "the configuration was not compiled"
     SYNTAX 1001 "the text is not valid YAML"
     NOT_UTF8 1002 "the text is not valid UTF-8"
     CONTROL_CHARACTER 1003 "the text contains a control character"

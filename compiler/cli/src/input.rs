@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 
 use mcpc_compiler::{Code, Diagnostic, Rejected, Source, Span};
-use mcpc_daemon::{Content, Texts, is_standard, name_of, read_at_most, read_file, read_texts};
+use mcpc_daemon::{Texts, is_standard, name_of, read_at_most, read_file, read_texts};
 use mcpc_plan::Plan;
 
 use crate::terminal::say;
@@ -22,7 +22,7 @@ const DIRECTORY_EMPTY: Code = Code(7);
 pub(crate) const BYTES_MAX: u64 = Source::BYTES_MAX as u64;
 
 /// The largest plan that is read, which is also the largest that a gateway takes.
-const PLAN_BYTES_MAX: u64 = 256 << 20;
+pub(crate) const PLAN_BYTES_MAX: u64 = 256 << 20;
 
 /// Why there is no text to compile.
 #[derive(Debug)]
@@ -51,22 +51,27 @@ pub(crate) fn read(file: &Path) -> Result<Source, Unread> {
     } else {
         read_texts(file, BYTES_MAX)
     };
-    source_of(name, read)
-}
-
-/// Reads what a running gateway is made of.
-pub(crate) fn read_content(content: &mut Content) -> Result<Source, Unread> {
-    source_of(content.name(), content.read())
-}
-
-fn source_of(name: String, read: Result<Texts, mcpc_daemon::Unread>) -> Result<Source, Unread> {
-    use mcpc_daemon::Unread as NotRead;
     match read {
-        Ok(Texts::One(bytes)) => Source::from_bytes(name, bytes).map_err(Unread::BadText),
-        Ok(Texts::Files(files)) => Source::from_files(name, files).map_err(Unread::BadText),
-        Err(NotRead::File(name, error)) => Err(no_text(name, unreadable(&error))),
-        Err(NotRead::Empty) => Err(no_text(name, empty())),
-        Err(NotRead::Url(reason)) => Err(no_text(name, unfetched(&reason))),
+        Ok(texts) => source_of(name, texts),
+        Err(unread) => Err(no_texts(name, unread)),
+    }
+}
+
+/// Makes one text of what was read under a name.
+pub(crate) fn source_of(name: String, texts: Texts) -> Result<Source, Unread> {
+    match texts {
+        Texts::One(bytes) => Source::from_bytes(name, bytes).map_err(Unread::BadText),
+        Texts::Files(files) => Source::from_files(name, files).map_err(Unread::BadText),
+    }
+}
+
+/// Tells why nothing was read under a name.
+pub(crate) fn no_texts(name: String, unread: mcpc_daemon::Unread) -> Unread {
+    use mcpc_daemon::Unread as NotRead;
+    match unread {
+        NotRead::File(name, error) => no_text(name, unreadable(&error)),
+        NotRead::Empty => no_text(name, empty()),
+        NotRead::Url(reason) => no_text(name, unfetched(&reason)),
     }
 }
 

@@ -7,6 +7,7 @@
 //! Exit codes: 0 nothing to complain about, 1 findings, 2 the tool could not do its work. `plan` is
 //! apart: whatever fails is 1 there, since 2 says that a plan differs from another. Does not decide anything about configurations: `mcpc-compiler` does.
 
+mod apart;
 mod args;
 mod check;
 mod demo;
@@ -62,6 +63,9 @@ impl From<Exit> for ExitCode {
 
 fn main() -> ExitCode {
     mcpc_dataplane::child_entry(std::env::args_os());
+    if let Some(exit) = apart::entry(std::env::args_os()) {
+        return exit.into();
+    }
     let given: Vec<OsString> = std::env::args_os().collect();
     let wrong = if names_plan(&given) { 1 } else { 2 };
     let arguments = parse(given).unwrap_or_else(|error| wrong_usage::<Arguments>(&error, wrong));

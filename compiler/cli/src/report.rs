@@ -7,7 +7,8 @@ use mcpc_compiler::{
     Code, Diagnostic, Findings, Format, Report, Severity, Source, Span, Tally, code_entry, render,
     said_fallback, tally,
 };
-use mcpc_plan::Fallback;
+use mcpc_daemon::{Rejected, Stage};
+use mcpc_dataplane::Refusal;
 
 use crate::Exit;
 use crate::input::Unread;
@@ -45,7 +46,7 @@ impl Checked {
     }
 
     /// The first error in one line, and its code.
-    pub(crate) fn reason(&self) -> (&'static str, String) {
+    fn reason(&self) -> (&'static str, String) {
         let is_error = |found: &&Diagnostic| found.severity == Severity::Error;
         let Some(error) = self.diagnostics.iter().find(is_error) else {
             return ("MCPC0003", "there is no plan".to_owned());
@@ -66,9 +67,14 @@ impl Checked {
         (code_text(error.code), line)
     }
 
-    /// What the text says of the last good plan, as far as it can be read.
-    pub(crate) fn said_fallback(&self) -> Option<Fallback> {
-        said_fallback(&self.source)
+    /// Why there is no plan for a gateway.
+    pub(crate) fn rejected(&self, stage: Stage, terminal: Terminal) -> Rejected {
+        let (code, reason) = self.reason();
+        Rejected {
+            details: self.for_people(terminal),
+            fallback: said_fallback(&self.source),
+            ..Rejected::new(stage, Refusal { code, reason })
+        }
     }
 
     fn report(&self) -> Report<'_> {
@@ -118,6 +124,12 @@ pub(crate) fn summary(checked: &[Checked]) -> String {
         many(errors, "error"),
         many(warnings, "warning")
     )
+}
+
+/// The code of this name, such as `MCPC1008`, as a text that lives as long as the program.
+pub(crate) fn code_named(name: &str) -> Option<&'static str> {
+    let number = name.strip_prefix("MCPC")?.parse().ok()?;
+    code_entry(Code(number)).map(|entry| code_text(entry.code))
 }
 
 /// The code as a text that lives as long as the program: the one its page begins with.

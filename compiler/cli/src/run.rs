@@ -5,16 +5,18 @@
 
 use mcpc_compiler::Overrides;
 use mcpc_daemon::{
-    Content, Ended, LogFormat, Plans, Rejected, Stage, is_standard, open_reach, operate, start_log,
+    Content, Ended, LogFormat, Plans, Rejected, Stage, Unread, is_standard, open_reach, operate,
+    start_log,
 };
 use mcpc_dataplane::Refusal;
 use mcpc_plan::Plan;
 use tracing::{error, warn};
 
+use crate::apart::{self, Job};
 use crate::report::Checked;
 use crate::terminal::{Terminal, say, told};
 use crate::variables::Environment;
-use crate::{Exit, args, greeting, input, plan};
+use crate::{Exit, args, greeting, input};
 
 /// A configuration that becomes a plan each time it is loaded.
 struct ConfigFile {
@@ -78,41 +80,32 @@ fn refuse(refusal: &Refusal, format: LogFormat) -> Exit {
 }
 
 impl ConfigFile {
-    fn warn(&self, checked: &Checked) {
-        let findings = checked.for_people(self.terminal);
+    fn warn(&self, findings: &str) {
         match self.log_format {
             _ if findings.is_empty() => {}
-            LogFormat::Human => say(&findings),
+            LogFormat::Human => say(findings),
             LogFormat::Json => warn!(findings, "the configuration has warnings"),
         }
+    }
+
+    /// Why there is nothing to compile.
+    fn unread(&self, unread: Unread) -> Rejected {
+        let checked = Checked::from(&input::no_texts(self.content.name(), unread));
+        checked.rejected(Stage::Unread, self.terminal)
     }
 }
 
 impl Plans for ConfigFile {
     fn load(&mut self) -> Result<Plan, Rejected> {
-        // Each time anew: the credentials file may have changed.
-        let environment =
-            Environment::read().map_err(|refusal| Rejected::new(Stage::Unread, refusal))?;
-        let read = input::read_content(&mut self.content);
-        let (checked, compiled) = plan::compile_read(read, &environment, self.overrides);
-        match compiled {
-            Ok(plan) => {
-                self.warn(&checked);
-                Ok(plan)
-            }
-            Err(exit) => {
-                let stage = match exit {
-                    Exit::Failed => Stage::Unread,
-                    Exit::Clean | Exit::Findings | Exit::Changed => Stage::Read,
-                };
-                let (code, reason) = checked.reason();
-                Err(Rejected {
-                    details: checked.for_people(self.terminal),
-                    fallback: checked.said_fallback(),
-                    ..Rejected::new(stage, Refusal { code, reason })
-                })
-            }
-        }
+        let texts = self.content.read();
+        let compiled = apart::compile(Job {
+            name: self.content.name(),
+            texts: texts.map_err(|unread| self.unread(unread))?,
+            overrides: self.overrides,
+            terminal: self.terminal,
+        })?;
+        self.warn(&compiled.warnings);
+        Ok(compiled.plan)
     }
 
     fn content(&self) -> &Content {

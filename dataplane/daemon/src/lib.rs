@@ -41,4 +41,4 @@ pub use flags::{Fallback, GatewayFlags, LogFormat, LogLevel, Window, address, wr
 pub use log::start_log;
 pub use operate::{Ended, Plans, Rejected, Stage, operate};
 pub use plan_file::PlanFile;
-pub use sibling::open_reach;
+pub use sibling::{open_reach, this_executable};

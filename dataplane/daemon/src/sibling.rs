@@ -18,12 +18,7 @@ const THIS_EXECUTABLE: &str = "/proc/self/exe";
 /// The outside for a gateway: children start through this executable, which must call
 /// [`child_entry`](mcpc_dataplane::child_entry) first, and `mcpc` is the one beside it.
 pub fn open_reach(real: Real) -> Arc<dyn Reach> {
-    let executable = if Path::new(THIS_EXECUTABLE).exists() {
-        Some(PathBuf::from(THIS_EXECUTABLE))
-    } else {
-        std::env::current_exe().ok()
-    };
-    let reach = match executable {
+    let reach = match this_executable() {
         Some(executable) => real.with_children_through(executable),
         None => real,
     };
@@ -32,6 +27,14 @@ pub fn open_reach(real: Real) -> Arc<dyn Reach> {
         reach,
         program: sibling,
     })
+}
+
+/// The running program, for whoever starts it again.
+pub fn this_executable() -> Option<PathBuf> {
+    if Path::new(THIS_EXECUTABLE).exists() {
+        return Some(PathBuf::from(THIS_EXECUTABLE));
+    }
+    std::env::current_exe().ok()
 }
 
 /// A [`Reach`] that starts our own program from the directory of the running one.
