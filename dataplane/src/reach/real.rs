@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use mcpc_plan::{Limits, Scheme};
+use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::process::{Child, Command};
@@ -184,16 +185,10 @@ async fn dial(host: &str, port: u16, silent_at_most: Duration) -> io::Result<Tcp
     Err(last)
 }
 
-/// Loads the system's roots, off the runtime: reading them takes milliseconds.
+/// Loads the authorities that are trusted, off the runtime: reading them takes milliseconds.
 async fn load_tls() -> io::Result<TlsConnector> {
-    let roots = tokio::task::spawn_blocking(|| {
-        let mut roots = rustls::RootCertStore::empty();
-        // A system without roots trusts nobody: every connection then fails, which is right.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        roots
-    })
-    .await
-    .map_err(io::Error::other)?;
+    let loading = tokio::task::spawn_blocking(load_roots);
+    let roots = loading.await.map_err(io::Error::other)??;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -201,6 +196,20 @@ async fn load_tls() -> io::Result<TlsConnector> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// Those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, as far as these are set, else those of the system. Without
+/// any, each connection would fail for a reason that is not the reason.
+fn load_roots() -> io::Result<RootCertStore> {
+    let loaded = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(loaded.certs);
+    if !roots.is_empty() {
+        return Ok(roots);
+    }
+    let why = loaded.errors.first().map(ToString::to_string);
+    let why = why.unwrap_or_else(|| "there are no certificates".to_owned());
+    Err(io::Error::other(format!("no authority is trusted: {why}")))
 }
 
 /// Takes a started child apart.

@@ -14,6 +14,8 @@ pub struct Page {
 struct State {
     status: u16,
     body: Vec<u8>,
+    /// How many bytes the head says that there are.
+    promised: Option<usize>,
     seen: Vec<String>,
 }
 
@@ -36,6 +38,11 @@ impl Page {
         page
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Where it is.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
@@ -46,6 +53,15 @@ impl Page {
         let mut state = self.state.lock().expect("a page of a test is served");
         state.status = 200;
         state.body = body.into();
+        state.promised = None;
+    }
+
+    /// Says in the head that there are so many bytes, until the bytes are replaced.
+    pub fn promise(&self, bytes: usize) {
+        self.state
+            .lock()
+            .expect("a page of a test is served")
+            .promised = Some(bytes);
     }
 
     /// Answers with this status, until the bytes are replaced.
@@ -79,12 +95,12 @@ fn answer(mut stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         200 => (200, state.body.clone()),
         other => (other, b"not what was asked for".to_vec()),
     };
+    let promised = state.promised.unwrap_or(body.len());
     state.seen.push(head);
     drop(state);
     write!(
         stream,
-        "HTTP/1.1 {status} X\r\nLocation: /\r\nContent-Length: {}\r\n\r\n",
-        body.len()
+        "HTTP/1.1 {status} X\r\nLocation: /\r\nContent-Length: {promised}\r\n\r\n"
     )?;
     stream.write_all(&body)
 }

@@ -12,6 +12,7 @@
 mod bounds;
 mod breakers;
 mod cancels;
+mod certificates;
 mod correlations;
 mod descriptors;
 mod health;
@@ -39,4 +40,6 @@ mod stdio;
 mod stopping;
 mod streams;
 mod swaps;
+mod tls;
+mod tls_server;
 mod vanished;

@@ -49,7 +49,8 @@ impl Variables for NoVariables {
     }
 }
 
-fn plan(text: &str) -> Vec<u8> {
+/// A plan of a configuration without its addresses, as bytes.
+pub(crate) fn plan(text: &str) -> Vec<u8> {
     let head = "version: 1\nlisten: { address: 127.0.0.1:0 }\nadmin: { address: 127.0.0.1:0 }\n";
     let source = Source::new("mcpc.yaml", format!("{head}{text}"));
     let outcome = compile(&Input {
@@ -106,7 +107,7 @@ impl Drop for Over<'_> {
 }
 
 /// The gateway.
-const GATEWAY: &str = env!("CARGO_BIN_EXE_mcpc-faults-gateway");
+pub(crate) const GATEWAY: &str = env!("CARGO_BIN_EXE_mcpc-faults-gateway");
 
 /// A gateway in a folder that holds its plan.
 fn command(folder: &Path, flags: &[&str]) -> Command {
@@ -203,6 +204,17 @@ impl Stage {
         std::fs::write(place("plan.json"), plan(&text)).unwrap();
         let mut command = serving(Command::new(place("gateway")), folder.path(), flags);
         without_rights(&mut command, folder.path());
+        Self::open_by(command, folder)
+    }
+
+    /// Serves a configuration, and trusts nobody but the authorities that are written into the file.
+    pub(crate) fn open_trusting(text: &str, write: impl FnOnce(&Path)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let authorities = folder.path().join("authorities.pem");
+        write(&authorities);
+        std::fs::write(folder.path().join("plan.json"), plan(text)).unwrap();
+        let mut command = command(folder.path(), &[]);
+        command.env("SSL_CERT_FILE", authorities);
         Self::open_by(command, folder)
     }
 

@@ -1,0 +1,66 @@
+//! An operation without files, signals and threads, on the caller's runtime and clock: for tests.
+//!
+//! Owns nothing of its own: reloads, rollbacks and probation are those of every gateway. Compiled only with the
+//! feature `rehearsal`, which no binary has.
+
+use mcpc_dataplane::{Outcome, Rehearsal, Wish};
+use mcpc_plan::Plan;
+use tokio::time::Instant;
+
+use crate::history::History;
+use crate::operation::{Asked, Operation};
+use crate::plan_file::Addresses;
+use crate::trials::Trials;
+use crate::{GatewayFlags, Plans};
+
+/// See the file's header.
+pub struct Operated<'a>(Operation<'a, Rehearsal>);
+
+impl<'a> Operated<'a> {
+    /// Operates a gateway that serves this plan.
+    pub fn begin(
+        gateway: Rehearsal,
+        live: Plan,
+        plans: Box<dyn Plans>,
+        flags: &'a GatewayFlags,
+    ) -> Self {
+        let mut history = History::open(flags.state_dir.as_deref(), Addresses::of(flags));
+        history.went_live(&live, None, &live.digest);
+        Self(Operation {
+            plans,
+            flags,
+            trials: Trials::begin(flags.probation, &gateway),
+            retries_at: Instant::now(),
+            gateway,
+            live,
+            history,
+        })
+    }
+
+    /// The source holds something else.
+    pub fn changed(&mut self) -> Outcome {
+        self.0.reload(Asked::ByChange)
+    }
+
+    /// An operator asks for something.
+    pub fn carry_out(&mut self, wish: Wish) -> Outcome {
+        self.0.carry_out(wish)
+    }
+
+    /// Does what is due, if anything is.
+    pub fn look_after(&mut self) {
+        if self.0.due().is_some_and(|due| due <= Instant::now()) {
+            self.0.look_after();
+        }
+    }
+
+    /// The plan that is live.
+    pub fn live(&self) -> &Plan {
+        &self.0.live
+    }
+
+    /// The gateway that is operated.
+    pub fn gateway(&self) -> &Rehearsal {
+        &self.0.gateway
+    }
+}
