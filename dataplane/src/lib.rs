@@ -96,7 +96,7 @@ pub use reach::{
     Dialed, Ended, Launch, Process, Reach, ReachFuture, Real, Signals, Target, child_entry,
 };
 #[cfg(feature = "rehearsal")]
-pub use rehearsal::Rehearsal;
+pub use rehearsal::{Entrance, Rehearsal};
 pub use secret::Secret;
 pub use session::SessionKeys;
 pub use shortage::{LOG, Shortage};

@@ -35,7 +35,7 @@ pub(crate) fn begin(
 ) -> Result<(Gateway, Plan), Ended> {
     let unusable = match begin_with_source(plans, flags, reach, history) {
         Ok((gateway, plan)) => {
-            history.went_live(&plan, None);
+            history.went_live(&plan, None, &plan.digest);
             return Ok((gateway, plan));
         }
         Err(unusable) => unusable,

@@ -37,8 +37,9 @@ pub(crate) struct History {
     folder: Option<PathBuf>,
     addresses: Addresses,
     plans: Vec<Digest>,
-    /// The plan before the live one. One step back is possible without a disk, and from a full one.
-    before: Option<Plan>,
+    /// The plan before the live one, and the one that was live when the last probation began. One step back is
+    /// possible without a disk, and from a full one.
+    in_memory: Vec<Plan>,
     set_aside: Option<SetAside>,
     trouble: Option<io::ErrorKind>,
     /// The trouble that was logged last.
@@ -88,7 +89,7 @@ impl History {
             folder,
             addresses,
             plans: Vec::new(),
-            before: None,
+            in_memory: Vec::new(),
             set_aside: None,
             trouble: None,
             told: None,
@@ -132,12 +133,13 @@ impl History {
         aside.filter(|aside| aside.digest == *digest)
     }
 
-    /// A plan went live after another one.
-    pub(crate) fn went_live(&mut self, live: &Plan, before: Option<Plan>) {
+    /// A plan went live after another one. `good` is the one that it may yet give way to.
+    pub(crate) fn went_live(&mut self, live: &Plan, before: Option<Plan>, good: &Digest) {
         self.plans.retain(|digest| *digest != live.digest);
         self.plans.insert(0, live.digest.clone());
         self.plans.truncate(PLANS_KEPT);
-        self.before = before;
+        self.in_memory.retain(|plan| plan.digest == *good);
+        self.in_memory.extend(before);
         self.set_aside = None;
         self.save(live);
     }
@@ -159,7 +161,7 @@ impl History {
                 .splice(..self.plans.len().min(2), [live.digest.clone()])
                 .for_each(drop),
         }
-        self.before = None;
+        self.in_memory.clear();
         self.set_aside = Some(aside);
         self.save(live);
     }
@@ -219,7 +221,7 @@ impl History {
 
     fn try_save(&mut self, folder: &Path, live: &Plan) -> io::Result<()> {
         make(folder)?;
-        for plan in [Some(live), self.before.as_ref()].into_iter().flatten() {
+        for plan in std::iter::once(live).chain(&self.in_memory) {
             let path = file_of(folder, &plan.digest);
             if !path.is_file() {
                 let bytes = plan.to_bytes().map_err(io::Error::other)?;
@@ -255,8 +257,8 @@ impl History {
     /// The first plan from this place on that can be read; those before it that cannot are forgotten.
     fn read_from(&mut self, at: usize) -> Option<Plan> {
         while let Some(digest) = self.plans.get(at).cloned() {
-            if let Some(before) = self.before.as_ref().filter(|it| it.digest == digest) {
-                return Some(before.clone());
+            if let Some(plan) = self.in_memory.iter().find(|it| it.digest == digest) {
+                return Some(plan.clone());
             }
             match self.read(&digest) {
                 Ok(plan) => return Some(plan),

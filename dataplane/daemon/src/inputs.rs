@@ -3,12 +3,12 @@
 //! Owns the order of precedence among them. What is done about each is `operation`'s.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mcpc_dataplane::{Gateway, Order};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Interval, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tracing::warn;
 
 use crate::GatewayFlags;
@@ -95,7 +95,7 @@ impl Inputs {
         };
         let is_due = async {
             match due {
-                Some(due) => tokio::time::sleep_until(due.into()).await,
+                Some(due) => tokio::time::sleep_until(due).await,
                 None => std::future::pending().await,
             }
         };
@@ -135,7 +135,7 @@ impl Lookout {
                 }
             },
             content::Lookout::Url => {
-                let mut next = interval_at(tokio::time::Instant::now() + poll, poll);
+                let mut next = interval_at(Instant::now() + poll, poll);
                 next.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 Some(Self::Url(next))
             }

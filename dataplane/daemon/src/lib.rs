@@ -25,7 +25,10 @@ mod operation;
 mod outset;
 mod plan_file;
 mod probation;
+#[cfg(feature = "rehearsal")]
+mod rehearsal;
 mod remote;
+mod served;
 mod sibling;
 mod signals;
 mod state_dir;
@@ -41,4 +44,6 @@ pub use flags::{Fallback, GatewayFlags, LogFormat, LogLevel, Window, address, wr
 pub use log::start_log;
 pub use operate::{Ended, Plans, Rejected, Stage, operate};
 pub use plan_file::PlanFile;
+#[cfg(feature = "rehearsal")]
+pub use rehearsal::Operated;
 pub use sibling::{open_reach, this_executable};

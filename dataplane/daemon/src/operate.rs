@@ -5,12 +5,13 @@
 //! block.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mcpc_dataplane::{Gateway, Reach, Refusal, raise_descriptor_limit};
 use mcpc_plan::{Digest, Fallback, Plan};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use crate::GatewayFlags;
@@ -34,6 +35,16 @@ pub trait Plans {
 
     /// What they are made of. Another content is worth a new load.
     fn content(&self) -> &Content;
+}
+
+impl<P: Plans + ?Sized> Plans for &mut P {
+    fn load(&mut self) -> Result<Plan, Rejected> {
+        (**self).load()
+    }
+
+    fn content(&self) -> &Content {
+        (**self).content()
+    }
 }
 
 /// What there was instead of a plan.
@@ -123,7 +134,7 @@ pub fn operate(
     started(&gateway, &plan);
     inputs.attend(&mut gateway);
     let mut operation = Operation {
-        plans,
+        plans: Box::new(plans),
         flags,
         trials: Trials::begin(flags.probation, &gateway),
         retries_at: Instant::now(),
@@ -132,7 +143,7 @@ pub fn operate(
         history,
     };
     loop {
-        let next = inputs.next(operation.plans, operation.due());
+        let next = inputs.next(&*operation.plans, operation.due());
         match runtime.block_on(next) {
             Event::Changed => drop(operation.reload(Asked::ByChange)),
             Event::HungUp => drop(operation.reload(Asked::ByOperator)),

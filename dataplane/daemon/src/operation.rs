@@ -6,17 +6,18 @@
 //! When something is asked is `inputs`'s.
 
 use std::io::{self, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use mcpc_dataplane::{
-    Gateway, Outcome, Refusal, Refused, Swapped, Taken, Timestamp, Verdict, Wish,
-};
+use mcpc_dataplane::{Outcome, Refusal, Refused, Swapped, Taken, Timestamp, Verdict, Wish};
 use mcpc_plan::{Digest, Impact, Plan};
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::begin::warn_without_state;
 use crate::history::{By, History, SetAside};
 use crate::operate::{Plans, Rejected};
+use crate::probation::Before;
+use crate::served::Served;
 use crate::trials::Trials;
 use crate::{GatewayFlags, LogFormat};
 
@@ -27,10 +28,10 @@ const RETRY: Duration = Duration::from_secs(5);
 const NAMES_MAX: usize = 10;
 
 /// See the file's header.
-pub(crate) struct Operation<'a> {
-    pub(crate) plans: &'a mut dyn Plans,
+pub(crate) struct Operation<'a, G> {
+    pub(crate) plans: Box<dyn Plans + 'a>,
     pub(crate) flags: &'a GatewayFlags,
-    pub(crate) gateway: Gateway,
+    pub(crate) gateway: G,
     pub(crate) live: Plan,
     pub(crate) history: History,
     pub(crate) trials: Trials,
@@ -47,7 +48,7 @@ pub(crate) enum Asked {
     ByChange,
 }
 
-impl Operation<'_> {
+impl<G: Served> Operation<'_, G> {
     /// Does what an operator asks for.
     pub(crate) fn carry_out(&mut self, wish: Wish) -> Outcome {
         match wish {
@@ -100,10 +101,14 @@ impl Operation<'_> {
             }
             Ok(swapped) => {
                 let before_it = std::mem::replace(&mut self.live, plan);
-                self.history.went_live(&self.live, Some(before_it.clone()));
+                let good = before.as_ref().map_or(&before_it.digest, |it| &it.digest);
+                let was_live = Some(before_it.clone());
+                self.history.went_live(&self.live, was_live, good);
                 self.gateway.note_kept(self.history.kept());
-                // Whoever asks for a plan again that was rolled back knows what it does.
-                let before = before.filter(|_| !is_insisted_on);
+                // Whoever asks for a plan again that was rolled back knows what it does, and the plan that is
+                // known to work needs no probation: it could only go back to itself.
+                let is_known = |it: &Before| is_insisted_on || it.digest == self.live.digest;
+                let before = before.filter(|it| !is_known(it));
                 self.trials.put_on_probation(before, &self.gateway);
                 tell_live(&before_it, &self.live, &swapped, "the new plan is live");
                 self.history.tell(&self.live);

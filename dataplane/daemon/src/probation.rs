@@ -10,10 +10,11 @@
 //!   20 calls in the time before (between one and two windows) as well, or there is nothing to compare with.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mcpc_dataplane::{Calls, Condition, Figures};
 use mcpc_plan::Digest;
+use tokio::time::Instant;
 
 /// So many calls say something about how many fail.
 const CALLS_MIN: u64 = 20;

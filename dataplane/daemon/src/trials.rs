@@ -3,14 +3,16 @@
 //! Owns when the figures are looked at, and what operators see of it. The rules are `probation`'s; what
 //! follows from a verdict is `operation`'s.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use mcpc_dataplane::{Gateway, Timestamp};
+use mcpc_dataplane::Timestamp;
 use mcpc_plan::{Digest, Plan};
+use tokio::time::Instant;
 use tracing::info;
 
 use crate::Window;
 use crate::probation::{Before, Probation, Recent, Verdict};
+use crate::served::Served;
 
 /// Looks are no closer than this.
 const PAUSE_LEAST: Duration = Duration::from_millis(50);
@@ -27,7 +29,7 @@ struct Watched {
 
 impl Trials {
     /// For a gateway that has just started: its first plan has none before it.
-    pub(crate) fn begin(window: Window, gateway: &Gateway) -> Self {
+    pub(crate) fn begin(window: Window, gateway: &impl Served) -> Self {
         let Window::On(window) = window else {
             return Self(None);
         };
@@ -42,7 +44,7 @@ impl Trials {
 
     /// What another plan will be held against. One that replaces a plan on probation is held against the
     /// same as that, since nobody knows yet whether that one works.
-    pub(crate) fn before(&self, live: &Digest, gateway: &Gateway) -> Option<Before> {
+    pub(crate) fn before(&self, live: &Digest, gateway: &impl Served) -> Option<Before> {
         let watched = self.0.as_ref()?;
         Some(match &watched.probation {
             Some(probation) => probation.before().clone(),
@@ -51,7 +53,7 @@ impl Trials {
     }
 
     /// The plan that has just gone live is on probation, or goes without.
-    pub(crate) fn put_on_probation(&mut self, before: Option<Before>, gateway: &Gateway) {
+    pub(crate) fn put_on_probation(&mut self, before: Option<Before>, gateway: &impl Served) {
         let Some(watched) = &mut self.0 else {
             return;
         };
@@ -64,7 +66,7 @@ impl Trials {
     }
 
     /// The live plan is one that is known to work.
-    pub(crate) fn end(&mut self, gateway: &Gateway) {
+    pub(crate) fn end(&mut self, gateway: &impl Served) {
         self.put_on_probation(None, gateway);
     }
 
@@ -79,7 +81,7 @@ impl Trials {
 
     /// Looks at the figures if it is time. If the live plan breaks what worked: which plan did not, and
     /// the reason.
-    pub(crate) fn look(&mut self, gateway: &Gateway, live: &Plan) -> Option<(Digest, String)> {
+    pub(crate) fn look(&mut self, gateway: &impl Served, live: &Plan) -> Option<(Digest, String)> {
         let now = Instant::now();
         if self.due().is_none_or(|due| now < due) {
             return None;
@@ -112,7 +114,7 @@ impl Trials {
 }
 
 impl Watched {
-    fn show(&self, gateway: &Gateway) {
+    fn show(&self, gateway: &impl Served) {
         let left = self.probation.as_ref().map(|probation| {
             let left = probation.ends().saturating_duration_since(Instant::now());
             let left = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);

@@ -190,6 +190,12 @@ impl Server {
     }
 
     fn take_notification(&self, method: &str, params: &Value) {
+        if method == "notifications/cancelled" {
+            // A stream of a process has no connection that could be closed.
+            let ended = Some(&params["requestId"]);
+            let mut watchers = self.watchers.borrow_mut();
+            watchers.retain(|watcher| watcher.subscription.as_ref() != ended);
+        }
         match method {
             "notifications/initialized" => {}
             // When it gives up is the gateway's own affair.
@@ -368,6 +374,14 @@ impl Server {
     /// How many calls wait for their answers.
     pub(crate) fn waiting(&self) -> usize {
         self.pending.borrow().len()
+    }
+
+    /// Of how many resources it has promised to tell.
+    pub(crate) fn promises(&self) -> usize {
+        let watchers = self.watchers.borrow();
+        let open = watchers.iter().filter(|it| !it.frames.is_closed());
+        let wished = open.filter_map(|watcher| Some(watcher.resources.as_array()?.len()));
+        self.subscribed.borrow().len() + wished.sum::<usize>()
     }
 
     /// How many processes of it run.

@@ -112,6 +112,16 @@ impl Caller {
         Rc::clone(&self.session.borrow().has_ended)
     }
 
+    /// The session, if there is one by now.
+    pub(super) fn session(&self) -> Option<String> {
+        self.session.borrow().id.clone()
+    }
+
+    /// Which foundation of the protocol it speaks.
+    pub(super) fn era(&self) -> Era {
+        self.era
+    }
+
     /// Ends the session, if there is one, and begins another.
     pub(super) fn end_session(&mut self, gateway: &Rehearsal) -> bool {
         let has_left = self.leave(gateway);
@@ -152,20 +162,24 @@ impl Caller {
     }
 }
 
-fn post() -> Builder {
+pub(super) fn post() -> Builder {
     Request::post("/mcp")
         .header("host", "127.0.0.1")
         .header("content-type", "application/json")
         .header("accept", "application/json, text/event-stream")
 }
 
-fn of_session(request: Builder, id: &str) -> Builder {
+pub(super) fn of_session(request: Builder, id: &str) -> Builder {
     let request = request.header("mcp-session-id", id);
     request.header("mcp-protocol-version", "2025-11-25")
 }
 
 /// Sends a request on a connection of its own, which ends with whoever waits for the response.
-async fn send(pipe: DuplexStream, request: Builder, body: String) -> Option<Response<Incoming>> {
+pub(super) async fn send(
+    pipe: DuplexStream,
+    request: Builder,
+    body: String,
+) -> Option<Response<Incoming>> {
     let (mut sender, connection) = handshake(TokioIo::new(pipe)).await.ok()?;
     tokio::task::spawn_local(connection);
     let request = request.body(Full::new(Bytes::from(body))).ok()?;

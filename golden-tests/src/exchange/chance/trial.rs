@@ -14,7 +14,7 @@ use std::time::Duration;
 use mcpc_daemon::{
     Content, GatewayFlags, LogFormat, LogLevel, Operated, Plans, Rejected, Stage, Window,
 };
-use mcpc_dataplane::{Outcome, Reach, Refusal, Rehearsal, Verdict, Wish};
+use mcpc_dataplane::{Condition, Outcome, Reach, Refusal, Rehearsal, Verdict, Wish};
 use mcpc_plan::Plan;
 use tokio::time::Instant;
 
@@ -77,7 +77,11 @@ struct Model {
 struct Probation {
     /// The plan that is known to work.
     base: usize,
+    /// Whether the server that one plan does not reach answered then.
+    was_well: bool,
     began: Instant,
+    /// Since when it has failed.
+    fails_since: Option<Instant>,
 }
 
 struct Source {
@@ -153,23 +157,33 @@ impl<'a> Trial<'a> {
     /// The source holds something else.
     pub(super) fn edit(&mut self, held: Held) {
         *self.held.borrow_mut() = held;
+        let is_well = self.first_server() == Some(Condition::Well);
         let outcome = self.operated.changed();
         let is_aside = matches!(held, Held::Plan(number) if self.model.aside == Some(number));
         if is_aside {
             self.count.left_aside += 1;
             return self.hold(&outcome, Verdict::Refused, "the plan was rolled back");
         }
-        self.loaded(held, &outcome);
+        self.loaded(held, &outcome, is_well);
     }
 
     /// An operator wants what the source holds.
     pub(super) fn reload(&mut self) {
         let held = *self.held.borrow();
+        let is_well = self.first_server() == Some(Condition::Well);
         let outcome = self.operated.carry_out(Wish::Reload);
-        self.loaded(held, &outcome);
+        self.loaded(held, &outcome, is_well);
     }
 
-    fn loaded(&mut self, held: Held, outcome: &Outcome) {
+    /// How the server does that one plan does not reach.
+    fn first_server(&self) -> Option<Condition> {
+        let figures = self.gateway().figures();
+        let mut servers = figures.servers.iter();
+        let first = servers.find(|server| Some(&*server.name) == plans::SERVERS.first().copied());
+        first.map(|server| server.condition)
+    }
+
+    fn loaded(&mut self, held: Held, outcome: &Outcome, was_well: bool) {
         let live = self.model.live();
         match held {
             Held::Plan(number) if number == live => {
@@ -177,7 +191,7 @@ impl<'a> Trial<'a> {
             }
             Held::Plan(number) => {
                 self.count.swapped += 1;
-                self.model.went_live(number);
+                self.model.went_live(number, was_well);
                 self.hold(outcome, Verdict::Live, "it is another plan");
             }
             Held::Elsewhere | Held::Nothing => {
@@ -208,11 +222,7 @@ impl<'a> Trial<'a> {
         let (live, now) = (self.live(), Instant::now());
         let probation = self.model.probation;
         if live == before {
-            let has_ended = self.gateway().status().probation.is_none();
-            if has_ended && probation.is_some_and(|it| now >= it.began + WINDOW) {
-                self.count.passed += 1;
-                self.model.probation = None;
-            }
+            self.hold_probation(live, now);
             return self.hold_status();
         }
         self.count.went_back += 1;
@@ -227,6 +237,26 @@ impl<'a> Trial<'a> {
         }
         self.model.went_back(live);
         self.hold_status();
+    }
+
+    /// The live plan stays. It must not if it breaks what worked for long enough.
+    fn hold_probation(&mut self, live: usize, now: Instant) {
+        let Some(mut probation) = self.model.probation else {
+            return;
+        };
+        let fails = live == plans::BROKEN && self.first_server() == Some(Condition::Failing);
+        probation.fails_since = fails.then(|| probation.fails_since.unwrap_or(now));
+        self.model.probation = Some(probation);
+        let ends = probation.began + WINDOW;
+        if now < ends || self.gateway().status().probation.is_some() {
+            return;
+        }
+        self.count.passed += 1;
+        self.model.probation = None;
+        let is_broken = |since: Instant| since + WINDOW / 6 + SLACK < ends;
+        if probation.was_well && probation.fails_since.is_some_and(is_broken) {
+            self.fault(format!("plan {live} breaks what worked, and stays"));
+        }
     }
 
     /// Makes a plan live without any of the servers.
@@ -293,9 +323,10 @@ impl Model {
         self.kept.first().copied().unwrap_or(plans::PLANS)
     }
 
-    fn went_live(&mut self, number: usize) {
+    fn went_live(&mut self, number: usize, is_well: bool) {
         let before = self.live();
-        let base = self.probation.map_or(before, |it| it.base);
+        let known = self.probation.map(|it| (it.base, it.was_well));
+        let (base, was_well) = known.unwrap_or((before, is_well));
         let is_insisted_on = self.aside.take() == Some(number);
         self.kept.retain(|kept| *kept != number);
         self.kept.insert(0, number);
@@ -304,7 +335,9 @@ impl Model {
         // What is known to work needs no probation, and who insists knows what it does.
         self.probation = (!is_insisted_on && base != number).then(|| Probation {
             base,
+            was_well,
             began: Instant::now(),
+            fails_since: None,
         });
     }
 
