@@ -186,8 +186,8 @@ impl Link {
 
     /// Puts a message in the queue; fails if the child does not make room for it.
     /// [`Failure::SessionLost`] says that it was not even queued, because the child is gone.
-    pub(super) async fn write(&self, mut line: Vec<u8>, deadline: Instant) -> Result<(), Failure> {
-        line.push(b'\n');
+    pub(super) async fn write(&self, message: Vec<u8>, deadline: Instant) -> Result<(), Failure> {
+        let line = one_line(message);
         let size = line.len().min(QUEUE_BYTES_MAX);
         let size = u32::try_from(size).unwrap_or(u32::MAX);
         let until = deadline.min(Instant::now() + ROOM_PATIENCE);
@@ -421,6 +421,19 @@ impl Drop for StdioEvents {
     fn drop(&mut self) {
         self.link.waiting.pin().remove(&self.id);
     }
+}
+
+/// A message as one line. Params go to servers as clients wrote them, and JSON allows line breaks between
+/// tokens: a server would take what follows one for a message of its own, which no rule has seen. Inside
+/// strings there is none, since that is no JSON. Some servers end lines at a carriage return as well.
+pub(super) fn one_line(mut message: Vec<u8>) -> Vec<u8> {
+    for byte in &mut message {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+    message.push(b'\n');
+    message
 }
 
 /// Serves the child's input until it breaks. Aborting it closes the pipe.

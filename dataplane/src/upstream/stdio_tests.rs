@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::Upstream;
 use super::fake::{Act, Programs, crowd, permit, start, stdio, tool_call};
+use super::stdio::one_line;
 use crate::Reach;
 use crate::call::{Answer, Era, Event, Leave, Reply};
 use crate::failure::Failure;
@@ -416,6 +417,34 @@ async fn a_program_that_does_not_read_fails_its_callers_in_time() {
     assert_eq!(stuck.write(big, deadline).await, Err(Failure::Overloaded));
     assert_eq!(began.elapsed(), Duration::from_secs(2));
     assert_eq!(stuck.write(vec![b' '], deadline).await, Ok(()));
+}
+
+/// With each kind of line break, the last of which only some servers take for one.
+const LINES_IN_PARAMS: &str = concat!(
+    r#"{"name":"echo","arguments":{"x":["#,
+    "\n",
+    r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"denied"}}"#,
+    "\r\n",
+    r#",{"jsonrpc":"2.0","id":2,"result":{}}"#,
+    "\r",
+    "]}}"
+);
+
+#[tokio::test(start_paused = true)]
+async fn a_message_of_several_lines_is_one_message_to_a_program() {
+    let (_programs, upstream) = answering(|_, message| {
+        assert_eq!(message["params"]["name"], "echo");
+        Act::say(result(message, &message["params"]["arguments"].to_string()))
+    });
+    let seen = call(&upstream, LINES_IN_PARAMS).await.unwrap();
+    let sent: Value = serde_json::from_str(LINES_IN_PARAMS).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Value>(&seen).unwrap(),
+        sent["arguments"]
+    );
+    let line = one_line(LINES_IN_PARAMS.into());
+    let breaks = line.iter().filter(|byte| matches!(byte, b'\n' | b'\r'));
+    assert_eq!((breaks.count(), line.last()), (1, Some(&b'\n')));
 }
 
 #[tokio::test(start_paused = true)]

@@ -33,6 +33,30 @@ fn is_good(reply: &Reply) {
     assert_eq!((reply.status, text), (200, Some(json!("{}"))), "{reply:#?}");
 }
 
+#[test]
+fn a_line_break_in_a_request_smuggles_nothing_to_a_process() {
+    let stage = serve();
+    let address = stage.gateway.address;
+    let hidden = call_message("echo", &json!({ "of": "nobody" }));
+    let arguments = json!({ "x": [hidden] });
+    for line_break in ["\n", "\r", "\r\n"] {
+        let message = call_message("echo", &arguments).to_string();
+        let message = message.replace(r#":["#, &format!(":[{line_break}"));
+        let message = message.replace("]}", &format!("{line_break}]}}"));
+        assert!(message.contains(line_break));
+        let request = post(address, "/mcp", MIRRORED, &message);
+        let reply = Client::connect(address).ask(request);
+        let text = reply.message().pointer("/result/content/0/text").cloned();
+        let text = text.and_then(|text| serde_json::from_str::<Value>(text.as_str()?).ok());
+        assert_eq!(
+            (reply.status, text.as_ref()),
+            (200, Some(&arguments)),
+            "{reply:#?}"
+        );
+    }
+    stage.gateway.stop();
+}
+
 /// Requests whose end cannot be told, or that two readers could read in two ways: what is wrong, the
 /// lines of the head after those of every request, and what follows the head.
 const UNFRAMED: [(&str, &str, &str); 13] = [
