@@ -1,7 +1,7 @@
 //! The registry of codes. Append-only: a code is never renumbered and never reused.
 //!
 //! The first digit names where the code comes from: 0 the tool itself, 1 parse, 2 expand, 3 shape,
-//! 4 decode, 5 resolve, 6 check, 8 plan loading, 9 the data plane's own replies. Each code has a
+//! 4 decode, 5 resolve, 6 check, 7 what servers say when they are asked, 8 plan loading, 9 the data plane's own replies. Each code has a
 //! page `docs/errors/CODE.md`, built into the binary for `mcpc explain`.
 
 #![expect(
@@ -151,6 +151,15 @@ codes! {
     REPLICA_TWICE 6070 "a replica is listed twice"
     ONLY_BACKUPS 6071 "every replica is a backup"
     NO_EFFECT 6072 "a setting has no effect"
+
+    SERVER_UNUSABLE 7001 "a server cannot be used"
+    LIST_NOT_GIVEN 7002 "a server does not list what it has"
+    NAME_NOT_THERE 7003 "a server does not have what a name stands for"
+    PATTERN_WITHOUT_NAME 7004 "a pattern matches nothing that a server has"
+    HIDDEN_NAME 7005 "something that a server has is hidden"
+    RESOURCE_OF_TWO_SERVERS 7006 "two servers have the same resource"
+    REPLICAS_DIFFER 7007 "replicas of a server have different things"
+    LIST_CUT 7008 "a server lists more than a gateway takes"
 
     PLAN_NOT_JSON 8001 "a plan is not a JSON object with a format"
     PLAN_FORMAT 8002 "a plan has a format that this build does not read"

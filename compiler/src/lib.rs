@@ -21,6 +21,7 @@ mod exposure;
 mod fallback;
 mod lower;
 mod meaning;
+mod online;
 #[cfg(feature = "oracle")]
 mod oracle;
 mod parse;
@@ -51,6 +52,7 @@ pub use codes::{CODES, CodeEntry, code_entry};
 pub use derive::{Derivation, Routed, Rule};
 pub use diagnostic::{Code, Diagnostic, Fix, Label, Severity, Sink};
 pub use fallback::said_fallback;
+pub use online::{Answer, Listed, Offer, Silence};
 #[cfg(feature = "oracle")]
 pub use oracle::shape_verdict;
 pub use path::{Path, Step};
@@ -170,6 +172,19 @@ pub fn derive(
     (derived, Findings::of(input.source, fields.as_ref(), sink))
 }
 
+/// Finds what [`check`] finds, and what the servers' own answers say beyond that. With errors in the text
+/// the answers are not looked at: they may be those of other servers than the ones that are meant.
+pub fn check_answers(input: &Input<'_>, answers: &[Answer]) -> Findings {
+    let mut sink = Sink::default();
+    let mut fields = None;
+    judge(input, &mut fields, &mut sink, |resolved, sink| {
+        if !sink.has_errors() {
+            online::check(resolved, answers, sink);
+        }
+    });
+    Findings::of(input.source, fields.as_ref(), sink)
+}
+
 impl Findings {
     /// The one finding in a text that is none, such as bytes that are not UTF-8.
     #[must_use]
@@ -204,7 +219,7 @@ fn judge<T>(
     input: &Input<'_>,
     fields: &mut Option<Fields>,
     sink: &mut Sink,
-    then: impl FnOnce(&resolve::Resolved<'_>, &Sink) -> T,
+    then: impl FnOnce(&resolve::Resolved<'_>, &mut Sink) -> T,
 ) -> Option<T> {
     let mut tree = parse::parse(input.source, sink)?;
     let meaning = Meaning::of(&tree);

@@ -32,6 +32,7 @@ mod gateway;
 mod hub;
 mod identity;
 mod inbound;
+mod inquiry;
 mod join;
 mod json;
 mod keeper;
@@ -90,6 +91,7 @@ pub use descriptors::raise_descriptor_limit;
 pub use exposition::{Family, Kind};
 pub use figures::{Condition, Figures, ServerFigures};
 pub use gateway::{Door, Gateway, Options, Refusal, Swapped};
+pub use inquiry::{About, Heard, Inquiry, Listed, Offer, Silence};
 pub use metrics::FAMILIES;
 pub use order::{Order, Outcome, Verdict, Wish};
 pub use reach::{

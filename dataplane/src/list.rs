@@ -1,9 +1,11 @@
 //! Lists of several upstreams under one endpoint: asked in parallel, each with its own deadline,
 //! merged in the order of the plan.
 //!
-//! Owns fetching, filtering, renaming and merging list entries. One upstream that does not answer
+//! Owns filtering, renaming and merging list entries; `pages` fetches them. One upstream that does not answer
 //! costs its own part and nothing else; the merged list says whose part is missing. Entries stay
 //! bytes, so fields that this build does not know are never lost.
+
+mod pages;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -13,20 +15,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mcpc_plan::{Limits, MemberId, Names, Timeouts};
+use mcpc_plan::{MemberId, Names};
 use tokio::time::{Instant, timeout_at};
 
-use crate::call::{Answer, Call, Era, Event, Party, Reply};
+use crate::call::{Era, Party};
 use crate::failure::Failure;
 use crate::join;
 use crate::json;
 use crate::mirror::{self, BadAnnotation, Mirrored};
-use crate::params::Params;
-use crate::policy;
 use crate::repeats::is_repeatable;
 use crate::snapshot::{Served, ServedMember};
 use crate::tasks::listed::{as_called, is_required};
 use crate::upstream::{Upstream, Wish};
+
+pub(crate) use pages::{Part, Terms, call, pages, reply};
 
 /// How long a list waits at most for an upstream that has just failed.
 const WAIT_AFTER_FAILURE: Duration = Duration::from_secs(2);
@@ -98,6 +100,20 @@ impl Kind {
             Self::Templates => b"uriTemplate",
         }
     }
+
+    /// What the server calls an entry, and where that stands in it.
+    pub(crate) fn own_name(self, entry: &Bytes) -> Option<(Range<usize>, Cow<'_, str>)> {
+        let mut span = None;
+        json::members(entry, u32::MAX, |part| {
+            if part.key == self.key() {
+                span = Some(part.value);
+            }
+        })
+        .ok()?;
+        let span = span?;
+        let own = json::text(entry.get(span.clone())?)?;
+        Some((span, own))
+    }
 }
 
 /// The merged list of an endpoint.
@@ -112,17 +128,6 @@ pub(crate) struct Merged {
     pub(crate) is_public: bool,
     /// The servers whose part is missing.
     pub(crate) missing: Vec<Box<str>>,
-}
-
-/// One upstream's part of a list.
-struct Part {
-    entries: Vec<Bytes>,
-    ttl_ms: u64,
-    is_public: bool,
-    /// The era of who gave it.
-    era: Era,
-    /// Whether calls can be tasks there.
-    runs_tasks: bool,
 }
 
 /// Asks every member and merges what comes. A member that the client has to itself is asked there, if it
@@ -340,15 +345,7 @@ struct Named<'e> {
 impl<'e> Named<'e> {
     /// Nothing if the entry is not exposed or has no name.
     fn of(kind: Kind, member: &ServedMember, entry: &'e Bytes) -> Option<Self> {
-        let mut span = None;
-        json::members(entry, u32::MAX, |part| {
-            if part.key == kind.key() {
-                span = Some(part.value);
-            }
-        })
-        .ok()?;
-        let span = span?;
-        let own = json::text(entry.get(span.clone())?)?;
+        let (span, own) = kind.own_name(entry)?;
         let rename = |names: &Names| names.expose(&member.plan.prefix, &own).map(Cow::into_owned);
         let exposed = match kind {
             Kind::Tools => rename(&member.plan.tools)?,
@@ -428,6 +425,12 @@ async fn fetch_from(
     if upstream.owes(wish) {
         return Err(Failure::FirstByteTimeout);
     }
+    let terms = Terms {
+        name: &member.name,
+        timeouts: &member.timeouts,
+        limits: &served.limits,
+        access: served.access,
+    };
     let usual = Duration::from_millis(member.timeouts.list_ms);
     let mut wait = member.patience(usual, WAIT_AFTER_FAILURE);
     if upstream.owes_anything() && upstream.era().is_some() {
@@ -437,7 +440,7 @@ async fn fetch_from(
     let deadline = began + wait;
     let part = tokio::select! {
         biased;
-        part = timeout_at(deadline, pages(served, member, upstream, kind, deadline)) => {
+        part = timeout_at(deadline, pages(&terms, upstream, kind, deadline)) => {
             part.unwrap_or(Err(Failure::FirstByteTimeout))
         }
         // Whoever asked later has waited long enough as well.
@@ -450,136 +453,4 @@ async fn fetch_from(
         upstream.note_late(wish, usual.min(first_byte));
     }
     part
-}
-
-async fn pages(
-    served: &Served,
-    member: &ServedMember,
-    upstream: &Arc<Upstream>,
-    kind: Kind,
-    deadline: Instant,
-) -> Result<Part, Failure> {
-    let profile = upstream.profile(deadline).await?;
-    let mut part = Part {
-        entries: Vec::new(),
-        ttl_ms: u64::MAX,
-        is_public: true,
-        era: profile.era,
-        runs_tasks: profile.runs_tasks,
-    };
-    if !profile.has(kind.capability()) {
-        return Ok(part);
-    }
-    let mut cursor: Option<String> = None;
-    for _ in 0..served.limits.list_pages {
-        let timeouts = member.timeouts.clone();
-        let call = call(kind, cursor.as_deref(), timeouts, deadline);
-        let answer = upstream.send(call, policy::permit(served.access)).await?;
-        let result = match reply(answer).await? {
-            Reply::Result(result) => result,
-            Reply::Error(error) if is_not_offered(&error) => return Ok(part),
-            Reply::Error(_) => return Err(Failure::Refused),
-        };
-        cursor = part.take(kind, &result, &served.limits)?;
-        if part.is_full(&served.limits) {
-            tracing::warn!(server = %member.name, list = kind.method(), "list has too many entries and was cut");
-        }
-        if cursor.is_none() {
-            return Ok(part);
-        }
-    }
-    tracing::warn!(server = %member.name, list = kind.method(), "list has too many pages and was cut");
-    Ok(part)
-}
-
-/// The gateway's own question for one page.
-pub(crate) fn call(
-    kind: Kind,
-    cursor: Option<&str>,
-    timeouts: Timeouts,
-    deadline: Instant,
-) -> Call {
-    let params = cursor.and_then(|cursor| {
-        let mut text = b"{\"cursor\":".to_vec();
-        json::write_text(&mut text, cursor);
-        text.push(b'}');
-        Params::read(Some(text.into()), 8).ok()
-    });
-    Call::own(
-        Bytes::from_static(kind.method().as_bytes()),
-        params.unwrap_or_else(Params::empty),
-        timeouts,
-        deadline,
-    )
-}
-
-/// The reply of a call of which nobody wants the notifications.
-pub(crate) async fn reply(answer: Answer) -> Result<Reply, Failure> {
-    match answer {
-        Answer::Done(reply) => Ok(reply),
-        Answer::Stream(mut events) => loop {
-            // A question that comes before the reply is dropped, which refuses it.
-            if let Event::Done(reply) = events.next().await? {
-                return Ok(reply);
-            }
-        },
-    }
-}
-
-/// An upstream without this method says -32601; some say -32602 instead.
-fn is_not_offered(error: &Bytes) -> bool {
-    let mut code = None;
-    let walk = json::members(error, u32::MAX, |member| {
-        if member.key == b"code" {
-            code = error.get(member.value).map(<[u8]>::to_vec);
-        }
-    });
-    walk.is_ok() && matches!(code.as_deref(), Some(b"-32601" | b"-32602"))
-}
-
-impl Part {
-    /// Whether it has as many entries as it may have. There may have been more.
-    fn is_full(&self, limits: &Limits) -> bool {
-        usize::try_from(limits.list_items).is_ok_and(|most| self.entries.len() >= most)
-    }
-
-    /// Takes one page; answers the next page's cursor.
-    fn take(
-        &mut self,
-        kind: Kind,
-        result: &Bytes,
-        limits: &Limits,
-    ) -> Result<Option<String>, Failure> {
-        let mut entries = None;
-        let mut cursor = None;
-        let mut ttl_ms = 0;
-        let mut is_public = false;
-        let raw = |range| result.get(range).unwrap_or_default();
-        json::members(result, u32::MAX, |member| match member.key {
-            key if key == kind.entries().as_bytes() => entries = Some(member.value),
-            b"nextCursor" => {
-                cursor = json::text(raw(member.value)).map(Cow::into_owned);
-            }
-            b"ttlMs" => {
-                ttl_ms = std::str::from_utf8(raw(member.value))
-                    .ok()
-                    .and_then(|n| n.parse().ok())
-                    .unwrap_or(0);
-            }
-            b"cacheScope" => is_public = raw(member.value) == b"\"public\"",
-            _ => {}
-        })
-        .map_err(|_| Failure::Garbage)?;
-        let entries = result.slice(entries.ok_or(Failure::Garbage)?);
-        let room = usize::try_from(limits.list_items).unwrap_or(usize::MAX);
-        json::elements(&entries, u32::MAX, |range| {
-            if self.entries.len() < room {
-                self.entries.push(entries.slice(range));
-            }
-        })
-        .map_err(|_| Failure::Garbage)?;
-        self.ttl_ms = self.ttl_ms.min(ttl_ms);
-        self.is_public &= is_public;
-        Ok(cursor.filter(|_| self.entries.len() < room))
-    }
 }

@@ -296,7 +296,8 @@ fn served_member(
     })
 }
 
-fn refusal(server: &str, why: &Unusable) -> Refusal {
+/// Why a plan with this server cannot be used.
+pub(crate) fn refusal(server: &str, why: &Unusable) -> Refusal {
     match why {
         Unusable::Missing { field, missing } => {
             let source = match &missing.source {

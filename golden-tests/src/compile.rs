@@ -5,6 +5,7 @@
 //! repeat           optional: a count, a line break, and text that is added to the configuration so often
 //! env              optional: `NAME=value` lines; a plan is wanted, so unset variables are errors, and
 //!                  with a line `#! with secrets` those of secrets as well
+//! answers.json     optional: what the servers say when they are asked, see `answers`
 //! expected.stderr  what people see, if there is a finding   (BLESS=1 rewrites)
 //! plan.json        the plan, if there is one                (BLESS=1 rewrites)
 //! ```
@@ -14,13 +15,21 @@
 use std::fs;
 use std::path::PathBuf;
 
+use crate::answers::answers;
 use crate::compiled::{Compiled, Values};
 use crate::expectation::Expectation;
 use crate::finding::Finding;
 use crate::markers::{Marker, markers};
 use crate::repository::{Repository, relative, walk};
 
-const FILES: [&str; 5] = ["mcpc.yaml", "repeat", "env", "expected.stderr", "plan.json"];
+const FILES: [&str; 6] = [
+    "mcpc.yaml",
+    "repeat",
+    "env",
+    "answers.json",
+    "expected.stderr",
+    "plan.json",
+];
 
 /// One case.
 #[derive(Clone, Debug)]
@@ -72,9 +81,19 @@ impl Case {
         Some(Values::parse(&text))
     }
 
-    /// Compiles the case under the name that its diagnostics show.
-    pub fn compiled(&self) -> Compiled {
+    /// Compiles the case under the name that its diagnostics show, without asking its servers.
+    pub fn compiled_alone(&self) -> Compiled {
         Compiled::of("mcpc.yaml", self.bytes(), self.values().as_ref())
+    }
+
+    /// Compiles the case, and holds it to what its servers answer.
+    pub fn compiled(&self) -> Compiled {
+        let values = self.values();
+        let compiled = self.compiled_alone();
+        match fs::read_to_string(self.directory.join("answers.json")) {
+            Ok(text) => compiled.answered(values.as_ref(), &answers(&text)),
+            Err(_) => compiled,
+        }
     }
 
     /// Runs the case: markers first, then the committed output, which blessing rewrites.

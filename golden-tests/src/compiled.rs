@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use mcpc_compiler::{
-    Color, Diagnostic, Findings, Format, Input, Outcome, Overrides, Report, Severity, Source, Span,
-    Tier, Variables, check, compile, render,
+    Answer, Color, Diagnostic, Findings, Format, Input, Outcome, Overrides, Report, Severity,
+    Source, Span, Tier, Variables, check, check_answers, compile, render,
 };
 use mcpc_plan::Plan;
 
@@ -101,6 +101,18 @@ impl Compiled {
             diagnostics: findings.diagnostics,
             secrets: findings.secrets,
         }
+    }
+
+    /// The same when its servers have been asked. There is no plan beside an error of theirs either.
+    pub(crate) fn answered(self, values: Option<&Values>, answers: &[Answer]) -> Self {
+        let findings = with_input(&self.source, values, |input| check_answers(input, answers));
+        let answered = Self {
+            diagnostics: findings.diagnostics,
+            secrets: findings.secrets,
+            ..self
+        };
+        let plan = answered.plan.clone().filter(|_| !answered.has_errors());
+        Self { plan, ..answered }
     }
 
     /// What is found in bytes when no plan is asked for.
@@ -201,7 +213,11 @@ impl Compiled {
     }
 }
 
-fn with_input<T>(source: &Source, values: Option<&Values>, entry_point: fn(&Input<'_>) -> T) -> T {
+fn with_input<T>(
+    source: &Source,
+    values: Option<&Values>,
+    entry_point: impl FnOnce(&Input<'_>) -> T,
+) -> T {
     let none = Values::default();
     entry_point(&Input {
         source,

@@ -3,6 +3,7 @@
 
 use mcpc_compiler::CodeEntry;
 
+use crate::answers::answers;
 use crate::compiled::{Compiled, Values};
 use crate::finding::Finding;
 use crate::pages::{Page, Sample};
@@ -18,14 +19,14 @@ fn check_page(entry: &CodeEntry) -> Vec<Finding> {
     let page = Page::new(entry.page);
     let mut found = Vec::new();
     if let Some(Sample::Yaml(bad)) = page.bad() {
-        let codes = codes_of(bad);
+        let codes = codes_of(bad, page.answers("bad"));
         if codes.is_empty() || codes.iter().any(|code| *code != entry.code.to_string()) {
             let fact = format!("the bad example yields {codes:?}, not this code alone");
             found.push(Finding::new(&place, fact));
         }
     }
     if let Some(Sample::Yaml(good)) = page.good() {
-        let codes = codes_of(good);
+        let codes = codes_of(good, page.answers("good"));
         if !codes.is_empty() {
             let fact = format!("the good example is not clean: {codes:?}");
             found.push(Finding::new(&place, fact));
@@ -34,8 +35,13 @@ fn check_page(entry: &CodeEntry) -> Vec<Finding> {
     found
 }
 
-fn codes_of(text: &str) -> Vec<String> {
+/// The codes of a text, and of what its servers answer if they are asked.
+fn codes_of(text: &str, answered: Option<&str>) -> Vec<String> {
     let compiled = Compiled::of("mcpc.yaml", text.as_bytes().to_vec(), None);
+    let compiled = match answered {
+        Some(text) => compiled.answered(None, &answers(text)),
+        None => compiled,
+    };
     let codes = compiled.diagnostics.iter();
     codes
         .map(|diagnostic| diagnostic.code.to_string())
@@ -54,7 +60,7 @@ pub fn wrong_examples(repository: &Repository) -> Vec<Finding> {
     examples
         .into_iter()
         .filter_map(|file| {
-            let codes = codes_of(&file.text);
+            let codes = codes_of(&file.text, None);
             (!codes.is_empty()).then(|| Finding::new(&file.path, format!("not clean: {codes:?}")))
         })
         .collect()

@@ -16,6 +16,7 @@
     reason = "a harness stops at a broken repository; nothing here runs in the product"
 )]
 
+mod answers;
 mod compile;
 mod compiled;
 mod determinism;

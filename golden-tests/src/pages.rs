@@ -51,14 +51,20 @@ impl<'a> Page<'a> {
         self.sample("good")
     }
 
+    /// What the servers of the `bad` or the `good` example answer, if they are asked.
+    pub(crate) fn answers(&self, word: &str) -> Option<&'a str> {
+        self.block("json", word)
+    }
+
     fn sample(&self, word: &str) -> Option<Sample<'a>> {
-        let block = |language: &str| {
-            let (_, rest) = self.text.split_once(&format!("\n```{language} {word}\n"))?;
-            let (block, _) = rest.split_once("```")?;
-            (block.is_empty() || block.ends_with('\n')).then_some(block)
-        };
-        let yaml = block("yaml").map(Sample::Yaml);
-        yaml.or_else(|| block("text").map(Sample::Text))
+        let yaml = self.block("yaml", word).map(Sample::Yaml);
+        yaml.or_else(|| self.block("text", word).map(Sample::Text))
+    }
+
+    fn block(&self, language: &str, word: &str) -> Option<&'a str> {
+        let (_, rest) = self.text.split_once(&format!("\n```{language} {word}\n"))?;
+        let (block, _) = rest.split_once("```")?;
+        (block.is_empty() || block.ends_with('\n')).then_some(block)
     }
 }
 
@@ -69,7 +75,7 @@ its page. Codes are never renumbered and never reused. This index is generated; 
 stale.
 ";
 
-const FAMILIES: [(u16, &str); 9] = [
+const FAMILIES: [(u16, &str); 10] = [
     (0, "The tool itself"),
     (1, "Parse: the text is not the YAML that we read"),
     (2, "Expand: variables"),
@@ -77,6 +83,7 @@ const FAMILIES: [(u16, &str); 9] = [
     (4, "Decode: single values"),
     (5, "Resolve: names that refer to something"),
     (6, "Check: what the whole configuration means"),
+    (7, "Online: what the servers say when they are asked"),
     (8, "Loading a plan"),
     (9, "Replies of the data plane"),
 ];

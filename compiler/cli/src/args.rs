@@ -118,6 +118,11 @@ pub(crate) struct Check {
     /// a value, is an error then. Values are looked up and never shown.
     #[arg(long)]
     pub(crate) env: bool,
+
+    /// Start or connect every server, ask what it has, and hold the configuration to that. What was
+    /// started is ended again, and nothing is listened on. Includes --env.
+    #[arg(long)]
+    pub(crate) online: bool,
 }
 
 /// How findings are printed.
@@ -235,6 +240,8 @@ Examples:
   mcpc check staging.yaml prod.yaml    check two files, each on its own
   mcpc check conf.d                    check the files in it as one configuration
   cat mcpc.yaml | mcpc check -         check standard input
+  mcpc check --env                     and whether every secret has a value here
+  mcpc check --online                  and whether every server is there and has what is named
   mcpc check --format sarif > mcpc.sarif
 
 Exit codes: 0 clean, 1 findings, 2 the check could not be done.";

@@ -4,19 +4,19 @@ use std::path::{Path, PathBuf};
 
 use mcpc_compiler::{Format, Input, NoVariables, Overrides, Tier, Variables};
 
-use crate::Exit;
-use crate::args;
 use crate::input::{self, Unread};
 use crate::report::{self, Checked};
 use crate::terminal::{Terminal, say};
 use crate::variables::{Environment, unusable};
+use crate::{Exit, args, online};
 
 pub(crate) fn run(check: &args::Check, terminal: Terminal) -> Exit {
     if !input::is_read_once(check.files.iter().map(PathBuf::as_path)) {
         return Exit::Failed;
     }
     let format = check.format.map_or_else(default_format, Format::from);
-    let environment = match check.env.then(Environment::read).transpose() {
+    let needs_environment = check.env || check.online;
+    let environment = match needs_environment.then(Environment::read).transpose() {
         Ok(environment) => environment,
         Err(refusal) => return unusable(&refusal),
     };
@@ -24,6 +24,10 @@ pub(crate) fn run(check: &args::Check, terminal: Terminal) -> Exit {
     let mut all = Vec::new();
     for file in &check.files {
         let (checked, exit) = match &environment {
+            Some(environment) if check.online => match online::check_file(file, environment) {
+                Ok(checked) => checked,
+                Err(exit) => return exit,
+            },
             Some(environment) => check_file(file, environment, Tier::Environment),
             None => check_file(file, &NoVariables, Tier::Check),
         };
@@ -57,14 +61,17 @@ fn check_file(file: &Path, variables: &dyn Variables, tier: Tier) -> (Checked, E
             });
             (Checked::new(source, findings), Exit::Clean)
         }
-        Err(unread) => {
-            let exit = match unread {
-                Unread::NoText(_) => Exit::Failed,
-                Unread::BadText(_) => Exit::Findings,
-            };
-            (Checked::from(&unread), exit)
-        }
+        Err(unread) => self::unread(&unread),
     }
+}
+
+/// What is found in a file that is not there, or that holds no text.
+pub(crate) fn unread(unread: &Unread) -> (Checked, Exit) {
+    let exit = match unread {
+        Unread::NoText(_) => Exit::Failed,
+        Unread::BadText(_) => Exit::Findings,
+    };
+    (Checked::from(unread), exit)
 }
 
 fn default_format() -> Format {

@@ -15,6 +15,7 @@ mod explain;
 mod export;
 mod greeting;
 mod input;
+mod online;
 mod order;
 mod plan;
 mod report;

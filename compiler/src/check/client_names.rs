@@ -8,7 +8,7 @@ use crate::resolve::{Kind, Resolved, ResolvedEndpoint};
 use super::collisions::{exposed_names, origin};
 
 /// What the model interfaces in use today allow.
-const NAME_CHARS_MAX: usize = 64;
+pub(crate) const NAME_CHARS_MAX: usize = 64;
 /// Half of it should be left for the server's own name.
 const PREFIX_CHARS_MAX: usize = 32;
 
@@ -88,24 +88,26 @@ fn prefix_that_says_none(
     sink.report(diagnostic);
 }
 
+/// A tool name as some clients hand it to models.
+pub(crate) fn cleaned(name: &str) -> String {
+    let keep = |character: char| character.is_ascii_alphanumeric();
+    name.chars()
+        .map(|character| if keep(character) { character } else { '_' })
+        .collect()
+}
+
 fn same_after_cleaning(
     resolved: &Resolved<'_>,
     exposed: &[super::collisions::Exposed<'_>],
     sink: &mut Sink,
 ) {
-    let clean = |name: &str| -> String {
-        let keep = |character: char| character.is_ascii_alphanumeric();
-        name.chars()
-            .map(|character| if keep(character) { character } else { '_' })
-            .collect()
-    };
-    let mut cleaned: Vec<_> = exposed
+    let mut by_look: Vec<_> = exposed
         .iter()
-        .map(|tool| (clean(&tool.name), tool))
+        .map(|tool| (cleaned(&tool.name), tool))
         .collect();
     // Stable: within one cleaned name the exposed names stay sorted.
-    cleaned.sort_by(|(a, _), (b, _)| a.cmp(b));
-    for pair in cleaned.windows(2) {
+    by_look.sort_by(|(a, _), (b, _)| a.cmp(b));
+    for pair in by_look.windows(2) {
         let [(name, one), (other_name, two)] = pair else {
             continue;
         };

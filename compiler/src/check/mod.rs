@@ -7,7 +7,7 @@
 
 mod access;
 mod bounds;
-mod client_names;
+pub(crate) mod client_names;
 mod collisions;
 mod credentials;
 mod filters;

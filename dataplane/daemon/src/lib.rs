@@ -19,6 +19,7 @@ mod history;
 mod hooks;
 pub mod http;
 mod inputs;
+mod inquire;
 mod log;
 mod operate;
 mod operation;
@@ -41,6 +42,7 @@ pub use content::{
 };
 pub use durable::write_in_one_step;
 pub use flags::{Fallback, GatewayFlags, LogFormat, LogLevel, Window, address, wrong_usage};
+pub use inquire::{NotAsked, inquire};
 pub use log::start_log;
 pub use operate::{Ended, Plans, Rejected, Stage, operate};
 pub use plan_file::PlanFile;

@@ -37,7 +37,7 @@ pub fn incomplete_codes(registry: &[CodeEntry], repository: &Repository) -> Vec<
 
 /// Codes of the passes appear while compiling; the others belong to the tool, loading and traffic.
 fn is_compile_time(code: &str) -> bool {
-    matches!(code.as_bytes().get(4), Some(b'1'..=b'6'))
+    matches!(code.as_bytes().get(4), Some(b'1'..=b'7'))
 }
 
 /// A code for a mistake of ours, which no text is known to bring about, says so in its example.

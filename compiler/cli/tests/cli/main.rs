@@ -12,6 +12,8 @@ mod fallback;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod invocation;
+#[cfg(target_os = "linux")]
+mod online;
 mod orders;
 mod plan;
 mod run;
