@@ -5,7 +5,7 @@ use std::path::Path;
 
 use mcpc_compiler::{Input, Outcome, Overrides, Source, Tier, compile};
 use mcpc_daemon::is_standard;
-use mcpc_plan::{Fallback, Impact, Plan, Source as SecretSource, Transport};
+use mcpc_plan::{Exposure, Fallback, Impact, Plan, Source as SecretSource, Transport};
 use serde_json::{Value, json};
 
 use crate::input::Unread;
@@ -201,10 +201,20 @@ fn summary_json(plan: &Plan, impact: Option<&Impact<'_>>) -> Value {
             "restarts": impact.restarts,
             "stops": impact.stops,
             "needs_restart": impact.needs_restart,
+            "endpoints": impact.exposures.iter().map(exposure_json).collect::<Vec<Value>>(),
         });
         members.insert("impact".to_owned(), impact);
     }
     summary
+}
+
+fn exposure_json(exposure: &Exposure) -> Value {
+    json!({
+        "path": exposure.path,
+        "newly": exposure.newly,
+        "no_longer": exposure.no_longer,
+        "elsewhere": exposure.elsewhere,
+    })
 }
 
 /// What a reload would do, a line for each kind.
@@ -219,6 +229,24 @@ fn impact_for_people(impact: &Impact<'_>) -> String {
     for (what, names) in lists {
         if !names.is_empty() {
             let _infallible = writeln!(text, "  {what}: {}", names.join(", "));
+        }
+    }
+    for Exposure {
+        path,
+        newly,
+        no_longer,
+        elsewhere,
+    } in &impact.exposures
+    {
+        let lists = [
+            ("offers newly", newly),
+            ("offers no longer", no_longer),
+            ("has something else under", elsewhere),
+        ];
+        for (what, names) in lists {
+            if !names.is_empty() {
+                let _infallible = writeln!(text, "  {path} {what}: {}", names.join(", "));
+            }
         }
     }
     if impact.needs_restart {

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use mcpc_dataplane::{Outcome, Refusal, Refused, Swapped, Taken, Timestamp, Verdict, Wish};
-use mcpc_plan::{Digest, Impact, Plan};
+use mcpc_plan::{Digest, Exposure, Impact, Plan};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -273,6 +273,9 @@ fn tell_live(before: &Plan, live: &Plan, swapped: &Swapped, event: &str) {
         stops = names(&impact.stops),
         "{event}"
     );
+    for exposure in &impact.exposures {
+        tell_exposure(exposure);
+    }
 }
 
 /// Logs why there is no plan. For people the details follow as they are; in JSON they are a field.
@@ -295,9 +298,26 @@ pub(crate) fn tell(rejected: &Rejected, format: LogFormat) {
     }
 }
 
+/// What opens is a warning: whoever may use the endpoint may use that as well from now on, also in sessions
+/// that began before.
+fn tell_exposure(exposure: &Exposure) {
+    let endpoint = &exposure.path;
+    let newly = names(&exposure.newly);
+    let no_longer = names(&exposure.no_longer);
+    let elsewhere = names(&exposure.elsewhere);
+    if newly.is_some() || elsewhere.is_some() {
+        warn!(
+            endpoint,
+            newly, no_longer, elsewhere, "the endpoint offers more or other names"
+        );
+    } else {
+        info!(endpoint, no_longer, "the endpoint offers fewer names");
+    }
+}
+
 /// Names for a line of the log, or nothing if there are none.
-fn names(names: &[&str]) -> Option<String> {
-    let shown: Vec<&str> = names.iter().take(NAMES_MAX).copied().collect();
+fn names(names: &[impl AsRef<str>]) -> Option<String> {
+    let shown: Vec<&str> = names.iter().take(NAMES_MAX).map(AsRef::as_ref).collect();
     let shown = shown.join(", ");
     match names.len() {
         0 => None,

@@ -1,12 +1,12 @@
-//! What putting one plan in place of another does to the servers behind them.
+//! What putting one plan in place of another does to the servers behind them, and to what is offered.
 //!
-//! Owns the comparison by content key: what has the same key keeps its process, its session and its
+//! Owns the comparison of servers by content key (that of names is `exposure`'s): what has the same key keeps its process, its session and its
 //! connections, whatever its name. A server with replicas goes on as long as one of them does. Values of secrets are not in a plan, so a new one is not seen here;
 //! the data plane starts such a server anew as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{ContentKey, Plan};
+use crate::{ContentKey, Exposure, Plan};
 
 /// What becomes of each server, by name and in the order of names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct Impact<'p> {
     pub stops: Vec<&'p str>,
     /// The addresses differ, which takes a restart of the gateway: the new plan would be refused.
     pub needs_restart: bool,
+    /// The endpoints that offer other names.
+    pub exposures: Vec<Exposure>,
 }
 
 impl<'p> Impact<'p> {
@@ -30,6 +32,7 @@ impl<'p> Impact<'p> {
         let mut impact = Self {
             needs_restart: old.listener.address != new.listener.address
                 || old.admin.address != new.admin.address,
+            exposures: Exposure::between(old, new),
             ..Self::default()
         };
         for (&name, keys) in &after.by_name {

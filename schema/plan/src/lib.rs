@@ -13,6 +13,7 @@ mod canonical;
 mod confinement;
 mod endpoint;
 mod error;
+mod exposure;
 mod fallback;
 mod impact;
 mod limits;
@@ -33,6 +34,7 @@ pub use endpoint::{
     Endpoint, ExactRoute, Found, Member, MemberId, Names, OpenRoute, Rename, Routes, Uris,
 };
 pub use error::PlanError;
+pub use exposure::Exposure;
 pub use fallback::Fallback;
 pub use impact::Impact;
 pub use limits::Limits;

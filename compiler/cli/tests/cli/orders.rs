@@ -87,6 +87,23 @@ fn the_impact_of_a_plan_is_told_before_it_goes_live() {
     let expected = json!({
         "stays": ["memos"], "starts": [], "restarts": [], "stops": ["clock"],
         "needs_restart": false,
+        "endpoints": [{
+            "path": "/mcp",
+            "newly": [
+                "prompts `*` of server `memos`",
+                "resources `*` of server `memos`",
+                "tools `*` of server `memos`",
+            ],
+            "no_longer": [
+                "prompts `clock__*` of server `clock`",
+                "prompts `notes__*` of server `notes`",
+                "resources `*` of server `clock`",
+                "resources `*` of server `notes`",
+                "tools `clock__*` of server `clock`",
+                "tools `notes__*` of server `notes`",
+            ],
+            "elsewhere": [],
+        }],
     });
     assert_eq!(summary.get("impact"), Some(&expected));
     folder.write("old.json", "{");

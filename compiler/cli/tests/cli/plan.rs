@@ -179,3 +179,44 @@ fn a_link_stays_a_link_and_a_device_is_not_replaced() {
     folder.mcpc(&["plan", "--out", "null"]).exits_with(0);
     assert!(device.is_symlink());
 }
+
+#[test]
+fn what_another_plan_opens_and_closes_is_told_for_each_endpoint() {
+    let folder = Folder::with_config(
+        "version: 1\nservers:\n  \
+         notes: { command: mcpc, tools: { allow: [add_note], deny: [\"drop_*\"] }, prompts: { allow: [summary] } }\n",
+    );
+    folder.mcpc(&["plan", "--out", "old.json"]).exits_with(0);
+    folder.write(
+        "mcpc.yaml",
+        "version: 1\nservers:\n  \
+         notes: { command: mcpc, tools: { allow: [add_note, delete_note] }, prompts: { allow: [] } }\n  \
+         web: { url: \"https://mcp.example.com/web\", tools: { deny: [fetch] } }\n\
+         endpoints:\n  main: { path: /mcp, prefix: \"\", servers: [notes] }\n  \
+         web: { path: /web, servers: [web] }\n",
+    );
+    let ran = folder.mcpc(&["plan", "--against", "old.json", "--json"]);
+    let ran = ran.exits_with(2);
+    let endpoints = ran.json().pointer("/impact/endpoints").cloned();
+    let expected = json!([
+        {
+            "path": "/mcp",
+            "newly": ["tool `delete_note`"],
+            "no_longer": ["prompt `summary`"],
+            "elsewhere": [],
+        },
+        {
+            "path": "/web",
+            "newly": [
+                "prompts `*` of server `web`",
+                "resources `*` of server `web`",
+                "tools `*` of server `web`",
+            ],
+            "no_longer": [],
+            "elsewhere": [],
+        },
+    ]);
+    assert_eq!(endpoints, Some(expected));
+    ran.says("  /mcp offers newly: tool `delete_note`\n")
+        .says("  /mcp offers no longer: prompt `summary`\n");
+}

@@ -456,3 +456,25 @@ fn a_secret_that_is_missing_keeps_the_gateway_from_starting() {
     let ran = folder.mcpc(&["run"]).exits_with(2);
     ran.says("MCPC9601").says("_TOKEN");
 }
+
+#[test]
+fn what_an_edit_opens_is_a_warning_and_what_it_closes_is_told() {
+    let narrow = "version: 1\nlisten: { address: 127.0.0.1:0 }\nadmin: { address: 127.0.0.1:0 }\n\
+                  servers:\n  notes: { command: mcpc, args: [demo, notes], tools: { allow: [add_note] } }\n";
+    let folder = Folder::with_config(narrow);
+    let mut served = run(&folder);
+    edit(
+        &folder,
+        &narrow.replace("allow: [add_note]", "deny: [add_note]"),
+    );
+    let told = served.hears("the endpoint offers more or other names");
+    assert!(
+        told.contains("WARN") && told.contains("tools `*` of server `notes`"),
+        "{told}"
+    );
+    assert!(told.contains("no_longer=\"tool `add_note`\""), "{told}");
+    edit(&folder, &narrow.replace("allow: [add_note]", "allow: []"));
+    let told = served.hears("the endpoint offers fewer names");
+    assert!(told.contains("INFO"), "{told}");
+    served.stop();
+}
