@@ -31,6 +31,7 @@ use crate::repository::{Repository, relative};
 pub use chance::{Course, play};
 use script::Script;
 pub use slow::read_across_a_swap;
+pub(crate) use storm::Dice;
 pub use storm::{Storm, storm};
 
 /// Which foundation of the protocol a side of the rehearsal speaks.

@@ -196,10 +196,10 @@ fn plan(name: &str, port: u16) -> Plan {
 }
 
 /// A small linear congruential generator (Knuth's constants): the same storm for the same seed.
-pub(super) struct Dice(pub(super) u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    pub(super) fn roll(&mut self, sides: usize) -> usize {
+    pub(crate) fn roll(&mut self, sides: usize) -> usize {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
