@@ -109,7 +109,7 @@ pub struct Kept {
 /// A plan, or a configuration that did not become one, that changed nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
-    /// Which one, if it became a plan at all.
+    /// Which plan, or which text if that became none: of one file it is what `sha256sum` tells.
     pub digest: Option<Digest>,
     /// Why, as a code.
     pub code: String,

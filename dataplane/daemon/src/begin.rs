@@ -110,7 +110,7 @@ fn begin_with_source(
                 Stage::Unread => Ended::NotStarted,
                 Stage::Read => Ended::NoPlan,
             },
-            digest: rejected.digest,
+            digest: rejected.digest_of(plans.content()),
             refusal: rejected.refusal,
             fallback: rejected.fallback,
         }

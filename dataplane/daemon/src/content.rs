@@ -177,6 +177,14 @@ impl Content {
         self.loaded.as_ref()
     }
 
+    /// The digest of what was read last, if anything was.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        match &self.loaded {
+            Some(Found::Bytes(digest)) => Some(digest.clone()),
+            _ => None,
+        }
+    }
+
     /// What [`read`](Self::read) would find now.
     pub(crate) async fn present(&self) -> Option<Found> {
         let read = match &self.place {

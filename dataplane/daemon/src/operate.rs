@@ -72,6 +72,11 @@ pub enum Stage {
 }
 
 impl Rejected {
+    /// Which plan was refused, or what was read if that became none, as `sha256sum` tells it of a file.
+    pub(crate) fn digest_of(&self, content: &Content) -> Option<Digest> {
+        self.digest.clone().or_else(|| content.digest())
+    }
+
     /// A rejection without details.
     pub fn new(stage: Stage, refusal: Refusal) -> Self {
         Self {

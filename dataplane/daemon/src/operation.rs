@@ -63,12 +63,10 @@ impl<G: Served> Operation<'_, G> {
         let plan = match self.plans.load() {
             Ok(plan) => plan,
             Err(rejected) => {
-                let Rejected {
-                    digest, refusal, ..
-                } = &rejected;
-                self.gateway.note_refused(digest.clone(), refusal);
+                let digest = rejected.digest_of(self.plans.content());
+                self.gateway.note_refused(digest.clone(), &rejected.refusal);
                 tell(&rejected, self.flags.log_format);
-                return self.refused(rejected.digest, &rejected.refusal);
+                return self.refused(digest, &rejected.refusal);
             }
         };
         if asked == Asked::ByChange

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 
+use mcpc_plan::Digest;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -371,6 +372,9 @@ fn status_tells_what_is_live_and_what_was_refused() {
     served.hears("there is no plan to go live");
     let ran = folder.mcpc(&["status", "--admin", &admin]).exits_with(1);
     assert!(ran.text().contains("mcpc.yaml:3:11"), "{}", ran.text());
+    let refused = Digest::of(MISTAKEN.as_bytes());
+    let said = format!("refused  {} at ", refused.short());
+    assert!(ran.text().contains(&said), "{}", ran.text());
 
     edit(&folder, DOTTED);
     served.hears("the new plan is live");
