@@ -231,7 +231,7 @@ codes! {
     UPSTREAM_REFUSED 9318 "a server refused a request of the gateway"
     ASKS_TOO_OFTEN 9319 "a server asks the client again and again"
     CIRCUIT_OPEN 9320 "a server failed too often"
-    NOT_CONFINED 9321 "the sandbox of a server cannot be made"
+    NOT_CONFINED 9321 "a server cannot be held to its sandbox or its limits"
     SESSION_SERVERS_FULL 9330 "no further session can have a server of its own"
     SECRET_MISSING 9601 "a secret is missing"
     SECRET_UNUSABLE 9602 "a secret cannot stand where it is used"

@@ -291,7 +291,7 @@ identity:
   api_keys: [{ name: n, sha256: s, roles: [r] }]
   jwt: [{ issuer: "http://h", audience: "http://h", jwks: "http://h", roles: r }]
 access: { rules: [{ allow: [r], deny: [r], tools: [a/b], annotations: { destructive: true }, when: w }] }
-limits: { requests: [{ per: global, rate: 1/s, burst: 1 }], body: 1MiB, sessions: 1, session_servers: 1, grace: 1s }
+limits: { requests: [{ per: global, rate: 1/s, burst: 1 }], body: 1MiB, sessions: 1, session_servers: 1, starts: 1, grace: 1s }
 fallback: last_good
 pins: { on_change: block }
 tests: [{ as: r, endpoint: main, call: a/b, expect: allowed }]

@@ -83,6 +83,7 @@ fn limits(limits: &Limits) -> mcpc_plan::Limits {
         sessions: limits.sessions,
         session_idle_ms: limits.session_idle.as_ms(),
         private_upstreams: limits.session_servers,
+        starts: limits.starts,
         memory_bytes: limits.memory.map(mcpc_config::Size::as_bytes),
         calls: limits.calls,
         unacknowledged_ms: limits.unacknowledged.as_ms(),

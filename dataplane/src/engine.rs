@@ -62,6 +62,7 @@ impl Engine {
         let states = StateSeal::new(keys, now, wall);
         let premises = Premises::new(&sessions, &plan.limits);
         reach.give_up_after(unacknowledged(&plan.limits));
+        keeper.let_start(plan.limits.starts);
         let Prepared {
             snapshot, standing, ..
         } = Standing::default().prepare(plan, &keeper, &reach, &premises)?;
@@ -137,6 +138,7 @@ impl Engine {
         let limits = &snapshot.limits;
         self.reach.give_up_after(unacknowledged(limits));
         self.premises.room.resize(limits.private_upstreams);
+        self.keeper.let_start(limits.starts);
         self.scene.committed(&snapshot);
         self.relays = relay_changes(&self.keeper, &snapshot);
         for served in &snapshot.endpoints {

@@ -48,7 +48,7 @@ pub(crate) enum Failure {
     NoProcess,
     /// No further session can have an upstream of its own.
     SessionServersFull,
-    /// The system does not lock the process in as the plan says.
+    /// The system does not lock the process in, or cannot hold it to a limit, as the plan says.
     NotConfined,
     /// The upstream left the plan and its grace is over.
     Stopped,

@@ -351,6 +351,9 @@ fn how_it_ended(ended: Ended) -> String {
         Ended::Code(CANNOT_EXECUTE) => "its program is not there, or cannot be executed".to_owned(),
         Ended::Code(code) => format!("its process ended with the exit code {code}"),
         Ended::Signal(signal) => format!("its process was ended by signal {signal}"),
+        Ended::Starved(_) => {
+            "it needs more memory than it may have, and was ended by the system".to_owned()
+        }
         Ended::Crowded(count) => {
             format!("its process had {count} processes and threads, more than it may")
         }

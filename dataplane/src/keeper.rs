@@ -1,22 +1,22 @@
 //! The keeper: one thread that owns what outlives a request and belongs to no worker.
 //!
 //! Owns the thread, its runtime, and the bounds on what runs there: child processes, upstream
-//! sessions, notification streams. Does not know any of them: `upstream` spawns its tasks here.
+//! sessions, notification streams. Does not know any of them: `upstream` spawns its tasks here. How
+//! many processes start at once is the live plan's to say, and is told by `engine`.
 //! The thread lives as long as the gateway, because a child's parent-death signal is bound to the
 //! thread that started it (prctl(2), `PR_SET_PDEATHSIG`), not to the process.
 
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use mcpc_plan::Limits;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
-
-/// How many processes may be starting at the same time (requirements S6).
-const STARTS_AT_ONCE: usize = 4;
 
 /// How long a start counts among them. One that takes longer mostly waits for something, and a few
 /// servers that never answer would keep all the others from starting.
@@ -33,9 +33,16 @@ const ERRANDS_AT_ONCE: usize = 1024;
 #[derive(Clone)]
 pub(crate) struct Keeper {
     handle: Handle,
-    starts: Arc<Semaphore>,
+    starts: Arc<Starts>,
     handshakes: Arc<Semaphore>,
     errands: Arc<Semaphore>,
+}
+
+/// The turns of processes that start: each takes one of the places.
+struct Starts {
+    places: Arc<Semaphore>,
+    /// How many there are, or will be when those too many have come back.
+    most: AtomicU32,
 }
 
 /// The thread itself. Everything that was spawned on it ends when it is shut down or dropped.
@@ -96,7 +103,10 @@ impl Keeper {
     fn on(handle: Handle) -> Self {
         Self {
             handle,
-            starts: Arc::new(Semaphore::new(STARTS_AT_ONCE)),
+            starts: Arc::new(Starts {
+                places: Arc::new(Semaphore::new(Limits::STARTS as usize)),
+                most: AtomicU32::new(Limits::STARTS),
+            }),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_AT_ONCE)),
             errands: Arc::new(Semaphore::new(ERRANDS_AT_ONCE)),
         }
@@ -124,10 +134,27 @@ impl Keeper {
         }
     }
 
+    /// So many processes may be starting at once from now on. What has begun goes on, and counts.
+    pub(crate) fn let_start(&self, most: u32) {
+        let before = self.starts.most.swap(most, Ordering::Relaxed);
+        if most > before {
+            self.starts.places.add_permits((most - before) as usize);
+        }
+        if most < before {
+            let places = Arc::clone(&self.starts.places);
+            self.handle.spawn(async move {
+                // Stands in line before every start that comes later, so none of them gets these.
+                if let Ok(too_many) = places.acquire_many_owned(before - most).await {
+                    too_many.forget();
+                }
+            });
+        }
+    }
+
     /// Starts a process when it is its turn.
     pub(crate) async fn start_in_turn<T>(&self, start: impl Future<Output = T>) -> T {
         // A closed semaphore would mean that the keeper is gone, and the caller's task with it.
-        let turn = self.starts.acquire().await;
+        let turn = self.starts.places.acquire().await;
         let mut start = std::pin::pin!(start);
         if let Ok(started) = timeout(TURN, &mut start).await {
             return started;
@@ -144,7 +171,7 @@ impl Keeper {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use tokio::time::{Instant, sleep};
 
@@ -152,12 +179,11 @@ mod tests {
 
     const QUICK: Duration = Duration::from_millis(100);
 
-    #[tokio::test(start_paused = true)]
-    async fn so_many_start_at_once_and_no_more() {
-        let keeper = Keeper::here();
+    /// Starts so many at once; how many of them were starting at the same time, and how long it took.
+    async fn crowd(keeper: &Keeper, starts: usize) -> (usize, Duration) {
         let (now, most) = (Arc::default(), Arc::default());
         let began = Instant::now();
-        let starts = (0..12).map(|_| {
+        let starts = (0..starts).map(|_| {
             let keeper = keeper.clone();
             let (now, most): (Arc<AtomicUsize>, Arc<AtomicUsize>) =
                 (Arc::clone(&now), Arc::clone(&most));
@@ -174,14 +200,39 @@ mod tests {
         for start in starts.collect::<Vec<_>>() {
             assert!(start.await.is_ok());
         }
-        assert_eq!(most.load(Ordering::Relaxed), STARTS_AT_ONCE);
-        assert_eq!(began.elapsed(), QUICK * 3);
+        (most.load(Ordering::Relaxed), began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_start_at_once_and_no_more() {
+        let keeper = Keeper::here();
+        assert_eq!(crowd(&keeper, 12).await, (4, QUICK * 3));
+        for (most, rounds) in [(6, 2), (1, 12), (3, 4), (12, 1)] {
+            keeper.let_start(most);
+            // What is too many stands in line once its task has run.
+            tokio::task::yield_now().await;
+            assert_eq!(crowd(&keeper, 12).await, (most as usize, QUICK * rounds));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn fewer_may_start_as_soon_as_those_that_have_begun_are_done() {
+        let keeper = Keeper::here();
+        let before = tokio::spawn({
+            let keeper = keeper.clone();
+            async move { crowd(&keeper, 4).await }
+        });
+        tokio::task::yield_now().await;
+        keeper.let_start(1);
+        tokio::task::yield_now().await;
+        assert_eq!(crowd(&keeper, 3).await, (1, QUICK * 4));
+        assert_eq!(before.await.ok(), Some((4, QUICK)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn starts_that_never_end_let_others_have_their_turn() {
         let keeper = Keeper::here();
-        for _ in 0..STARTS_AT_ONCE {
+        for _ in 0..Limits::STARTS {
             let keeper = keeper.clone();
             tokio::spawn(async move { keeper.start_in_turn(std::future::pending::<()>()).await });
         }

@@ -4,6 +4,10 @@
 //! real one is `reach/real.rs`. Nothing else in this crate opens a socket or starts a process.
 
 mod credentials_file;
+#[cfg(target_os = "linux")]
+mod group;
+#[cfg(target_os = "linux")]
+mod groups;
 mod real;
 #[cfg(target_os = "linux")]
 mod sandbox;
@@ -92,6 +96,8 @@ pub enum Ended {
     Code(i32),
     /// By a signal.
     Signal(i32),
+    /// By the system, which ended so many of its processes because its control group had no more memory.
+    Starved(i32),
     /// By force, because it had so many processes and threads, more than it may.
     Crowded(i32),
 }

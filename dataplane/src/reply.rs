@@ -548,7 +548,7 @@ fn failure_row(failure: Failure) -> Row {
         Failure::NotConfined => upstream(
             "MCPC9321",
             false,
-            "the system does not make the sandbox of the server",
+            "the system cannot hold the server to its sandbox or its limits",
         ),
         Failure::Stopped => upstream("MCPC9317", true, "the server left the configuration"),
     }

@@ -263,6 +263,7 @@ fn process_end(end: &PastEnd) -> ProcessEnd {
         How::Ended(Ended::Code(code)) => (EndKind::Exited, Some(code)),
         How::Ended(Ended::Signal(signal)) => (EndKind::Signalled, Some(signal)),
         How::Ended(Ended::Crowded(count)) => (EndKind::Crowded, Some(count)),
+        How::Ended(Ended::Starved(count)) => (EndKind::OutOfMemory, Some(count)),
         How::ClosedPipe => (EndKind::ClosedPipe, None),
         How::Hung => (EndKind::Hung, None),
         How::NotConfined => (EndKind::NotConfined, None),

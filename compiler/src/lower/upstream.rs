@@ -113,6 +113,7 @@ fn process_limits(limits: Option<&ChildLimits>) -> ProcessLimits {
         memory_bytes: limits.memory.map(Size::as_bytes),
         open_files: limits.open_files,
         processes: limits.processes,
+        cpu_percent: limits.cpu_percent,
     })
 }
 

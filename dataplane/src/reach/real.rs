@@ -8,10 +8,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
+#[cfg(unix)]
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+#[cfg(unix)]
+use mcpc_plan::ProcessLimits;
 use mcpc_plan::{Limits, Scheme};
 use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
@@ -22,7 +26,7 @@ use tokio_rustls::TlsConnector;
 
 use super::credentials_file::{self, Credentials};
 #[cfg(unix)]
-use super::terms::Terms;
+use super::terms::{Grouping, Terms};
 use super::{Dialed, Ended, Launch, Process, Reach, ReachFuture, Signals, Target, text_file};
 use crate::descriptors::{self, Held};
 use crate::silence;
@@ -37,6 +41,9 @@ pub struct Real {
     executable: Option<PathBuf>,
     tls: Arc<OnceCell<TlsConnector>>,
     silent_at_most_ms: AtomicU64,
+    /// Looked for when the first server with limits starts.
+    #[cfg(unix)]
+    groups: OnceLock<Option<Grouping>>,
 }
 
 impl Real {
@@ -51,6 +58,8 @@ impl Real {
             executable: None,
             tls: Arc::new(OnceCell::new()),
             silent_at_most_ms: AtomicU64::new(Limits::UNACKNOWLEDGED_MS),
+            #[cfg(unix)]
+            groups: OnceLock::new(),
         })
     }
 
@@ -97,7 +106,8 @@ impl Reach for Real {
         room_for_servers()?;
         #[cfg(unix)]
         if self.executable.is_some() {
-            return super::ward::start(command);
+            let groups = self.groups.get().cloned().flatten();
+            return super::ward::start(command, move || clear_groups(groups));
         }
         command
             .stdin(Stdio::piped())
@@ -135,7 +145,8 @@ impl Real {
         let arguments = definition.args.iter().map(AsRef::as_ref);
         #[cfg(unix)]
         if let Some(executable) = &self.executable {
-            let terms = Terms::of(definition, descriptors::inherited())?;
+            let groups = self.groups_for(&definition.limits);
+            let terms = Terms::of(definition, descriptors::inherited(), groups)?;
             let mut command = Command::new(executable);
             command
                 .arg(super::warden::ENTRY)
@@ -154,6 +165,34 @@ impl Real {
         command.process_group(0);
         Ok(command)
     }
+}
+
+#[cfg(unix)]
+impl Real {
+    /// Where control groups are made, if a server has limits that they can hold.
+    fn groups_for(&self, limits: &ProcessLimits) -> Option<&Grouping> {
+        let of_all = limits.cpu_percent.is_some()
+            || limits.memory_bytes.is_some()
+            || limits.processes.is_some();
+        if !of_all {
+            return None;
+        }
+        #[cfg(target_os = "linux")]
+        return self.groups.get_or_init(super::groups::find).as_ref();
+        #[cfg(not(target_os = "linux"))]
+        return self.groups.get_or_init(|| None).as_ref();
+    }
+}
+
+/// Removes what wardens have left that were ended by somebody else.
+#[cfg(unix)]
+fn clear_groups(groups: Option<Grouping>) {
+    #[cfg(target_os = "linux")]
+    if let Some(groups) = groups {
+        super::groups::sweep(groups.path.as_ref().into());
+    }
+    #[cfg(not(target_os = "linux"))]
+    drop(groups);
 }
 
 /// The last descriptors are for operators. The error is the one that the system would give.

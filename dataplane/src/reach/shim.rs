@@ -62,6 +62,11 @@ fn become_child(
     let Some(terms) = Terms::from_argument(terms) else {
         return CANNOT_EXECUTE;
     };
+    // First, because the sandbox keeps it off the files of the group.
+    if let Err(reason) = terms.enter_group() {
+        let _told = writeln!(std::io::stderr(), "cannot be bound: {reason}");
+        return CANNOT_EXECUTE;
+    }
     if let Err(reason) = terms.enter_sandbox(program) {
         let _told = writeln!(std::io::stderr(), "cannot be locked in: {reason}");
         return CANNOT_CONFINE;

@@ -3,8 +3,9 @@
 //! Owns how they get from the gateway through the warden to the process that becomes the server,
 //! as one argument, and what that process does to itself before the server's program runs. The
 //! system keeps these bounds from then on, for the program and whatever it starts. What no bound
-//! of a process can hold, the number of processes, is the warden's (`warden`). See
-//! `docs/decisions/0036-bounds-of-servers.md`.
+//! of a process can hold, the number of processes, is the warden's (`warden`), as is the control group
+//! that bounds the whole tree where there is one (`group`). See
+//! `docs/decisions/0036-bounds-of-servers.md` and `docs/decisions/0043-control-groups.md`.
 
 use std::ffi::OsStr;
 use std::io;
@@ -21,6 +22,24 @@ pub(super) struct Terms {
     descriptors: Option<u64>,
     limits: ProcessLimits,
     sandbox: Option<Sandbox>,
+    group: Option<Grouping>,
+}
+
+/// Control groups: where one is made for the server, then which one it is in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Grouping {
+    pub(super) path: Box<str>,
+    pub(super) controllers: Controllers,
+}
+
+/// What can be bounded by control groups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Controllers {
+    pub(super) cpu: bool,
+    pub(super) memory: bool,
+    pub(super) pids: bool,
 }
 
 impl Terms {
@@ -28,8 +47,23 @@ impl Terms {
     ///
     /// # Errors
     /// This system cannot hold a server to them.
-    pub(super) fn of(definition: &StdioTransport, descriptors: Option<u64>) -> io::Result<Self> {
+    pub(super) fn of(
+        definition: &StdioTransport,
+        descriptors: Option<u64>,
+        groups: Option<&Grouping>,
+    ) -> io::Result<Self> {
         let limits = definition.limits.clone();
+        let group = groups.filter(|groups| {
+            let has = groups.controllers;
+            (has.cpu && limits.cpu_percent.is_some())
+                || (has.memory && limits.memory_bytes.is_some())
+                || (has.pids && limits.processes.is_some())
+        });
+        if limits.cpu_percent.is_some() && !group.is_some_and(|it| it.controllers.cpu) {
+            let text = "cpu_percent needs a control group with the controller cpu, which this system \
+                does not give the gateway";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        }
         if limits.processes.is_some() && !cfg!(target_os = "linux") {
             let text = "processes cannot be limited on this system";
             return Err(io::Error::new(io::ErrorKind::Unsupported, text));
@@ -38,6 +72,7 @@ impl Terms {
             descriptors,
             limits,
             sandbox: definition.sandbox.clone(),
+            group: group.cloned(),
         })
     }
 
@@ -54,6 +89,41 @@ impl Terms {
     /// The limit of descriptors for the warden, and for a server without one of its own.
     pub(super) fn descriptors(&self) -> Option<u64> {
         self.descriptors
+    }
+
+    /// What the system bounds.
+    pub(super) fn limits(&self) -> &ProcessLimits {
+        &self.limits
+    }
+
+    /// Where a control group is made for the server.
+    pub(super) fn group(&self) -> Option<&Grouping> {
+        self.group.as_ref()
+    }
+
+    /// The same terms with the group that the server is in.
+    pub(super) fn within(&self, path: Option<&str>) -> Self {
+        let mut terms = self.clone();
+        terms.group = terms.group.zip(path).map(|(group, path)| Grouping {
+            path: path.into(),
+            ..group
+        });
+        terms
+    }
+
+    /// Puts this process into its control group, if these terms name one.
+    ///
+    /// # Errors
+    /// Why that cannot be. The server must not run then.
+    pub(super) fn enter_group(&self) -> Result<(), String> {
+        let Some(group) = &self.group else {
+            return Ok(());
+        };
+        #[cfg(target_os = "linux")]
+        return super::group::enter(group.path.as_ref().as_ref())
+            .map_err(|error| format!("no control group: {error}"));
+        #[cfg(not(target_os = "linux"))]
+        Err(format!("there are no control groups: {}", group.path))
     }
 
     /// The most processes and threads.

@@ -32,6 +32,12 @@ pub(super) fn kill_descendants() {
     }
 }
 
+/// The numbers of all descendants of this process.
+#[cfg(target_os = "linux")]
+pub(super) fn family() -> BTreeSet<i32> {
+    descendants().iter().map(|process| process.id).collect()
+}
+
 /// Whether the system tells what [`count_tasks`] asks for.
 pub(super) fn can_count() -> bool {
     read("/proc/thread-self/children".as_ref()).is_some()
@@ -73,7 +79,7 @@ fn tasks(id: i32) -> (u32, Vec<i32>) {
 }
 
 /// What the system says in one of its files; the end of what is very long is left out.
-fn read(path: &Path) -> Option<String> {
+pub(super) fn read(path: &Path) -> Option<String> {
     let mut text = String::new();
     let file = std::fs::File::open(path).ok()?;
     file.take(1 << 16).read_to_string(&mut text).ok()?;

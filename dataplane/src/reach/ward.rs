@@ -18,12 +18,18 @@ use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::process::Command;
 
-use super::warden::{CROWDED, DENIED, END, EXITED, SIGNALLED, STARTED, TERMINATE, WORD_BYTES};
+use super::warden::{
+    CROWDED, DENIED, END, EXITED, SIGNALLED, STARTED, STARVED, TERMINATE, WORD_BYTES,
+};
 use super::{Ended, Process, Signals};
 use crate::descriptors::Held;
 
-/// Starts a server through the warden that `command` starts.
-pub(super) fn start(mut command: Command) -> io::Result<Process> {
+/// Starts a server through the warden that `command` starts. `lost` is done if the warden is ended by
+/// somebody else, and cannot clear up.
+pub(super) fn start(
+    mut command: Command,
+    lost: impl FnOnce() + Send + 'static,
+) -> io::Result<Process> {
     let (ours, theirs) = StdUnixStream::pair()?;
     let (input, stdin) = io::pipe()?;
     let mut warden = command
@@ -56,9 +62,12 @@ pub(super) fn start(mut command: Command) -> io::Result<Process> {
         }),
         // A warden ends when the tree has, and is reaped here or, once nobody waits, by tokio.
         cleared: Box::pin(async move {
-            let cleared = warden.wait().await.map(drop);
+            let status = warden.wait().await;
             drop(held);
-            cleared
+            if !status.as_ref().is_ok_and(std::process::ExitStatus::success) {
+                lost();
+            }
+            status.map(drop)
         }),
         signals: Box::new(Orders(line)),
     })
@@ -134,6 +143,7 @@ impl Line {
             SIGNALLED => drop(self.end.set(Ended::Signal(number))),
             // The end by force that follows is no news.
             CROWDED => drop(self.end.set(Ended::Crowded(number))),
+            STARVED => drop(self.end.set(Ended::Starved(number))),
             DENIED => return Err(io::Error::from_raw_os_error(number)),
             _ => return Err(io::ErrorKind::InvalidData.into()),
         }

@@ -44,6 +44,10 @@ pub(super) const DENIED: u8 = b'?';
 /// That it ends the server for having this many processes and threads.
 pub(super) const CROWDED: u8 = b'#';
 
+/// How many processes the system has ended for want of memory in the server's control group. The server's
+/// end by a signal follows, and is no news.
+pub(super) const STARVED: u8 = b'M';
+
 /// A word of the warden: what it tells, and a number.
 pub(super) const WORD_BYTES: usize = 5;
 
@@ -92,6 +96,9 @@ struct Warden {
     gateway: UnixStream,
     server: Pid,
     has_server: bool,
+    /// What bounds the whole tree, where the system gives it.
+    #[cfg(target_os = "linux")]
+    group: Option<super::group::Group>,
     /// The most processes and threads.
     most: Option<u32>,
     /// When they are counted next.
@@ -115,12 +122,19 @@ impl Warden {
         setsid()?;
         #[cfg(target_os = "linux")]
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-        let program = std::env::args_os().next().unwrap_or_default();
-        let child = Command::new(program)
-            .args(shim::arguments(std::process::id(), terms.argument()?))
-            .args(server)
-            .stdin(Stdio::from(input))
-            .spawn()?;
+        #[cfg(target_os = "linux")]
+        let group = make_group(terms)?;
+        #[cfg(target_os = "linux")]
+        let path = group.as_ref().and_then(|group| group.path().to_str());
+        #[cfg(not(target_os = "linux"))]
+        let path = None;
+        let begun = shim::arguments(std::process::id(), terms.within(path).argument()?);
+        let child = start(begun, server, input);
+        #[cfg(target_os = "linux")]
+        if let (Err(_), Some(group)) = (&child, &group) {
+            group.remove();
+        }
+        let child = child?;
         let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
         let server = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let server = server.ok_or_else(missing)?;
@@ -139,6 +153,8 @@ impl Warden {
             gateway,
             server,
             has_server: true,
+            #[cfg(target_os = "linux")]
+            group,
             most: terms.processes(),
             count_at: Instant::now() + COUNT_EVERY,
             events,
@@ -190,19 +206,28 @@ impl Warden {
     /// Kills until nothing is left.
     fn clear(mut self) -> i32 {
         let until = Instant::now() + PATIENCE;
-        loop {
+        let code = loop {
+            #[cfg(target_os = "linux")]
+            if let Some(group) = &self.group {
+                group.kill();
+            }
             if self.has_server {
                 self.signal(Signal::KILL);
             }
             tree::kill_descendants();
             if !self.reap() {
-                return 0;
+                break 0;
             }
             if Instant::now() >= until {
-                return 1;
+                break 1;
             }
             let _pause = self.events.recv_timeout(PAUSE);
+        };
+        #[cfg(target_os = "linux")]
+        if let Some(group) = &self.group {
+            group.remove();
         }
+        code
     }
 
     /// Reaps whatever has ended. Whether a child is left; if there is none there is no descendant
@@ -213,6 +238,7 @@ impl Warden {
                 Ok(Some((id, status))) if id == self.server && self.has_server => {
                     self.has_server = false;
                     let status = ExitStatus::from_raw(status.as_raw());
+                    self.tell_starved(status);
                     match status.signal() {
                         Some(signal) => tell(&self.gateway, SIGNALLED, signal),
                         None => tell(&self.gateway, EXITED, status.code().unwrap_or(-1)),
@@ -225,12 +251,56 @@ impl Warden {
         }
     }
 
+    /// Tells the gateway if it was for want of memory in the group that the server was ended.
+    fn tell_starved(&self, status: ExitStatus) {
+        #[cfg(target_os = "linux")]
+        if status.signal() == Some(Signal::KILL.as_raw()) {
+            let starved = self.group.as_ref().map_or(0, super::group::Group::starved);
+            if starved > 0 {
+                let count = i32::try_from(starved).unwrap_or(i32::MAX);
+                tell(&self.gateway, STARVED, count);
+            }
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _unknown = status;
+    }
+
     fn signal(&self, signal: Signal) {
         // Right after its start it does not lead a group yet. What has ended by itself is no error.
         if kill_process_group(self.server, signal).is_err() {
             let _gone = kill_process(self.server, signal);
         }
     }
+}
+
+/// The server's control group, if its terms have one. Why there is none is said where the server would
+/// speak, and reaches the log.
+#[cfg(target_os = "linux")]
+fn make_group(terms: &Terms) -> std::io::Result<Option<super::group::Group>> {
+    let Some(grouping) = terms.group() else {
+        return Ok(None);
+    };
+    let below = std::path::Path::new(grouping.path.as_ref());
+    match super::group::Group::make(below, grouping.controllers, terms.limits()) {
+        Ok(group) => Ok(Some(group)),
+        Err(error) => {
+            let _told = writeln!(std::io::stderr(), "no control group: {error}");
+            Err(rustix::io::Errno::NOTSUP.into())
+        }
+    }
+}
+
+fn start(
+    begun: impl IntoIterator<Item = String>,
+    server: impl Iterator<Item = OsString>,
+    input: OwnedFd,
+) -> std::io::Result<std::process::Child> {
+    let program = std::env::args_os().next().unwrap_or_default();
+    Command::new(program)
+        .args(begun)
+        .args(server)
+        .stdin(Stdio::from(input))
+        .spawn()
 }
 
 fn tell(mut gateway: &UnixStream, what: u8, number: i32) {

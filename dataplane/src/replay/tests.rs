@@ -24,6 +24,7 @@ fn sessions() -> Arc<Sessions> {
         session_idle_ms: 3_600_000,
         private_upstreams: Limits::PRIVATE_UPSTREAMS,
         calls: Limits::CALLS,
+        starts: Limits::STARTS,
         memory_bytes: None,
         unacknowledged_ms: Limits::UNACKNOWLEDGED_MS,
         connections: 1,

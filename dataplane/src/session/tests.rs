@@ -18,6 +18,7 @@ fn limits(sessions: u32) -> Limits {
         session_idle_ms: u64::try_from(IDLE.as_millis()).unwrap(),
         private_upstreams: Limits::PRIVATE_UPSTREAMS,
         calls: Limits::CALLS,
+        starts: Limits::STARTS,
         memory_bytes: None,
         unacknowledged_ms: Limits::UNACKNOWLEDGED_MS,
         connections: 1,

@@ -21,7 +21,7 @@ pub struct ProcessEnd {
     pub lived_ms: Option<u64>,
     /// How it ended.
     pub how: EndKind,
-    /// The exit code, the signal, or how many processes and threads there were.
+    /// The exit code, the signal, how many processes and threads there were, or how many processes the system has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<i32>,
     /// What its callers were told, as a code.
@@ -38,9 +38,11 @@ pub enum EndKind {
     Signalled,
     /// By the gateway: it had more processes and threads than it may.
     Crowded,
+    /// By the system: its control group had no more memory.
+    OutOfMemory,
     /// The program could not be executed.
     NotExecuted,
-    /// The program was not executed, because the system does not make its sandbox.
+    /// The program was not executed, because the system does not make its sandbox, or cannot hold it to a limit.
     NotConfined,
     /// By the gateway: it closed a pipe that it needs.
     ClosedPipe,
@@ -59,8 +61,11 @@ impl fmt::Display for ProcessEnd {
             EndKind::Exited => write!(f, "exit code {number}")?,
             EndKind::Signalled => write!(f, "signal {number}")?,
             EndKind::Crowded => write!(f, "{number} processes and threads, too many")?,
+            EndKind::OutOfMemory => {
+                write!(f, "out of memory, {number} processes ended by the system")?
+            }
             EndKind::NotExecuted => write!(f, "the program cannot be executed")?,
-            EndKind::NotConfined => write!(f, "its sandbox cannot be made")?,
+            EndKind::NotConfined => write!(f, "its sandbox or limits cannot be kept")?,
             EndKind::ClosedPipe => write!(f, "it closed a pipe")?,
             EndKind::Hung => write!(f, "it hung")?,
             EndKind::NotReady => write!(f, "it did not get ready")?,

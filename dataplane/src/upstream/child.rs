@@ -87,7 +87,7 @@ impl Child {
         };
         let process = program.reach.launch(&launch).map_err(|error| {
             tracing::error!(server = %upstream.name, %error, "the process did not start");
-            shortage::of_process(&error).unwrap_or(Failure::Unreachable)
+            not_started(&error).unwrap_or(Failure::Unreachable)
         })?;
         let (link, inbox) = Link::new();
         let reading = stdio::read_all(process.stdout, Arc::clone(&link), Arc::clone(upstream));
@@ -153,10 +153,16 @@ impl Child {
             Some(Ok(Ended::Crowded(count))) => {
                 tracing::error!(%server, pid, count, "the server has more processes and threads than it may, and was ended");
             }
+            Some(Ok(Ended::Starved(count))) => {
+                tracing::error!(%server, pid, count, "the server has no more memory, and was ended by the system");
+            }
             Some(Ok(ended)) => tracing::warn!(%server, pid, ?ended, "the process has ended"),
             Some(Err(error)) => {
                 tracing::warn!(%server, pid, %error, "the process is lost");
-                self.denied = shortage::of_process(error);
+                self.denied = not_started(error);
+                if self.denied == Some(Failure::NotConfined) {
+                    self.how = Some(How::NotConfined);
+                }
             }
             None => tracing::warn!(%server, pid, "the process has closed a pipe"),
         }
@@ -283,7 +289,7 @@ async fn probe(
     wait: Duration,
     last: &mut Last,
 ) -> Result<Result<(Child, Profile), Failure>, Failure> {
-    let mut child = Child::launch(program, upstream)?;
+    let mut child = launch(program, upstream, last)?;
     let asked = child
         .ask(discover_message().into(), Instant::now() + wait)
         .await;
@@ -316,7 +322,7 @@ async fn initialize(
     last: &mut Last,
 ) -> Result<(Child, Profile), Failure> {
     let by = Instant::now() + patience;
-    let mut child = Child::launch(program, upstream)?;
+    let mut child = launch(program, upstream, last)?;
     let asked = child
         .ask(initialize_message(DECLARED_TO_PROCESSES).into(), by)
         .await;
@@ -347,6 +353,24 @@ async fn initialize(
             Err(failure)
         }
     }
+}
+
+/// What it means that the system starts no process; nothing if that is not known.
+fn not_started(error: &std::io::Error) -> Option<Failure> {
+    if error.kind() == std::io::ErrorKind::Unsupported {
+        return Some(Failure::NotConfined);
+    }
+    shortage::of_process(error)
+}
+
+/// The first moments of a process. What the system denies it leaves no process to ask how it ended.
+fn launch(program: &Program, upstream: &Arc<Upstream>, last: &mut Last) -> Result<Child, Failure> {
+    Child::launch(program, upstream).inspect_err(|failure| {
+        *last = Last {
+            pid: 0,
+            how: (*failure == Failure::NotConfined).then_some(How::NotConfined),
+        };
+    })
 }
 
 /// What a failure before the first answer means to a caller: nothing has reached the server.

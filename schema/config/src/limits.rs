@@ -36,6 +36,11 @@ pub struct Limits {
     #[schemars(range(min = 1, max = 100_000))]
     pub session_servers: u32,
 
+    /// How many processes of servers may be starting at once; the next ones wait. Default 4.
+    #[serde(default = "Limits::default_starts")]
+    #[schemars(range(min = 1, max = 1024))]
+    pub starts: u32,
+
     /// How many client connections may be open at once. Default 10000.
     #[serde(default = "Limits::default_connections")]
     #[schemars(range(min = 1, max = 10_000_000))]
@@ -84,6 +89,9 @@ impl Limits {
     fn default_session_servers() -> u32 {
         256
     }
+    fn default_starts() -> u32 {
+        4
+    }
     fn default_connections() -> u32 {
         10_000
     }
@@ -110,6 +118,7 @@ impl Default for Limits {
             sessions: Self::default_sessions(),
             session_idle: Self::default_session_idle(),
             session_servers: Self::default_session_servers(),
+            starts: Self::default_starts(),
             connections: Self::default_connections(),
             streams: Self::default_streams(),
             calls: Self::default_calls(),

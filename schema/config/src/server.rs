@@ -315,7 +315,8 @@ pub enum Era {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChildLimits {
-    /// The memory of its own, of each of its processes for itself.
+    /// The memory of its own, of each of its processes for itself; where the system has control groups for the
+    /// gateway, also of all together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Size>,
     /// Open files and connections, of each of its processes for itself.
@@ -326,6 +327,11 @@ pub struct ChildLimits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub processes: Option<u32>,
+    /// Processor time, of all that it has started together, in percent of one core: 50 is half of one, 200 are
+    /// two. Needs control groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub cpu_percent: Option<u32>,
 }
 
 /// When and how a child process starts.

@@ -19,6 +19,9 @@ pub struct ProcessLimits {
     /// The processes and threads of its whole tree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processes: Option<u32>,
+    /// The processor time of its whole tree, in percent of one core.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_percent: Option<u32>,
 }
 
 impl ProcessLimits {
@@ -27,6 +30,9 @@ impl ProcessLimits {
 
     /// The least number of descriptors: a program needs some to find its libraries.
     pub const OPEN_FILES_MIN: u32 = 8;
+
+    /// The most processor time: more cores than there are in any machine.
+    pub const CPU_PERCENT_MAX: u32 = 100_000;
 
     /// Whether there is no limit at all.
     pub fn is_none(&self) -> bool {

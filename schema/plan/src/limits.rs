@@ -26,6 +26,12 @@ pub struct Limits {
         skip_serializing_if = "Limits::is_default_private_upstreams"
     )]
     pub private_upstreams: u32,
+    /// The most processes that are starting at once.
+    #[serde(
+        default = "Limits::default_starts",
+        skip_serializing_if = "Limits::is_default_starts"
+    )]
+    pub starts: u32,
     /// The most client connections.
     pub connections: u32,
     /// The most notification streams.
@@ -61,6 +67,8 @@ impl Limits {
     pub const REPLY_BYTES_MAX: u64 = 1 << 30;
     /// How many upstreams sessions may have to themselves unless a plan says otherwise.
     pub const PRIVATE_UPSTREAMS: u32 = 256;
+    /// How many processes may be starting at once unless a plan says otherwise.
+    pub const STARTS: u32 = 4;
 
     /// How many calls may be under way unless a plan says otherwise.
     pub const CALLS: u32 = 10_000;
@@ -101,5 +109,17 @@ impl Limits {
     )]
     fn is_default_private_upstreams(most: &u32) -> bool {
         *most == Self::PRIVATE_UPSTREAMS
+    }
+
+    fn default_starts() -> u32 {
+        Self::STARTS
+    }
+
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "a condition of serde takes a reference"
+    )]
+    fn is_default_starts(most: &u32) -> bool {
+        *most == Self::STARTS
     }
 }

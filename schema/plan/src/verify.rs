@@ -73,6 +73,7 @@ fn verify_limits(limits: &Limits) -> Result<(), PlanError> {
         limits.streams,
         limits.sessions,
         limits.private_upstreams,
+        limits.starts,
         limits.list_pages,
         limits.list_items,
         limits.calls,

@@ -116,6 +116,7 @@ fn limits() -> Limits {
         session_idle_ms: 60_000,
         private_upstreams: Limits::PRIVATE_UPSTREAMS,
         calls: Limits::CALLS,
+        starts: Limits::STARTS,
         memory_bytes: None,
         unacknowledged_ms: Limits::UNACKNOWLEDGED_MS,
         connections: 100,

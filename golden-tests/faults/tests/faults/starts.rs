@@ -57,6 +57,36 @@ fn servers_that_never_get_ready_keep_no_other_from_starting() {
 }
 
 #[test]
+fn so_many_servers_start_at_once_as_the_live_plan_says() {
+    // Each of them has a turn of two seconds: all of them two at a time would take six.
+    let text = |starts: usize| {
+        let mut text = format!("limits: {{ grace: 1s, starts: {starts} }}\n{HEAD}");
+        for number in 0..8 {
+            let name = format!("a{number}");
+            let start = "start: { timeout: 30s }";
+            let _infallible = writeln!(
+                text,
+                "  {name}: {{ command: {FAULTY:?}, args: [--silent], era: legacy, {start} }}"
+            );
+        }
+        text
+    };
+    let mut stage = Stage::open(&text(2));
+    let wardens = || children(stage.gateway.id()).len();
+    until("two have begun", || wardens() >= 2);
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(1) {
+        assert_eq!(wardens(), 2);
+    }
+    stage.replace(&text(8));
+    let wardens = || children(stage.gateway.id()).len();
+    until("all have begun", || wardens() == 8);
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    stage.gateway.stop();
+}
+
+#[test]
 fn a_server_that_never_gets_ready_in_time_takes_nothing_with_it() {
     let restart = "{ at_most: 1000, within: 1h, backoff: { from: 1ms, to: 1ms } }";
     let stage = Stage::open(&format!(

@@ -171,8 +171,15 @@ fn verify_process_limits(limits: &ProcessLimits) -> Result<(), PlanError> {
                 limits.open_files.map(u64::from),
                 ProcessLimits::OPEN_FILES_MIN.into(),
             )
-            && is_enough(limits.processes.map(u64::from), 1),
+            && is_enough(limits.processes.map(u64::from), 1)
+            && is_enough(limits.cpu_percent.map(u64::from), 1),
         "a process may use too little to start",
+    )?;
+    hold(
+        limits
+            .cpu_percent
+            .is_none_or(|it| it <= ProcessLimits::CPU_PERCENT_MAX),
+        "a process may use more processor time than there is",
     )
 }
 

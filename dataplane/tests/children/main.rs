@@ -1,6 +1,6 @@
 //! What `child_entry` promises: a session of its own for every child, and nothing left of it when it
 //! ends, is ended, or loses its gateway, wherever its descendants have gone. Runs without the usual harness, because the test executable itself has to
-//! become the gateway and the child.
+//! become the gateway and the child. Control groups are in `groups.rs`.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -8,6 +8,9 @@
     clippy::disallowed_methods,
     reason = "test code; the gateway tells its child's process id on its output"
 )]
+
+#[cfg(target_os = "linux")]
+mod groups;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
@@ -27,6 +30,10 @@ fn main() {
         return gateway();
     }
     #[cfg(target_os = "linux")]
+    if groups::is_played() {
+        return;
+    }
+    #[cfg(target_os = "linux")]
     {
         a_child_leads_a_session_of_its_own();
         a_process_id_is_told_while_the_end_is_left_unattended();
@@ -35,16 +42,21 @@ fn main() {
         what_starts_itself_anew_for_ever_dies_too();
         a_killed_warden_takes_its_server_along();
         a_program_that_cannot_be_executed_ends_with_126();
+        groups::hold_whole_trees();
     }
 }
 
 fn launch(command: &str, args: &[&str]) -> Process {
+    launch_within(ProcessLimits::default(), command, args).unwrap()
+}
+
+fn launch_within(limits: ProcessLimits, command: &str, args: &[&str]) -> std::io::Result<Process> {
     let definition = StdioTransport {
         command: command.into(),
         args: args.iter().map(|arg| (*arg).into()).collect(),
         env: Box::new([]),
         cwd: None,
-        limits: ProcessLimits::default(),
+        limits,
         sandbox: None,
         start: Start {
             timeout_ms: 1_000,
@@ -60,12 +72,10 @@ fn launch(command: &str, args: &[&str]) -> Process {
     let reach = Real::new()
         .unwrap()
         .with_children_through(std::env::current_exe().unwrap());
-    reach
-        .launch(&Launch {
-            definition: &definition,
-            env: &[],
-        })
-        .unwrap()
+    reach.launch(&Launch {
+        definition: &definition,
+        env: &[],
+    })
 }
 
 fn runtime() -> tokio::runtime::Runtime {
