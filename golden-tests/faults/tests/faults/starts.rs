@@ -36,14 +36,14 @@ fn eager_servers_start_with_the_gateway_and_lazy_ones_with_their_first_call() {
 
 #[test]
 fn servers_that_never_get_ready_keep_no_other_from_starting() {
-    // Each of them would have a turn for half a minute.
+    // Each of them would have a turn for half a minute. Were they the same, they would share one process.
     let mut text = format!("limits: {{ grace: 2s }}\n{HEAD}");
     for number in 0..6 {
         let name = format!("a{number}");
         let start = "start: { timeout: 30s }";
         let _infallible = writeln!(
             text,
-            "  {name}: {{ command: {FAULTY:?}, args: [--silent], era: legacy, {start} }}"
+            "  {name}: {{ command: {FAULTY:?}, args: [--silent, {name}], era: legacy, {start} }}"
         );
     }
     let stage = Stage::open(&format!(
@@ -66,7 +66,7 @@ fn so_many_servers_start_at_once_as_the_live_plan_says() {
             let start = "start: { timeout: 30s }";
             let _infallible = writeln!(
                 text,
-                "  {name}: {{ command: {FAULTY:?}, args: [--silent], era: legacy, {start} }}"
+                "  {name}: {{ command: {FAULTY:?}, args: [--silent, {name}], era: legacy, {start} }}"
             );
         }
         text
