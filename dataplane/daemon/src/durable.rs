@@ -33,7 +33,7 @@ pub fn write_in_one_step(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Makes the rename last. Elsewhere a directory cannot be opened, and the system does it by itself.
-fn sync_directory(directory: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     if cfg!(unix) {
         File::open(directory)?.sync_all()?;
     }

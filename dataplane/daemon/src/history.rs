@@ -18,7 +18,7 @@ use mcpc_plan::{Digest, Plan};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
-use crate::durable::write_in_one_step;
+use crate::durable::{sync_directory, write_in_one_step};
 use crate::plan_file::{self, Addresses};
 
 /// How many plans are kept: the live one and those before it.
@@ -300,12 +300,17 @@ fn read_index(folder: &Path) -> io::Result<Index> {
     Ok(index)
 }
 
-/// For its owner only, as all that a gateway keeps.
+/// For its owner only, as all that a gateway keeps. A new one lasts, or what is written into it would not.
 fn make(folder: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.recursive(true).create(folder)
+    let is_new = !folder.is_dir();
+    builder.recursive(true).create(folder)?;
+    match folder.parent() {
+        Some(state) if is_new => sync_directory(state),
+        _ => Ok(()),
+    }
 }
 
 /// A digest becomes a file's name, so it must be nothing else.

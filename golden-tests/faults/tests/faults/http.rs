@@ -6,7 +6,7 @@ use mcpc_faults::HttpServer;
 use mcpc_process::{descriptors, peak_memory, reset_peak_memory, until};
 use serde_json::json;
 
-use crate::stage::{Stage, TIMEOUTS, Traffic, text_of};
+use crate::stage::{Caller, Stage, TIMEOUTS, all_beside, text_of};
 
 /// Every fault of a call over HTTP, and the codes that say so.
 const FAULTS: [(&str, &[&str]); 17] = [
@@ -52,28 +52,13 @@ fn all_at_once(era: &str) {
     let (open, connected) = (descriptors(stage.gateway.id()), server.connections());
     reset_peak_memory(stage.gateway.id());
     let before = peak_memory(stage.gateway.id());
-    let traffic = Traffic::begin();
-    let calls = std::thread::scope(|scope| {
-        let over = traffic.over();
-        let others = scope.spawn(|| traffic.echoes(&mut other, &["echo"]));
-        let failing: Vec<_> = FAULTS
-            .iter()
-            .map(|(tool, codes)| {
-                let mut caller = stage.client();
-                scope.spawn(move || {
-                    caller.fails(tool, codes);
-                    // The connection of the caller is as good as before, whatever came from behind.
-                    caller.echoes("echo", 7);
-                })
-            })
-            .collect();
-        for failed in failing {
-            failed.join().unwrap();
-        }
-        drop(over);
-        others.join().unwrap()
+    let gateway = stage.gateway.address;
+    all_beside(other, "echo", &FAULTS, |(tool, codes)| {
+        let mut caller = Caller::connect(gateway);
+        caller.fails(tool, codes);
+        // The connection of the caller is as good as before, whatever came from behind.
+        caller.echoes("echo", 7);
     });
-    assert!(calls > 10, "only {calls} calls went on");
     let grown = peak_memory(stage.gateway.id()).saturating_sub(before);
     assert!(grown < GROWTH_MAX, "it grew by {} MiB", grown >> 20);
     // A few connections are kept for the next calls; none of the broken ones is.

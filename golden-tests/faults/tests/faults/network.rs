@@ -13,7 +13,7 @@ use mcpc_process::{call_message, descriptors, post, until};
 use serde_json::{Value, json};
 
 use crate::legacy::LegacyCaller;
-use crate::stage::{Caller, Stage, Traffic};
+use crate::stage::{Caller, Stage, all_beside};
 
 /// The deadlines of servers behind a network. None of them is shorter than what a busy machine needs.
 const TIMEOUTS: &str = "{ connect: 2s, first_byte: 2s, idle: 2s, total: 4s }";
@@ -250,26 +250,11 @@ fn fails_behind(era: &str) {
     for (name, ..) in BEHIND {
         stage.client().echoes(&format!("{name}__echo"), 0);
     }
-    let traffic = Traffic::begin();
-    let mut other = stage.client();
-    let calls = std::thread::scope(|scope| {
-        let over = traffic.over();
-        let others = scope.spawn(|| traffic.echoes(&mut other, &["steady__echo"]));
-        let failing: Vec<_> = BEHIND
-            .iter()
-            .zip(&networks)
-            .map(|(row, network)| {
-                let caller = stage.client();
-                scope.spawn(move || fails_one_behind(caller, row, network))
-            })
-            .collect();
-        for failed in failing {
-            failed.join().unwrap();
-        }
-        drop(over);
-        others.join().unwrap()
+    let gateway = stage.gateway.address;
+    let rows: Vec<_> = BEHIND.iter().zip(&networks).collect();
+    all_beside(stage.client(), "steady__echo", &rows, |(row, network)| {
+        fails_one_behind(Caller::connect(gateway), row, network);
     });
-    assert!(calls > 10, "only {calls} calls went on");
     stage.gateway.stop();
 }
 
@@ -405,27 +390,10 @@ fn fails_before(sender: impl Fn(SocketAddr) -> Sender + Sync) {
     let mut other = stage.client();
     other.echoes("echo", 0);
     let open = descriptors(stage.gateway.id());
-    let traffic = Traffic::begin();
-    let calls = std::thread::scope(|scope| {
-        let over = traffic.over();
-        let others = scope.spawn(|| traffic.echoes(&mut other, &["echo"]));
-        let failing: Vec<_> = BEFORE
-            .iter()
-            .map(|row| {
-                let sender = &sender;
-                scope.spawn(move || {
-                    let network = Network::start(gateway, seed).unwrap();
-                    fails_one_before(row, &network, &sender(network.address));
-                })
-            })
-            .collect();
-        for failed in failing {
-            failed.join().unwrap();
-        }
-        drop(over);
-        others.join().unwrap()
+    all_beside(other, "echo", &BEFORE, |row| {
+        let network = Network::start(gateway, seed).unwrap();
+        fails_one_before(row, &network, &sender(network.address));
     });
-    assert!(calls > 10, "only {calls} calls went on");
     until("the broken connections are closed", || {
         // The connections to the server are kept for the next calls.
         descriptors(stage.gateway.id()) <= open + server.connections()

@@ -100,6 +100,28 @@ impl Traffic {
     }
 }
 
+/// Does this for every row at once, and beside it calls that must go on.
+#[track_caller]
+pub(crate) fn all_beside<T: Sync>(
+    mut other: Caller,
+    tool: &str,
+    rows: &[T],
+    fails: impl Fn(&T) + Sync,
+) {
+    let (traffic, fails) = (Traffic::begin(), &fails);
+    let calls = std::thread::scope(|scope| {
+        let over = traffic.over();
+        let others = scope.spawn(|| traffic.echoes(&mut other, &[tool]));
+        let failing = rows.iter().map(|row| scope.spawn(move || fails(row)));
+        for failed in failing.collect::<Vec<_>>() {
+            failed.join().unwrap();
+        }
+        drop(over);
+        others.join().unwrap()
+    });
+    assert!(calls > 10, "only {calls} calls went on");
+}
+
 impl Drop for Over<'_> {
     fn drop(&mut self) {
         self.0.is_over.store(true, Ordering::Relaxed);
@@ -307,11 +329,7 @@ impl Stage {
 
     /// A client.
     pub(crate) fn client(&self) -> Caller {
-        let address = self.gateway.address;
-        Caller {
-            client: Client::connect(address),
-            address,
-        }
+        Caller::connect(self.gateway.address)
     }
 }
 
@@ -322,6 +340,13 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    pub(crate) fn connect(address: std::net::SocketAddr) -> Self {
+        Self {
+            client: Client::connect(address),
+            address,
+        }
+    }
+
     /// Begins a call, and gives the connection on which its reply will come.
     pub(crate) fn begin(mut self, tool: &str, arguments: &Value) -> Client {
         let request = self.request(tool, arguments);
