@@ -1,10 +1,10 @@
-//! Chance decides what happens next: calls, answers, cancellations, streams, updates, new plans, rollbacks, ends
+//! Chance decides what happens next: calls, answers, questions, cancellations, streams, updates, new plans, rollbacks, ends
 //! of sessions and of processes, and how much time passes. A seed gives the same course each time.
 //!
 //! Owns the course and what must hold on every one: each call that nobody has given up has one end, which
 //! one plan that was live meanwhile explains; a server hears of it once at most; and when all is over nothing
 //! is left, neither calls nor connections nor processes nor tasks nor whatever holds on to the outside. What
-//! must hold of plans is in `trial`, and of streams in `streams`. What a single event leads to is for the
+//! must hold of plans is in `trial`, of streams in `streams`, of questions in `asking`. What a single event leads to is for the
 //! transcripts to say.
 
 use std::cell::{Cell, RefCell};
@@ -26,6 +26,7 @@ use super::stage::connect;
 use super::storm::Dice;
 use super::world::World;
 
+mod asking;
 mod caller;
 mod plans;
 mod streams;
@@ -70,6 +71,8 @@ pub struct Course {
     deaths: usize,
     sessions_ended: usize,
     updates: usize,
+    questions: usize,
+    answers: usize,
 }
 
 impl Course {
@@ -89,6 +92,8 @@ impl Course {
             (&mut self.deaths, other.deaths),
             (&mut self.sessions_ended, other.sessions_ended),
             (&mut self.updates, other.updates),
+            (&mut self.questions, other.questions),
+            (&mut self.answers, other.answers),
         ] {
             *sum += count;
         }
@@ -106,6 +111,8 @@ impl Course {
             && self.passed > 20
             && self.left_aside > 5
             && self.updates > 200
+            && self.questions > 100
+            && self.answers > 50
             && self.deaths > 20
             && self.sessions_ended > 20
     }
@@ -229,9 +236,13 @@ impl<'a> Scene<'a> {
         let one = self.dice.roll(SERVERS.len());
         match self.dice.roll(100) {
             0..36 => self.call(one),
-            36..64 => {
+            36..59 => {
                 let chosen = self.dice.roll(100);
                 self.server(one).echo(chosen);
+            }
+            59..64 => {
+                let chosen = self.dice.roll(100);
+                self.server(one).inquire(chosen);
             }
             64..69 => self.give_up(),
             69..73 => self.reload(),
@@ -275,8 +286,8 @@ impl<'a> Scene<'a> {
         let arguments = json!({ "mark": mark });
         let ended = Rc::new(RefCell::new(None));
         let history = Rc::clone(&self.history);
-        let (plans_before, pipe) = (self.history.borrow().len(), self.trial.gateway().connect());
-        let Some(asking) = caller.call(pipe, &name, &arguments) else {
+        let plans_before = self.history.borrow().len();
+        let Some(asking) = caller.call(self.trial.gateway(), &name, &arguments) else {
             // It has no session yet.
             return;
         };
@@ -475,13 +486,20 @@ impl<'a> Scene<'a> {
             return Some("it never ended".to_owned());
         };
         let took = ended.at - call.began;
+        let mark = call.arguments["mark"].as_u64().unwrap_or_default();
+        let mut callers = self.callers.iter();
+        let was_asked = callers.any(|it| it.asked.within.borrow().contains(&mark));
         let was_live = ended.live.contains(&call.plan);
         let is_explained = match ended.code() {
             None => ended.text() == Some(call.arguments.to_string()) && was_live && times == 1,
             Some("MCPC9109") => {
                 let has_it =
                     |plan: &usize| *plan == call.plan && plans::has_server(*plan, call.server);
-                !ended.live.iter().all(has_it) && times == 0
+                !ended.live.iter().all(has_it) && (times == 0 || was_asked)
+            }
+            // The call that waited for an answer has ended with its server, or with its plan.
+            Some("MCPC9117") => {
+                was_asked && (self.is_aftermath(call, ended) || ended.live.len() > 1)
             }
             // Whoever ends a session gives up what is asked in it.
             Some("MCPC9202" | "no reply") => call.session_ended.get(),
@@ -493,20 +511,23 @@ impl<'a> Scene<'a> {
                 was_live && times == 0
             }
             Some("MCPC9301" | "MCPC9302" | "MCPC9306" | "MCPC9313") => {
-                let began = call.began.checked_sub(AFTERMATH).unwrap_or(call.began);
-                let mut troubles = self.troubles.iter();
-                troubles
-                    .any(|(server, at)| *server == call.server && (began..=ended.at).contains(at))
-                    || (ended.live.len() > 1 && took >= GRACE)
+                self.is_aftermath(call, ended) || (ended.live.len() > 1 && took >= GRACE)
             }
             Some(_) => false,
         };
         (!is_explained).then(|| {
             format!(
-                "plan {} of {:?} ({} before), heard {times} times, {took:?}: {:?}",
-                call.plan, ended.live, call.plans_before, ended.reply
+                "to {} of plan {}, {:?} live, heard {times} times, asked {was_asked}, {took:?}: {:?}",
+                SERVERS[call.server], call.plan, ended.live, ended.reply
             )
         })
+    }
+
+    /// Whether something was done to the server of a call, long enough ago or short enough.
+    fn is_aftermath(&self, call: &Call, ended: &Ended) -> bool {
+        let began = call.began.checked_sub(AFTERMATH).unwrap_or(call.began);
+        let mut troubles = self.troubles.iter();
+        troubles.any(|(server, at)| *server == call.server && (began..=ended.at).contains(at))
     }
 
     /// Takes the world down piece by piece, and looks for what stays.
@@ -561,6 +582,14 @@ impl<'a> Scene<'a> {
         course
             .faults
             .extend(left.map(|(what, count)| format!("{count} {what} are left")));
+        for caller in &self.callers {
+            course.questions += caller.asked.times.get();
+            course.faults.append(&mut caller.asked.faults.borrow_mut());
+        }
+        for server in &self.servers {
+            course.answers += server.heard.get();
+            course.faults.append(&mut server.misheard.borrow_mut());
+        }
         let tasks = tokio::runtime::Handle::current().metrics();
         (course, tasks.num_alive_tasks())
     }

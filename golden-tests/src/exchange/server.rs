@@ -36,6 +36,11 @@ pub(crate) struct Server {
     started: Cell<usize>,
     /// How often it has asked the client.
     asked: Cell<usize>,
+    /// What it has inquired of clients and not heard yet: the arguments of the calls that it is about.
+    inquiries: RefCell<BTreeMap<String, Value>>,
+    /// How often it has heard what it inquired, and what it heard wrongly.
+    pub(crate) heard: Cell<usize>,
+    pub(crate) misheard: RefCell<Vec<String>>,
     is_stalled: Cell<bool>,
     /// What it was asked while it was stalled, which is never answered.
     unanswered: RefCell<BTreeMap<String, mpsc::UnboundedSender<Frame>>>,
@@ -106,6 +111,9 @@ impl Server {
             processes: RefCell::default(),
             started: Cell::new(0),
             asked: Cell::new(0),
+            inquiries: RefCell::default(),
+            heard: Cell::new(0),
+            misheard: RefCell::default(),
             is_stalled: Cell::new(false),
             unanswered: RefCell::default(),
             subscribed: RefCell::default(),
@@ -164,7 +172,11 @@ impl Server {
         }
         self.note(&format!("sees {method} {}", shown(&params, self.is_raw)));
         let arguments = &params["arguments"];
-        self.called.borrow_mut().push(arguments.clone());
+        if params["requestState"] == state_of(arguments) {
+            self.hear(arguments, &params["inputResponses"]["q"]);
+        } else {
+            self.called.borrow_mut().push(arguments.clone());
+        }
         self.later(id, arguments, token)
     }
 
@@ -186,6 +198,9 @@ impl Server {
             ("error", &message["error"])
         };
         let id = id.as_str().unwrap_or_default();
+        if let (Some(arguments), "result") = (self.inquiries.borrow_mut().remove(id), kind) {
+            self.hear(&arguments, value);
+        }
         self.note(&format!("sees {id} {kind} {}", shown(value, self.is_raw)));
     }
 
@@ -472,6 +487,43 @@ impl Server {
         }
     }
 
+    /// Asks the client within one of the pending calls what only who has made it can answer; says whether
+    /// there was one.
+    pub(crate) fn inquire(&self, chosen: usize) -> bool {
+        let mut pending = self.pending.borrow_mut();
+        let at = chosen.checked_rem(pending.len());
+        let Some(call) = at.and_then(|at| pending.get(at)) else {
+            return false;
+        };
+        let arguments = call.arguments.clone();
+        let form = json!({ "type": "object", "properties": {} });
+        let text = format!("of {}", arguments["mark"]);
+        let params = json!({ "message": text, "requestedSchema": form });
+        if self.era == Era::Legacy {
+            let question = self.question("elicitation/create", &params);
+            let id = question["id"].as_str().unwrap_or_default().to_owned();
+            self.inquiries.borrow_mut().insert(id, arguments);
+            return call.frames.send(Frame::Notice(question)).is_ok();
+        }
+        let result = json!({
+            "resultType": "input_required",
+            "inputRequests": { "q": { "method": "elicitation/create", "params": params } },
+            "requestState": state_of(&arguments)
+        });
+        let reply = json!({ "jsonrpc": "2.0", "id": call.id, "result": result });
+        let _left = call.frames.send(Frame::Last(reply));
+        at.and_then(|at| pending.remove(at)).is_some()
+    }
+
+    /// The answer to what was inquired about a call with these arguments.
+    fn hear(&self, arguments: &Value, answer: &Value) {
+        self.heard.set(self.heard.get() + 1);
+        if answer["content"]["mark"] != arguments["mark"] {
+            let fault = format!("{} heard {answer} about {arguments}", self.name);
+            self.misheard.borrow_mut().push(fault);
+        }
+    }
+
     fn question(&self, method: &str, params: &Value) -> Value {
         let number = self.asked.replace(self.asked.get() + 1) + 1;
         json!({ "jsonrpc": "2.0", "id": format!("question-{number}"), "method": method, "params": params })
@@ -560,6 +612,11 @@ impl Server {
             let _ended = lines.send(line);
         }
     }
+}
+
+/// What a modern server keeps at the client of a call about which it inquires.
+fn state_of(arguments: &Value) -> Value {
+    json!(format!("state of {}", arguments["mark"]))
 }
 
 fn is_subscribing(method: &str) -> bool {

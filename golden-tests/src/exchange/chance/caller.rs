@@ -4,6 +4,7 @@
 //! is worth is `chance`'s to say.
 
 use std::cell::{Cell, RefCell};
+use std::pin::Pin;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::io::DuplexStream;
 use tokio::time::Instant;
 
+use super::asking::{self, Asked};
 use crate::exchange::Era;
 
 /// One client.
@@ -25,6 +27,8 @@ pub(super) struct Caller {
     session: Rc<RefCell<Session>>,
     /// Counts its calls. All clients count alike.
     calls: Cell<usize>,
+    /// What it was asked.
+    pub(super) asked: Rc<Asked>,
 }
 
 /// The session of a legacy client.
@@ -72,6 +76,7 @@ impl Caller {
             era,
             session: Rc::default(),
             calls: Cell::new(0),
+            asked: Rc::default(),
         };
         caller.greet(gateway);
         caller
@@ -80,31 +85,34 @@ impl Caller {
     /// A call, if the client can make one.
     pub(super) fn call(
         &self,
-        pipe: DuplexStream,
+        gateway: &Rehearsal,
         name: &str,
         arguments: &Value,
-    ) -> Option<impl Future<Output = Option<Value>> + use<>> {
+    ) -> Option<Pin<Box<dyn Future<Output = Option<Value>>>>> {
         let mut params = json!({ "name": name, "arguments": arguments });
-        let request = if self.era == Era::Modern {
+        if self.era == Era::Modern {
             params["_meta"] = json!({
                 "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-                "io.modelcontextprotocol/clientCapabilities": {}
+                "io.modelcontextprotocol/clientCapabilities": asking::capabilities()
             });
-            post()
-                .header("mcp-protocol-version", "2026-07-28")
-                .header("mcp-method", "tools/call")
-                .header("mcp-name", name)
-        } else {
-            of_session(post(), self.session.borrow().id.as_deref()?)
-        };
+        }
         let id = self.calls.get();
         self.calls.set(id + 1);
         let message =
             json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params });
-        Some(async move {
-            let reply = message_of(send(pipe, request, message.to_string()).await?).await?;
-            (reply["id"] == id).then_some(reply)
-        })
+        let (entrance, asked) = (gateway.entrance(), Rc::clone(&self.asked));
+        asked.marks.borrow_mut().extend(arguments["mark"].as_u64());
+        let pipe = entrance.connect();
+        let is_own = move |reply: Value| (reply["id"] == id).then_some(reply);
+        if self.era == Era::Modern {
+            return Some(Box::pin(async move {
+                is_own(asking::modern(entrance, pipe, message, asked).await?)
+            }));
+        }
+        let session = self.session()?;
+        Some(Box::pin(async move {
+            is_own(asking::legacy(entrance, pipe, message, session, asked).await?)
+        }))
     }
 
     /// Tells whether the session that calls belong to now has ended by the time it is asked.
@@ -148,8 +156,7 @@ impl Caller {
             return;
         }
         let client = json!({ "name": "chance", "version": "1" });
-        let params =
-            json!({ "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client });
+        let params = json!({ "protocolVersion": "2025-11-25", "capabilities": asking::capabilities(), "clientInfo": client });
         let message =
             json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params });
         let (session, pipe) = (Rc::clone(&self.session), gateway.connect());
@@ -187,7 +194,7 @@ pub(super) async fn send(
 }
 
 /// The message in a body: the body itself, or the last event of a stream.
-async fn message_of(response: Response<Incoming>) -> Option<Value> {
+pub(super) async fn message_of(response: Response<Incoming>) -> Option<Value> {
     let body = response.into_body().collect().await.ok()?.to_bytes();
     let text = String::from_utf8(body.to_vec()).ok()?;
     let mut events = text.lines().filter_map(|line| line.strip_prefix("data:"));
