@@ -154,8 +154,6 @@ struct Call {
     plan: usize,
     arguments: Value,
     began: Instant,
-    /// How many plans had become live by then.
-    plans_before: usize,
     is_given_up: bool,
     session_ended: Rc<Cell<bool>>,
     ended: Rc<RefCell<Option<Ended>>>,
@@ -306,7 +304,6 @@ impl<'a> Scene<'a> {
             plan,
             arguments,
             began: Instant::now(),
-            plans_before,
             is_given_up: false,
             session_ended: caller.session_ended(),
             ended,

@@ -77,15 +77,15 @@ async fn respond(server: Rc<Server>, request: Request<Incoming>) -> io::Result<R
         .map_err(io::Error::other)?
         .to_bytes();
     let message: Value = serde_json::from_slice(&body).map_err(io::Error::other)?;
-    let (mut frames, id) = match server.take(&message) {
+    let (mut frames, number) = match server.take(&message) {
         Taken::Now(reply) => return Ok(document(reply.to_string(), &message)),
         Taken::Nothing => return Ok(status(202)),
         Taken::Watch(first, frames) => return Ok(stream(&first, frames, None, &server)),
-        Taken::Later(frames, id) => (frames, id),
+        Taken::Later(frames, number) => (frames, number),
     };
     let guard = Left {
         server: Rc::clone(&server),
-        id,
+        number,
     };
     match frames.recv().await {
         Some(Frame::Last(reply)) => {
@@ -112,19 +112,19 @@ async fn respond(server: Rc<Server>, request: Request<Incoming>) -> io::Result<R
 /// Notices that the gateway has left a call before its answer.
 struct Left {
     server: Rc<Server>,
-    id: Value,
+    number: usize,
 }
 
 impl Left {
     fn answered(self) {
-        self.server.forget(&self.id);
+        self.server.forget_number(self.number);
     }
 }
 
 impl Drop for Left {
     fn drop(&mut self) {
         // A legacy server learns of it by a notification, if at all.
-        if self.server.era == Era::Modern && self.server.forget(&self.id) {
+        if self.server.era == Era::Modern && self.server.forget_number(self.number) {
             self.server.note("sees its call cancelled");
         }
     }

@@ -34,6 +34,8 @@ pub(crate) struct Server {
     /// Processes that run: the one that serves, and now and then one that was started to probe.
     processes: RefCell<BTreeMap<usize, Process>>,
     started: Cell<usize>,
+    /// How many requests it has taken to answer later.
+    taken: Cell<usize>,
     /// How often it has asked the client.
     asked: Cell<usize>,
     /// What it has inquired of clients and not heard yet: the arguments of the calls that it is about.
@@ -57,6 +59,8 @@ struct Process {
 /// A request that the transcript has yet to answer.
 struct Pending {
     id: Value,
+    /// Tells it from one with the same id: who connects anew counts anew.
+    number: usize,
     arguments: Value,
     token: Option<Value>,
     frames: mpsc::UnboundedSender<Frame>,
@@ -89,7 +93,7 @@ pub(crate) enum Taken {
     /// Answers at once.
     Now(Value),
     /// Answers when the transcript says so.
-    Later(mpsc::UnboundedReceiver<Frame>, Value),
+    Later(mpsc::UnboundedReceiver<Frame>, usize),
     /// Keeps a stream open, after these messages.
     Watch(Vec<Value>, mpsc::UnboundedReceiver<Frame>),
     /// Has nothing to answer.
@@ -110,6 +114,7 @@ impl Server {
             watchers: RefCell::default(),
             processes: RefCell::default(),
             started: Cell::new(0),
+            taken: Cell::new(0),
             asked: Cell::new(0),
             inquiries: RefCell::default(),
             heard: Cell::new(0),
@@ -154,7 +159,7 @@ impl Server {
         if self.is_stalled.get() {
             let (frames, never) = mpsc::unbounded_channel();
             self.unanswered.borrow_mut().insert(id.to_string(), frames);
-            return Taken::Later(never, id);
+            return Taken::Later(never, 0);
         }
         if let Some(result) = self.by_itself(method) {
             return Taken::Now(json!({ "jsonrpc": "2.0", "id": id, "result": result }));
@@ -182,13 +187,15 @@ impl Server {
 
     fn later(&self, id: Value, arguments: &Value, token: Option<Value>) -> Taken {
         let (frames, coming) = mpsc::unbounded_channel();
+        let number = self.taken.replace(self.taken.get() + 1) + 1;
         self.pending.borrow_mut().push_back(Pending {
-            id: id.clone(),
+            id,
+            number,
             arguments: arguments.clone(),
             token,
             frames,
         });
-        Taken::Later(coming, id)
+        Taken::Later(coming, number)
     }
 
     fn take_response(&self, id: &Value, message: &Value) {
@@ -215,7 +222,7 @@ impl Server {
             "notifications/initialized" => {}
             // When it gives up is the gateway's own affair.
             "notifications/cancelled" if self.was_stalled(&params["requestId"]) => {}
-            "notifications/cancelled" if self.forget(&params["requestId"]) => {
+            "notifications/cancelled" if self.forget(|call| call.id == params["requestId"]) => {
                 self.note("sees its call cancelled");
             }
             other => self.note(&format!("sees {other} {}", shown(params, self.is_raw))),
@@ -223,10 +230,14 @@ impl Server {
     }
 
     /// A call that nobody waits for any more; says whether it was one.
-    pub(crate) fn forget(&self, id: &Value) -> bool {
+    pub(crate) fn forget_number(&self, number: usize) -> bool {
+        self.forget(|call| call.number == number)
+    }
+
+    fn forget(&self, is_it: impl Fn(&Pending) -> bool) -> bool {
         let mut pending = self.pending.borrow_mut();
         let before = pending.len();
-        pending.retain(|call| call.id != *id);
+        pending.retain(|call| !is_it(call));
         pending.len() < before
     }
 
