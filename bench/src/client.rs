@@ -57,7 +57,7 @@ impl Client {
         let mut reader = ReplyReader::default();
         let headers = match shape.era {
             Era::Modern => modern_headers("tools/call", Some("echo")),
-            Era::Legacy => initialize(address, &mut stream, &mut reader).await?,
+            Era::Legacy => initialize(address, REVISION, &mut stream, &mut reader).await?,
         };
         let stream_member = match shape.form {
             Form::Json => "",
@@ -123,7 +123,10 @@ pub(crate) async fn lists_tool(address: SocketAddr, era: Era, tool: &str) -> Res
     let mut reader = ReplyReader::default();
     let (headers, params) = match era {
         Era::Modern => (modern_headers("tools/list", None), META),
-        Era::Legacy => (initialize(address, &mut stream, &mut reader).await?, ""),
+        Era::Legacy => (
+            initialize(address, REVISION, &mut stream, &mut reader).await?,
+            "",
+        ),
     };
     let message = post(address, &headers, &request(FIRST_ID, "tools/list", params));
     let (status, body) = exchange(&mut stream, &mut reader, &message).await?;
@@ -156,21 +159,24 @@ pub(crate) const META: &str = concat!(
     r#""io.modelcontextprotocol/clientCapabilities":{}}"#
 );
 
+/// The last revision with sessions.
+pub(crate) const REVISION: &str = "2025-11-25";
+
 /// Opens a session and returns the headers that each of its requests carries.
 pub(crate) async fn initialize(
     address: SocketAddr,
+    revision: &str,
     stream: &mut TcpStream,
     reader: &mut ReplyReader,
 ) -> Result<String, Failure> {
-    let params = concat!(
-        r#""protocolVersion":"2025-11-25","capabilities":{},"#,
-        r#""clientInfo":{"name":"mcpc-bench","version":"1.0.0"}"#
+    let params = format!(
+        r#""protocolVersion":"{revision}","capabilities":{{}},"clientInfo":{{"name":"mcpc-bench","version":"1.0.0"}}"#
     );
-    let opening = post(address, "", &request(FIRST_ID, "initialize", params));
+    let opening = post(address, "", &request(FIRST_ID, "initialize", &params));
     let (status, _) = exchange(stream, reader, &opening).await?;
     let session = reader.session().filter(|_| status == 200);
     let session = session.ok_or_else(|| Failure::new("initialize opened no session"))?;
-    let headers = format!("mcp-session-id: {session}\r\nmcp-protocol-version: 2025-11-25\r\n");
+    let headers = format!("mcp-session-id: {session}\r\nmcp-protocol-version: {revision}\r\n");
     let initialized = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
     let initialized = post(address, &headers, initialized);
     match exchange(stream, reader, &initialized).await? {

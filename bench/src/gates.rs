@@ -8,9 +8,11 @@
 //! are run all the same. Each file beside this one is one kind of trouble. The parts of the same
 //! promises that no clock is needed for are tests (`golden-tests/faults`).
 
+mod amplification;
 mod caller;
 mod children;
 mod clients;
+mod nasty;
 mod reloads;
 mod scene;
 mod servers;
@@ -50,6 +52,7 @@ enum Gate {
     Flood,
     CutOff,
     Stop,
+    Amplification,
 }
 
 /// What was seen, and whether that is what was asked for.
@@ -59,7 +62,7 @@ struct Figure {
 }
 
 impl Gate {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::KilledChild,
         Self::KilledGateway,
         Self::StuckCall,
@@ -68,6 +71,7 @@ impl Gate {
         Self::Firehose,
         Self::CutOff,
         Self::Stop,
+        Self::Amplification,
         Self::Cycles,
         Self::Sessions,
         Self::Streams,
@@ -121,6 +125,10 @@ impl Gate {
                 "load of 4,000 clients is cut off",
                 "CPU under 2 % within 5 s",
             ),
+            Self::Amplification => (
+                "single requests that are made to be expensive",
+                "at most 100 times their size in memory, and their sender's CPU",
+            ),
             Self::Stop => (
                 "SIGTERM under load",
                 "every call answered or not begun, exit 0 within the grace",
@@ -141,6 +149,7 @@ impl Gate {
             Self::Streams => sessions::idle(program, sessions::Stream::Open).await,
             Self::StalledList => servers::stalled_list(program).await,
             Self::Firehose => servers::firehose(program).await,
+            Self::Amplification => amplification::of_single_requests(program).await,
             Self::Stop => stop::under_load(program).await,
         }
     }

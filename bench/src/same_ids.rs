@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::client::{META, dial, exchange, initialize, modern_headers, post, request};
+use crate::client::{META, REVISION, dial, exchange, initialize, modern_headers, post, request};
 use crate::failure::Failure;
 use crate::reply::ReplyReader;
 use crate::subject::{self, Subject};
@@ -202,7 +202,7 @@ impl Caller {
         let mut reader = ReplyReader::default();
         let session = match era {
             Era::Modern => String::new(),
-            Era::Legacy => initialize(address, &mut stream, &mut reader).await?,
+            Era::Legacy => initialize(address, REVISION, &mut stream, &mut reader).await?,
         };
         Ok(Self {
             address,

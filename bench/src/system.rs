@@ -47,6 +47,29 @@ pub(crate) fn cpu_ms(processes: &[u32]) -> Result<f64, Failure> {
     Ok(seconds * 1e3)
 }
 
+/// CPU nanoseconds that the threads of a process have used, without those that have ended.
+pub(crate) fn cpu_ns(process: u32) -> Result<u64, Failure> {
+    let failed = |error: std::io::Error| Failure::at("measure the CPU of a process", &error);
+    let threads = fs::read_dir(format!("/proc/{process}/task")).map_err(failed)?;
+    let used = threads.flatten().map(|thread| {
+        let text = fs::read_to_string(thread.path().join("schedstat"));
+        text.map_or(0, |text| first_number(&text))
+    });
+    Ok(used.sum())
+}
+
+/// CPU nanoseconds that this thread has used.
+pub(crate) fn own_cpu_ns() -> Result<u64, Failure> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat");
+    let text = text.map_err(|error| Failure::at("measure the CPU of this thread", &error))?;
+    Ok(first_number(&text))
+}
+
+fn first_number(text: &str) -> u64 {
+    let mut fields = text.split_whitespace();
+    fields.next().and_then(|it| it.parse().ok()).unwrap_or(0)
+}
+
 /// Resident memory of a process, in MiB.
 pub(crate) fn resident_mib(process: u32) -> Result<f64, Failure> {
     let failed = || Failure::new("the memory of a measured process cannot be read");

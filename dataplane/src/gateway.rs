@@ -239,6 +239,11 @@ impl Gateway {
         self.engine.scene.status(&self.engine.plane)
     }
 
+    /// Nobody shall be sent here any more: the stop is near. Who comes is served as before.
+    pub fn leave(&self) {
+        self.engine.scene.leaving();
+    }
+
     /// Stops accepting, lets in-flight calls finish, stops children. All of it fits into the grace:
     /// upstreams without calls end first, and the others get the last part of it.
     pub fn shutdown(mut self, grace: Duration) {

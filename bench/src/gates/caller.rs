@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use crate::client::{META, dial, initialize, modern_headers, post, request};
+use crate::client::{META, REVISION, dial, initialize, modern_headers, post, request};
 use crate::failure::Failure;
 use crate::reply::ReplyReader;
 
@@ -37,7 +37,7 @@ impl Caller {
     /// A client of 2025-11-25 in a session of its own.
     pub(super) async fn greet(address: SocketAddr) -> Result<Self, Failure> {
         let mut caller = Self::connect(address).await?;
-        let session = initialize(address, &mut caller.stream, &mut caller.reader).await?;
+        let session = initialize(address, REVISION, &mut caller.stream, &mut caller.reader).await?;
         caller.session = Some(session);
         Ok(caller)
     }

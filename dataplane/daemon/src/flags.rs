@@ -97,6 +97,17 @@ pub struct GatewayFlags {
     )]
     pub probation: Window,
 
+    /// How long a gateway that is told to stop still takes connections while `/readyz` answers 503, so that who
+    /// routes traffic can notice. For example 5s; `off` for not at all. A second signal ends at once.
+    #[arg(
+        long,
+        env = "MCPC_LEAVE_FOR",
+        default_value = "off",
+        value_parser = Window::parse,
+        value_name = "TIME"
+    )]
+    pub leave_for: Window,
+
     /// How often a URL is asked whether it holds something else, from 1s to 60m.
     #[arg(
         long,
@@ -112,7 +123,7 @@ pub struct GatewayFlags {
     pub no_watch: bool,
 }
 
-/// How long a new plan is on probation.
+/// How long something goes on, if it does at all: the probation of a plan, leaving before a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
     /// It is not.

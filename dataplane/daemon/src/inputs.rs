@@ -27,8 +27,10 @@ pub(crate) enum Event {
     Ordered(Order),
     /// It is time to look after something.
     Due,
-    /// The system asks for the end, or the one client has left.
+    /// The system asks for the end.
     Stop,
+    /// The one client has left, which is the end as well.
+    Left,
 }
 
 /// See the file's header.
@@ -105,13 +107,19 @@ impl Inputs {
                 Wish::Reload => Event::HungUp,
                 Wish::Stop => Event::Stop,
             },
-            () = left => Event::Stop,
+            () = left => Event::Left,
             order = ordered => Event::Ordered(order),
             () = changed => Event::Changed,
             () = is_due => Event::Due,
         }
     }
 
+    /// No order is taken any more: operators are told so instead of waiting for what never comes.
+    pub(crate) fn take_no_orders(&mut self) {
+        self.orders = None;
+    }
+
+    /// Waits for the next signal to stop.
     pub(crate) async fn asked_to_stop(&mut self) {
         while self.signals.next().await != Wish::Stop {}
     }

@@ -13,6 +13,7 @@ mod begin;
 mod command;
 mod content;
 mod durable;
+mod ending;
 mod flags;
 mod folder;
 mod history;

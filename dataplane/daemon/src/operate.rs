@@ -5,16 +5,12 @@
 //! block.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use mcpc_dataplane::{Gateway, Reach, Refusal, raise_descriptor_limit};
 use mcpc_plan::{Digest, Fallback, Plan};
-use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info};
 
-use crate::GatewayFlags;
 use crate::begin::{begin, warn_without_state};
 use crate::content::Content;
 use crate::history::History;
@@ -24,6 +20,7 @@ use crate::outset;
 use crate::plan_file::Addresses;
 use crate::state_dir::state_dir;
 use crate::trials::Trials;
+use crate::{GatewayFlags, Window, ending};
 
 /// Where plans come from, again and again.
 pub trait Plans {
@@ -147,7 +144,7 @@ pub fn operate(
         live: plan,
         history,
     };
-    loop {
+    let leave_for = loop {
         let next = inputs.next(&*operation.plans, operation.due());
         match runtime.block_on(next) {
             Event::Changed => drop(operation.reload(Asked::ByChange)),
@@ -157,37 +154,12 @@ pub fn operate(
                 order.answer(outcome);
             }
             Event::Due => operation.look_after(),
-            Event::Stop => break,
+            Event::Stop => break flags.leave_for,
+            // Nobody is left who could be sent elsewhere.
+            Event::Left => break Window::Off,
         }
-    }
+    };
     let Operation { gateway, live, .. } = operation;
-    stop(gateway, &live, &runtime, &mut inputs)
-}
-
-/// Shuts down within the grace of the live plan. A second signal ends everything at once.
-fn stop(gateway: Gateway, live: &Plan, runtime: &Runtime, inputs: &mut Inputs) -> Ended {
-    let grace = Duration::from_millis(live.limits.grace_ms);
-    info!(grace_ms = live.limits.grace_ms, "stopping");
-    let (done, stopped) = oneshot::channel();
-    let spawned = std::thread::Builder::new()
-        .name("shutdown".to_owned())
-        .spawn(move || {
-            gateway.shutdown(grace);
-            let _nobody_waits = done.send(());
-        });
-    if spawned.is_err() {
-        return Ended::Interrupted;
-    }
-    runtime.block_on(async {
-        tokio::select! {
-            _ = stopped => {
-                info!("stopped");
-                Ended::Stopped
-            }
-            () = inputs.asked_to_stop() => {
-                warn!("stopped at once: a second signal came");
-                Ended::Interrupted
-            }
-        }
-    })
+    inputs.take_no_orders();
+    ending::end(gateway, &live, leave_for, &runtime, &mut inputs)
 }

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use mcpc_process::{Client, alive, children, until};
+use mcpc_process::{Client, Running, alive, children, until};
 use rustix::process::Signal;
 use serde_json::json;
 
+use crate::legacy::LegacyCaller;
 use crate::stage::{FAULTY, Stage, text_of};
 
 /// How long the busy and deaf one is waited for.
@@ -71,4 +72,97 @@ fn a_server_without_calls_is_ended_while_others_finish_theirs() {
     assert_eq!(stage.gateway.ended(), Some(0));
     let took = began.elapsed();
     assert!(took >= LATE && took < LATE_AND_LADDER, "{took:?}");
+}
+
+/// The status of an admin page.
+fn page(gateway: &Running, path: &str) -> u16 {
+    let page = gateway.page(path);
+    let status = page.split(' ').nth(1);
+    status.and_then(|status| status.parse().ok()).unwrap()
+}
+
+fn phase(stage: &Stage) -> String {
+    let phase = stage.gateway.status()["phase"].clone();
+    phase.as_str().unwrap().to_owned()
+}
+
+fn is_open(stage: &Stage) -> bool {
+    std::net::TcpStream::connect(stage.gateway.address).is_ok()
+}
+
+#[test]
+fn readiness_falls_before_the_door_and_probes_are_answered_until_the_end() {
+    let mut stage = Stage::open_with(&config("30s", &[("good", "")]), &["--leave-for", "2s"]);
+    let caller = LegacyCaller::greet(stage.gateway.address);
+    let address = stage.gateway.address;
+    let mut stream = Client::connect(address);
+    let session = caller.session();
+    stream.send(format!(
+        "GET /mcp HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n\
+         Mcp-Session-Id: {session}\r\n\r\n"
+    ));
+    assert!(stream.head().unwrap().starts_with("HTTP/1.1 200"));
+    let late = json!({ "ms": u64::try_from(LATE.as_millis()).unwrap() });
+    let mut waiting = begin(&mut stage, "good", "late", &late);
+    assert_eq!(page(&stage.gateway, "/readyz"), 200);
+
+    stage.gateway.signal(Signal::TERM);
+    stage.gateway.hears("leaving: not ready any more");
+    assert_eq!(page(&stage.gateway, "/readyz"), 503);
+    assert_eq!(page(&stage.gateway, "/livez"), 200);
+    assert_eq!(phase(&stage), "leaving");
+    // Whoever does not know yet is served.
+    stage.client().echoes("good.echo", 1);
+
+    stage.gateway.hears("stopping");
+    until("the door is shut", || !is_open(&stage));
+    assert_eq!(page(&stage.gateway, "/readyz"), 503);
+    assert_eq!(page(&stage.gateway, "/livez"), 200);
+    assert_eq!(phase(&stage), "draining");
+    // The stream ends as streams do, not as connections that are lost.
+    while stream.chunk().is_some() {}
+    assert!(stream.is_closed());
+    let reply = waiting.reply().unwrap();
+    assert_eq!(text_of(&reply), late.to_string());
+    assert_eq!(stage.gateway.ended(), Some(0));
+}
+
+#[test]
+fn readiness_falls_with_the_first_signal_also_where_nobody_is_waited_for() {
+    let mut stage = Stage::open(&config("30s", &[("good", "")]));
+    let late = json!({ "ms": 2000 });
+    let mut waiting = begin(&mut stage, "good", "late", &late);
+    stage.gateway.signal(Signal::INT);
+    stage.gateway.hears("stopping");
+    assert_eq!(page(&stage.gateway, "/readyz"), 503);
+    assert_eq!(page(&stage.gateway, "/livez"), 200);
+    let reply = waiting.reply().unwrap();
+    assert_eq!(text_of(&reply), late.to_string());
+    assert_eq!(stage.gateway.ended(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_everything_at_once() {
+    for (flags, says, signals) in [
+        (
+            &["--leave-for", "60m"][..],
+            "leaving: not ready any more",
+            [Signal::TERM, Signal::INT],
+        ),
+        (&[], "stopping", [Signal::INT, Signal::TERM]),
+    ] {
+        let mut stage = Stage::open_with(&config("60s", &[("deaf", "--deaf")]), flags);
+        stage.client().echoes("deaf.echo", 0);
+        let _waiting = begin(&mut stage, "deaf", "silence", &json!({}));
+        let servers = children(stage.gateway.id());
+        let began = Instant::now();
+        stage.gateway.signal(signals[0]);
+        stage.gateway.hears(says);
+        stage.gateway.signal(signals[1]);
+        assert_eq!(stage.gateway.ended(), Some(1));
+        assert!(began.elapsed() < GRACE, "{:?}", began.elapsed());
+        until("the server is gone", || {
+            !servers.iter().any(|id| alive(*id))
+        });
+    }
 }

@@ -103,6 +103,7 @@ pub(super) fn flags(state: Option<&Path>) -> GatewayFlags {
         state_dir: state.map(Path::to_owned),
         session_key_file: None,
         fallback: None,
+        leave_for: Window::Off,
         probation: Window::On(WINDOW),
         poll: Duration::from_secs(30),
         no_watch: true,
