@@ -3,6 +3,8 @@
 //! `MCPC_CASES=1000000 cargo test -p mcpc-golden-tests --test evaluators` asks for a million names, and
 //! `MCPC_SEED=7` for others. See `docs/guide/names.md`.
 
+#![expect(clippy::print_stdout, reason = "what a run came to is its result")]
+
 use mcpc_golden_tests::{agreement, openings};
 
 /// How many names are asked for if nobody says how many.

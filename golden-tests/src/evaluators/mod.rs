@@ -62,7 +62,7 @@ impl Agreement {
         for shown in &written.endpoints {
             let endpoint = plan.endpoints.iter().find(|it| *it.path == *shown.path);
             let Some(endpoint) = endpoint else {
-                self.disagree(written, format!("no endpoint at {}", shown.path));
+                self.disagree(written, &format!("no endpoint at {}", shown.path));
                 continue;
             };
             self.hold_lists(written, plan, (shown, endpoint));
@@ -80,7 +80,7 @@ impl Agreement {
                 calls.push((shown, name, naive));
             }
         }
-        if self.configurations % PUT_TO_WORK == 0 {
+        if self.configurations.is_multiple_of(PUT_TO_WORK) {
             let gateway = Gateway::start(plan.clone());
             for (shown, name, naive) in calls.iter().filter(|(_, name, _)| !name.is_empty()) {
                 let found = gateway.call(&shown.path, name);
@@ -113,7 +113,7 @@ impl Agreement {
                         "{}: `{own}` of `{}` is listed as {listed:?}, and should be as {naive:?}",
                         shown.path, server.name
                     );
-                    self.disagree(written, fact);
+                    self.disagree(written, &fact);
                 }
             }
         }
@@ -139,12 +139,12 @@ impl Agreement {
             let path = &shown.path;
             self.disagree(
                 written,
-                format!("{path}: `{name}` reaches {found:?}, and should reach {naive:?}"),
+                &format!("{path}: `{name}` reaches {found:?}, and should reach {naive:?}"),
             );
         }
     }
 
-    fn disagree(&mut self, written: &Written, fact: String) {
+    fn disagree(&mut self, written: &Written, fact: &str) {
         self.disagreements
             .push(format!("{fact}\n{}", written.text()));
     }
