@@ -28,6 +28,8 @@ mod exposition;
 mod extension;
 mod failure;
 mod figures;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod gateway;
 mod hub;
 mod identity;

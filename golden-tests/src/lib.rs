@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! tests/repository.rs ─► rules/* ─► Repository (every text file, read once)
-//! tests/golden.rs     ─► compile, mutation, masking, determinism ─► mcpc_compiler::compile
+//! tests/golden.rs     ─► compile, masking, determinism ─► mcpc_compiler::compile
 //! ```
 
 #![expect(
@@ -32,11 +32,13 @@ mod masking;
 mod mutation;
 mod pages;
 mod pairs;
+mod plan_mutation;
 mod reference;
 mod reorder;
 mod repository;
 mod rust_code;
 
+pub mod fuzzing;
 pub mod rules;
 
 pub use compile::{Case, strays};
@@ -53,5 +55,6 @@ pub use masking::{shown_by_beginning, shown_by_name};
 pub use mutation::mutants;
 pub use pages::error_index;
 pub use pairs::{Change, are_apart, changed, changes};
+pub use plan_mutation::plan_mutants;
 pub use reference::{configuration_reference, metrics_reference};
 pub use repository::{Repository, TextFile};

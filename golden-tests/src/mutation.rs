@@ -30,7 +30,8 @@ const REPLACEMENTS: [&str; 22] = [
     "\"\\ud800\\x00\"",
 ];
 
-/// At most this many mutants of a text, spread over all kinds of mutation.
+/// This many mutants of a text, spread over all kinds of mutation, and some by chance: a tenth more, or
+/// as many as are missing.
 pub fn mutants(text: &str, most: usize) -> Vec<String> {
     let mut all = Vec::new();
     blocks(text, &mut all);
@@ -38,7 +39,8 @@ pub fn mutants(text: &str, most: usize) -> Vec<String> {
     truncations(text, &mut all);
     let step = (all.len() / most.max(1)).max(1);
     let mut taken: Vec<String> = all.into_iter().step_by(step).take(most).collect();
-    taken.extend(chance(text, most / 10));
+    let missing = most.saturating_sub(taken.len());
+    taken.extend(chance(text, missing.max(most / 10)));
     taken
 }
 
@@ -106,7 +108,7 @@ fn chance(text: &str, count: usize) -> Vec<String> {
     let seed = text.bytes().fold(0x9e37_79b9_u64, |seed, byte| {
         seed.wrapping_mul(31).wrapping_add(u64::from(byte))
     });
-    let mut dice = Dice(seed | 1);
+    let mut dice = Dice::new(seed);
     (0..count).map(|_| accident(text, &mut dice)).collect()
 }
 
@@ -138,10 +140,15 @@ fn accident(text: &str, dice: &mut Dice) -> String {
 }
 
 /// A small generator (xorshift), so that a failure comes again on the next run.
-struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
+    /// Two seeds give two sequences.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed | 1)
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

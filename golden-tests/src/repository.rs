@@ -114,10 +114,13 @@ impl Repository {
 fn test_modules(text: &str) -> impl Iterator<Item = &str> {
     text.split("#[cfg(").skip(1).filter_map(|item| {
         let (condition, item) = item.split_once(")]")?;
-        let is_for_tests = condition == "test" || condition.starts_with("all(test,");
+        let is_for_tests = condition == "test"
+            || condition.starts_with("all(test,")
+            || condition == "any(test, fuzzing)";
         let (declaration, _) = item.trim_start().split_once(';').filter(|_| is_for_tests)?;
         let name = declaration
             .strip_prefix("pub(crate) ")
+            .or(declaration.strip_prefix("pub "))
             .unwrap_or(declaration);
         let name = name.strip_prefix("mod ")?;
         (!name.contains(char::is_whitespace)).then_some(name)
@@ -183,14 +186,21 @@ mod tests {
         let repository = Repository::of(vec![
             TextFile::new(
                 "a/src/lib.rs",
-                "mod b;\n#[cfg(all(test, unix))]\nmod fake;\n#[cfg(test)]\nmod tests {}\n",
+                "mod b;\n#[cfg(all(test, unix))]\nmod fake;\n#[cfg(any(test, fuzzing))]\npub mod any;\n#[cfg(test)]\nmod tests {}\n",
             ),
             TextFile::new("a/src/b.rs", "#[cfg(test)]\npub(crate) mod proof;\n"),
             TextFile::new("a/src/fake.rs", ""),
+            TextFile::new("a/src/any.rs", ""),
             TextFile::new("a/src/b/proof.rs", ""),
             TextFile::new("a/tests/c.rs", ""),
         ]);
         let found: Vec<&str> = repository.test_files().into_iter().collect();
-        assert_eq!(found, ["a/src/b/proof.rs", "a/src/fake.rs", "a/tests/c.rs"]);
+        let expected = [
+            "a/src/any.rs",
+            "a/src/b/proof.rs",
+            "a/src/fake.rs",
+            "a/tests/c.rs",
+        ];
+        assert_eq!(found, expected);
     }
 }

@@ -188,7 +188,7 @@ fn test_items(code: &str) -> Vec<(usize, usize)> {
     let mut found: Vec<(usize, usize)> = Vec::new();
     for (start, mark) in code.match_indices("#[cfg(") {
         let condition = code.get(start + mark.len()..).unwrap_or_default();
-        let is_for_tests = ["test)]", "all(test,"]
+        let is_for_tests = ["test)]", "all(test,", "any(test, fuzzing))]"]
             .iter()
             .any(|test| condition.starts_with(test));
         let is_inside = found.last().is_some_and(|(_, end)| start < *end);

@@ -1,22 +1,15 @@
-//! The compile corpus, and what follows from it without another line of Rust: mutants, determinism,
-//! error pages and examples.
+//! The compile corpus, and what follows from it without another line of Rust: determinism, error pages
+//! and examples. What breaking it shows is in `mutants.rs`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::thread;
 use std::time::Duration;
 
 use mcpc_compiler::{CODES, Format};
 use mcpc_golden_tests::{
     Case, Compared, Compiled, Course, Exchange, Finding, Hostile, Repository, assert_none,
-    blessing, hostile_texts, mutants, play, read_across_a_swap, shown_by_beginning, shown_by_name,
+    blessing, hostile_texts, play, read_across_a_swap, shown_by_beginning, shown_by_name,
     stale_digests, storm, strays, wrong_examples, wrong_pages,
 };
-
-/// Enough to reach every branch of the passes, few enough for a debug build to finish in seconds.
-const MUTANTS_MAX: usize = 4000;
-
-/// The sweep is the longest test; it shares the cores with nothing else at its end.
-const THREADS: usize = 4;
 
 /// What a terminal or a log can bear, whatever was fed to the compiler.
 const RENDERED_BYTES_MAX: usize = 256 << 10;
@@ -133,37 +126,6 @@ fn examples_are_clean() {
 }
 
 #[test]
-fn mutants_of_valid_cases_never_panic_and_findings_point_inside() {
-    let valid: Vec<Case> = Case::all()
-        .into_iter()
-        .filter(|case| case.compiled().plan.is_some())
-        .collect();
-    assert!(!valid.is_empty(), "no case compiles");
-    let of_case = |case: &Case| -> Vec<Finding> {
-        let text = String::from_utf8_lossy(&case.bytes()).into_owned();
-        let mutants = mutants(&text, MUTANTS_MAX / valid.len());
-        let findings = mutants
-            .iter()
-            .filter_map(|mutant| check_mutant(case, mutant));
-        findings.collect()
-    };
-    let mut findings: Vec<Finding> = thread::scope(|scope| {
-        let shares = valid.chunks(valid.len().div_ceil(THREADS));
-        let running: Vec<_> = shares
-            .map(|cases| scope.spawn(move || cases.iter().flat_map(of_case).collect::<Vec<_>>()))
-            .collect();
-        let ended = running.into_iter().map(thread::ScopedJoinHandle::join);
-        let stopped = || vec![Finding::new("a thread of the sweep", "panics")];
-        ended
-            .flat_map(|found| found.unwrap_or_else(|_| stopped()))
-            .collect()
-    });
-    // The first ones say enough; a broken promise usually breaks for thousands of mutants.
-    findings.truncate(10);
-    assert_none(&findings);
-}
-
-#[test]
 fn no_finding_shows_a_secret_that_its_name_announces() {
     let mut findings = shown_by_name();
     findings.truncate(10);
@@ -200,45 +162,6 @@ fn check_hostile(hostile: &Hostile) -> Option<Finding> {
     }));
     let fact = outcome.unwrap_or_else(|_| "panics".to_owned());
     (!fact.is_empty()).then(|| Finding::new(hostile.name, fact))
-}
-
-fn check_mutant(case: &Case, mutant: &str) -> Option<Finding> {
-    let values = case.values();
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let bytes = mutant.as_bytes().to_vec();
-        let compiled = Compiled::of("mcpc.yaml", bytes, values.as_ref());
-        let mut facts = compiled.broken_promises();
-        facts.extend(check_rendering(&compiled));
-        facts.join("; ")
-    }));
-    let fact = outcome.unwrap_or_else(|_| "panics".to_owned());
-    (!fact.is_empty()).then(|| Finding::new(&case.name, format!("{fact}\n{mutant}")))
-}
-
-/// Each mutant in one of the formats, so that all formats meet mutants of all kinds.
-fn check_rendering(compiled: &Compiled) -> Option<String> {
-    let turn = compiled.source.text().len() % Format::ALL.len();
-    let format = Format::ALL.get(turn).copied().unwrap_or(Format::Human);
-    let shown = compiled.rendered_as(format);
-    let is_whole = match format {
-        Format::Json | Format::Sarif | Format::Gitlab => {
-            serde_json::from_str::<serde_json::Value>(&shown).is_ok()
-        }
-        // Each opening tag of a case has its end, and each line of a table is a row.
-        Format::Junit => {
-            let open = shown.matches("<testcase ").count();
-            open > 0 && open == shown.matches("</testcase>").count() + shown.matches("\"/>").count()
-        }
-        Format::Markdown => {
-            let rows = shown.lines().filter(|line| line.starts_with("| ")).count();
-            let others = shown.lines().count() - rows;
-            (compiled.diagnostics.is_empty() && rows == 0) || (rows > 2 && others == 2)
-        }
-        Format::Human | Format::Concise | Format::Github => {
-            compiled.diagnostics.is_empty() == shown.is_empty()
-        }
-    };
-    (!is_whole).then(|| format!("{format:?} does not show what was found"))
 }
 
 #[test]

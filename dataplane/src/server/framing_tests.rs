@@ -1,119 +1,21 @@
 //! A table of framings, judged whole and byte by byte, with the same verdict.
 
-#![expect(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
-
-use super::chunked::{Chunked, EXTENSION_BYTES, End};
-use super::fault::{Fault, HeadBounds};
-use super::framing_cases::{BAD, BOUNDS, GOOD, mutants};
-use super::head::{Head, Length};
-
-/// Follows the requests on a connection, as `wire` and `intake` do. Gives how much of them was right.
-struct Framing {
-    head: Head,
-    rest: Length,
-    chunked: Chunked,
-    heads: u64,
-    fault: Option<Fault>,
-}
-
-struct Progress {
-    passed: usize,
-    fault: Option<Fault>,
-}
-
-impl Framing {
-    fn new(_: HeadBounds) -> Self {
-        Self {
-            head: Head::default(),
-            rest: Length::None,
-            chunked: Chunked::new(),
-            heads: 0,
-            fault: None,
-        }
-    }
-
-    fn heads(&self) -> u64 {
-        self.heads
-    }
-
-    fn is_in_body(&self) -> bool {
-        self.rest != Length::None
-    }
-
-    fn advance(&mut self, bytes: &[u8]) -> Progress {
-        let mut passed = 0;
-        while self.fault.is_none() && passed < bytes.len() {
-            let rest = &bytes[passed..];
-            let step = match self.rest {
-                Length::None => self.head.read(rest, BOUNDS),
-                Length::Sized(left) => {
-                    let count = usize::try_from(left).unwrap().min(rest.len());
-                    let left = left - count as u64;
-                    self.rest = if left == 0 {
-                        Length::None
-                    } else {
-                        Length::Sized(left)
-                    };
-                    passed += count;
-                    continue;
-                }
-                Length::Chunked => {
-                    let (count, end) = self.chunked.read(rest, BOUNDS, |_| {});
-                    passed += count;
-                    match end {
-                        Ok(End::Open) => {}
-                        Ok(End::Closed) => self.rest = Length::None,
-                        Err(fault) => self.fault = Some(fault),
-                    }
-                    continue;
-                }
-            };
-            match step {
-                Ok(None) => break,
-                Ok(Some(count)) => {
-                    passed += count;
-                    self.heads += 1;
-                    self.rest = self.head.length();
-                    self.chunked = Chunked::new();
-                    self.head.clear();
-                }
-                Err(fault) => self.fault = Some(fault),
-            }
-        }
-        Progress {
-            passed,
-            fault: self.fault,
-        }
-    }
-}
-
-/// Gives the bytes in pieces of one size, holding back what has not passed, as the guard does.
-fn feed(framing: &mut Framing, bytes: &[u8], piece: usize) -> (usize, Option<Fault>) {
-    let mut passed = 0;
-    let mut seen = 0;
-    while seen < bytes.len() {
-        seen = bytes.len().min(seen + piece);
-        let progress = framing.advance(&bytes[passed..seen]);
-        passed += progress.passed;
-        if progress.fault.is_some() {
-            return (passed, progress.fault);
-        }
-    }
-    (passed, None)
-}
+use super::chunked::EXTENSION_BYTES;
+use super::fault::Fault;
+use super::framing_cases::{mutants, table};
+use super::fuzzing::{BOUNDS, Framing, feed};
 
 #[test]
 fn good_requests_pass_untouched_however_they_are_cut() {
-    for (count, text) in GOOD {
+    for good in table().good {
+        let text = good.text;
         for piece in [1, 2, 3, 7, text.len()] {
-            let mut framing = Framing::new(BOUNDS);
+            let mut framing = Framing::new();
             let verdict = feed(&mut framing, text.as_bytes(), piece);
             assert_eq!(verdict, (text.len(), None), "{piece}: {text:?}");
-            assert_eq!(framing.heads(), *count, "{piece}: {text:?}");
+            assert_eq!(framing.heads, good.bodies.len() as u64, "{piece}: {text:?}");
+            let bodies = good.bodies.concat().into_bytes();
+            assert_eq!(framing.bodies, bodies, "{piece}: {text:?}");
             assert!(!framing.is_in_body(), "{piece}: {text:?}");
         }
     }
@@ -121,21 +23,22 @@ fn good_requests_pass_untouched_however_they_are_cut() {
 
 #[test]
 fn bad_requests_are_refused_at_the_same_byte_however_they_are_cut() {
-    for (fault, good, bad) in BAD {
-        let text = [*good, *bad].concat();
+    for bad in table().bad {
+        let text = bad.whole();
         for piece in [1, 2, 3, 7, text.len()] {
-            let mut framing = Framing::new(BOUNDS);
-            let verdict = feed(&mut framing, text.as_bytes(), piece);
-            assert_eq!(verdict, (good.len(), Some(*fault)), "{piece}: {text:?}");
+            let mut framing = Framing::new();
+            let (passed, fault) = feed(&mut framing, text.as_bytes(), piece);
+            assert!(bad.is(fault), "{piece}: {text:?}: {fault:?}");
+            assert_eq!(passed, bad.before.len(), "{piece}: {text:?}");
             let again = framing.advance(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-            assert_eq!((again.passed, again.fault), (0, Some(*fault)));
+            assert_eq!((again.passed, again.fault), (0, fault));
         }
     }
 }
 
 #[test]
 fn a_large_body_is_skipped_by_count() {
-    let mut framing = Framing::new(BOUNDS);
+    let mut framing = Framing::new();
     let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n";
     assert_eq!(feed(&mut framing, head, head.len()).0, head.len());
     let piece = [b'\r'; 1000];
@@ -153,7 +56,7 @@ fn a_head_is_bounded_in_bytes_with_and_without_an_end() {
             "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
             "x".repeat(filler)
         );
-        let mut framing = Framing::new(BOUNDS);
+        let mut framing = Framing::new();
         (head.len(), feed(&mut framing, head.as_bytes(), head.len()))
     };
     let most = BOUNDS.bytes - fits(0).0;
@@ -161,7 +64,7 @@ fn a_head_is_bounded_in_bytes_with_and_without_an_end() {
     assert_eq!(fits(most + 1).1, (0, Some(Fault::HeadTooLarge)));
     for piece in [1, 1000, 5000] {
         let endless = [b'a'; 5000];
-        let mut framing = Framing::new(BOUNDS);
+        let mut framing = Framing::new();
         let verdict = feed(&mut framing, &endless, piece);
         assert_eq!(verdict, (0, Some(Fault::HeadTooLarge)), "{piece}");
     }
@@ -174,7 +77,7 @@ fn fields_are_bounded_in_number() {
             "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
             "X: y\r\n".repeat(fields - 1)
         );
-        let mut framing = Framing::new(BOUNDS);
+        let mut framing = Framing::new();
         feed(&mut framing, head.as_bytes(), head.len()).1
     };
     assert_eq!(judge(BOUNDS.fields), None);
@@ -185,7 +88,7 @@ fn fields_are_bounded_in_number() {
 fn extensions_and_trailers_are_bounded_over_a_whole_body() {
     let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     let judge = |body: String| {
-        let mut framing = Framing::new(BOUNDS);
+        let mut framing = Framing::new();
         let text = format!("{head}{body}");
         feed(&mut framing, text.as_bytes(), text.len()).1
     };
@@ -208,9 +111,9 @@ fn extensions_and_trailers_are_bounded_over_a_whole_body() {
 #[test]
 fn any_bytes_at_all_end_in_a_verdict_that_does_not_depend_on_the_cut() {
     for text in mutants(2000) {
-        let whole = feed(&mut Framing::new(BOUNDS), &text, text.len());
+        let whole = feed(&mut Framing::new(), &text, text.len());
         for piece in [1, 5] {
-            let cut = feed(&mut Framing::new(BOUNDS), &text, piece);
+            let cut = feed(&mut Framing::new(), &text, piece);
             assert_eq!(cut, whole, "{:?}", String::from_utf8_lossy(&text));
         }
     }

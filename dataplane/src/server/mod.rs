@@ -7,6 +7,8 @@
 mod chunked;
 mod connection;
 pub(crate) mod fault;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod head;
 mod intake;
 mod link;

@@ -16,7 +16,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::time::timeout;
 
-use super::framing_cases::{BAD, BOUNDS, GOOD, mutants};
+use super::framing_cases::{mutants, table};
+use super::fuzzing::BOUNDS;
 use super::tests::{By, fine};
 use super::{Connections, Head, Intake, serve_connection};
 use crate::call::Era;
@@ -124,13 +125,17 @@ async fn through_hyper(bytes: &[u8]) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn good_requests_reach_the_service_as_hyper_alone_would_hand_them_over() {
-    for (count, text) in GOOD {
+    for good in table().good {
+        let text = good.text;
         let plain = through_hyper(text.as_bytes()).await;
-        assert_eq!(plain.len() as u64, *count, "{text:?}");
+        assert_eq!(plain.len(), good.bodies.len(), "{text:?}");
         for piece in [1, 5, text.len()] {
             let (reply, _, seen) = through_us(text.as_bytes(), piece).await;
             assert_eq!(seen, plain, "{piece}: {text:?}");
-            assert_eq!(reply.matches("HTTP/1.").count(), seen.len() + expects(text));
+            assert_eq!(
+                reply.matches("HTTP/1.").count(),
+                seen.len() + expects(&text)
+            );
             assert!(!reply.contains(" 400 "), "{reply}");
         }
     }
@@ -162,13 +167,13 @@ fn expects(text: &str) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn bad_requests_get_one_refusal_after_the_replies_to_the_good_ones() {
-    for (fault, good, bad) in BAD {
-        let whole_before = through_hyper(good.as_bytes()).await.len();
-        let text = [*good, *bad].concat();
+    for bad in table().bad {
+        let whole_before = through_hyper(bad.before.as_bytes()).await.len();
+        let text = bad.whole();
         for piece in [1, 5, text.len()] {
             let (reply, closed, seen) = through_us(text.as_bytes(), piece).await;
-            assert_eq!(seen.len(), whole_before, "{fault:?} {piece}: {text:?}");
-            assert!(closed, "{fault:?} {piece}: {text:?}");
+            assert_eq!(seen.len(), whole_before, "{piece}: {text:?}");
+            assert!(closed, "{piece}: {text:?}");
             let statuses: Vec<&str> = reply.matches("HTTP/1.1 200 OK").collect();
             assert_eq!(statuses.len(), whole_before, "{reply}");
             assert_eq!(reply.matches("HTTP/1.1 400 Bad Request\r\n").count(), 1);

@@ -5,6 +5,8 @@
 //! process did not issue but whose seal opens gets fresh state: sessions survive a restart or a
 //! change of replica. What time it is comes from the caller, so that tests run on virtual time.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod keys;
 mod token;
 

@@ -25,6 +25,8 @@ mod events;
 mod fake;
 mod farewell;
 mod floor;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod handshake;
 mod hang;
 mod head;

@@ -9,7 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from runner import hook, plays, table
+from runner import framing, hook, plays, table
 from runner.cells import Cell, Result
 from runner.clients import FORGETFUL, NOT_IN_SESSIONS
 from runner.clients import clients as all_clients
@@ -18,7 +18,7 @@ from runner.gateway import Gateway, build
 from runner.install import cache_folder, install
 from runner.upstreams import start_http, upstreams
 
-ALL, HOOK = "all", "hook"
+ALL, HOOK, FRAMING = "all", "hook", framing.ROW
 # The memory server reads its file, changes the graph and writes the file, without a lock: of two calls at once that
 # add to the graph, one is lost, with or without a gateway. So one client at a time may add.
 ADDING = threading.Lock()
@@ -27,7 +27,7 @@ ADDING = threading.Lock()
 def arguments():
     """What the user asked for."""
     parser = argparse.ArgumentParser(prog="golden-tests/interop/run", description=__doc__)
-    parser.add_argument("--only", action="append", metavar="SERVER", help="only this server (repeatable); `all` is the merged endpoint, `hook` the pre-commit trial")
+    parser.add_argument("--only", action="append", metavar="SERVER", help="only this server (repeatable); `all` is the merged endpoint, `hook` the pre-commit trial, `framing` what parsers of other people take from raw requests")
     parser.add_argument("--client", action="append", metavar="CLIENT", help="only this client (repeatable)")
     parser.add_argument("--gateway", type=Path, metavar="PATH", help="use this mcpc instead of building one")
     parser.add_argument("--direct", action="store_true", help="no gateway: each client drives each server itself")
@@ -54,13 +54,15 @@ def drive(options, children, folder):
     if not program and not options.direct:
         program = build(children, say)
     servers = upstreams(tools, folder, program)
-    rows = [server.name for server in servers] + ([] if options.direct else [ALL, HOOK])
+    rows = [server.name for server in servers] + ([] if options.direct else [ALL, FRAMING, HOOK])
     check_names(options.only, rows, "server")
     check_names(options.client, [client.name for client in all_clients(tools)], "client")
     if options.only:
         rows = [row for row in rows if row in options.only]
-    elif options.client or options.skip_hook:
-        rows = [row for row in rows if row != HOOK]
+    else:
+        left_out = {HOOK} if options.skip_hook else set()
+        left_out |= {HOOK, FRAMING} if options.client else set()
+        rows = [row for row in rows if row not in left_out]
     if options.direct:
         wanted = [client for client in wanted if not client.starts]
     columns = [client.name for client in wanted]
@@ -72,9 +74,14 @@ def drive(options, children, folder):
         cells = direct_cells(servers, rows, wanted)
         return run_cells(options, children, folder, environment, cells), rows, columns
     results = []
-    if rows != [HOOK]:
+    if set(rows) - {HOOK, FRAMING}:
         results += through_gateway(options, children, folder, environment, Gateway(program, folder, servers), servers, rows, wanted)
         rows, columns = [*rows, "gateway"], [*columns, "operator"]
+    if FRAMING in rows:
+        compared = framing.trial(children, tools, program, folder)
+        results += compared
+        rows, columns = [row for row in rows if row != FRAMING] + [FRAMING], [*columns, *framing.COLUMNS]
+        tell(compared, options.verbose)
     if HOOK in rows:
         trial = list(hook.trial(children, tools, program, folder))
         results += [Result("pre-commit", HOOK, *line) for line in trial]

@@ -9,6 +9,8 @@ use crate::{Finding, Repository};
 const PAGE: &str = "docs/guide/promises.md";
 const BENCH: &str = "bench/src/main.rs";
 const GATES: &str = "bench/src/gates.rs";
+const INTEROP: &str = "golden-tests/interop/runner/framing.py";
+const TARGETS: [&str; 2] = ["dataplane/src/fuzzing.rs", "golden-tests/src/fuzzing.rs"];
 
 /// What a row says that nothing checks.
 const ABSENT: &str = "nothing yet";
@@ -50,12 +52,14 @@ pub fn unchecked_promises(repository: &Repository) -> Vec<Finding> {
     found
 }
 
-/// Whether there is such a test, transcript or figure.
+/// Whether there is such a test, transcript, figure, row of the interop run or target of the fuzzer.
 fn exists(repository: &Repository, check: &str) -> bool {
     if let Some((of, name)) = check.split_once(' ') {
         let file = match of {
             "gates" => GATES,
             "bench" => BENCH,
+            "interop" => return is_quoted(repository, &[INTEROP], name),
+            "fuzz" => return is_quoted(repository, &TARGETS, name),
             _ => return false,
         };
         let variant = camel(name);
@@ -70,6 +74,12 @@ fn exists(repository: &Repository, check: &str) -> bool {
     let function = format!("fn {check}(");
     let mut files = repository.rust();
     files.any(|file| file.text.contains(&function))
+}
+
+/// Whether one of the files has the name as a text.
+fn is_quoted(repository: &Repository, files: &[&str], name: &str) -> bool {
+    let mut files = files.iter().filter_map(|file| repository.file(file));
+    files.any(|file| file.text.contains(&format!("\"{name}\"")))
 }
 
 /// `killed-child` as its variant is called.
@@ -93,6 +103,8 @@ mod tests {
                 TextFile::new(PAGE, format!("| R1 | it holds | {row} |\n")),
                 TextFile::new("a/tests/a.rs", "fn it_holds() {}"),
                 TextFile::new(GATES, "enum Gate { KilledChild }"),
+                TextFile::new(INTEROP, "ROW = \"framing\""),
+                TextFile::new(TARGETS[1], "(\"plan\", plan)"),
                 TextFile::new("golden-tests/exchange/a/it_is/transcript.txt", "client"),
             ];
             let found = unchecked_promises(&Repository::of(files)).into_iter();
@@ -103,6 +115,7 @@ mod tests {
             facts("`it_holds`, `a/it_is`, `gates killed-child`"),
             [""; 0]
         );
+        assert_eq!(facts("`interop framing`, `fuzz plan`"), [""; 0]);
         assert_eq!(facts("nothing yet"), [""; 0]);
         assert_eq!(
             facts("trust"),
@@ -113,6 +126,8 @@ mod tests {
             "a/it_was",
             "gates killed",
             "bench same-ids",
+            "interop frame",
+            "fuzz framing",
             "it holds",
         ] {
             let expected = format!("R1: there is no `{absent}`");
