@@ -82,6 +82,34 @@ pub(crate) fn read(bytes: &Bytes, nesting: u32) -> Result<Message, Malformed> {
     read_along(bytes, nesting, &[], |_, _| {})
 }
 
+/// Reads one message of a server. Besides what holds for all, its results are objects and its errors have
+/// an integer code and a text (2025-11-25 and 2026-07-28 schemas, `Result` and `Error`): what is written
+/// for clients is built on that, and a client should not have to check it again.
+pub(crate) fn read_of_server(bytes: &Bytes, nesting: u32) -> Result<Message, Malformed> {
+    match read(bytes, nesting)? {
+        Message::Result { id, result } if result.first() != Some(&b'{') => {
+            Err(Malformed::NotMessage { id: Some(id) })
+        }
+        Message::Error { id, error } if !is_error(&error) => Err(Malformed::NotMessage { id }),
+        message => Ok(message),
+    }
+}
+
+/// Whether an object has what every error has.
+fn is_error(object: &Bytes) -> bool {
+    let (mut code, mut text) = (None, None);
+    let walk = json::members(object, u32::MAX, |member| match member.key {
+        b"code" => code = object.get(member.value),
+        b"message" => text = object.get(member.value),
+        _ => {}
+    });
+    let is_integer = |raw: &[u8]| {
+        let digits = raw.strip_prefix(b"-").unwrap_or(raw);
+        !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
+    };
+    walk.is_ok() && code.is_some_and(is_integer) && text.is_some_and(|raw| raw.starts_with(b"\""))
+}
+
 /// Reads one message, and in the same pass the members of objects in it, as
 /// [`json::members_along`] does.
 pub(crate) fn read_along<'a>(
@@ -284,6 +312,35 @@ mod tests {
             ),
         ] {
             assert_eq!(kind(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn replies_of_servers_are_what_the_schema_says() {
+        for (part, is_sound) in [
+            (r#""result":{}"#, true),
+            (r#""result":5"#, false),
+            (r#""result":"s""#, false),
+            (r#""result":[]"#, false),
+            (r#""result":true"#, false),
+            (r#""result":null"#, false),
+            (r#""error":{"message":"","code":-1,"data":null}"#, true),
+            (r#""error":{}"#, false),
+            (r#""error":{"code":1}"#, false),
+            (r#""error":{"message":"m"}"#, false),
+            (r#""error":{"code":1.5,"message":"m"}"#, false),
+            (r#""error":{"code":"1","message":"m"}"#, false),
+            (r#""error":{"code":1,"message":3}"#, false),
+        ] {
+            let text = format!(r#"{{"jsonrpc":"2.0","id":7,{part}}}"#);
+            match read_of_server(&Bytes::from(text), 64) {
+                Ok(_) => assert!(is_sound, "{part}"),
+                Err(Malformed::NotMessage { id }) => {
+                    assert!(!is_sound, "{part}");
+                    assert_eq!(id.as_deref(), Some(&b"7"[..]), "{part}");
+                }
+                Err(other) => panic!("{part}: {other:?}"),
+            }
         }
     }
 

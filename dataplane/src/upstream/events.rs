@@ -102,7 +102,7 @@ impl HttpEvents {
     }
 
     fn sort(&self, data: &Bytes) -> Result<Option<Step>, Failure> {
-        let message = message::read(data, self.nesting).map_err(|_| Failure::Garbage)?;
+        let message = message::read_of_server(data, self.nesting).map_err(|_| Failure::Garbage)?;
         Ok(match message {
             Message::Result { id, result } if is_id(&id, self.id) => {
                 Some(Step::Event(Event::Done(Reply::Result(result))))

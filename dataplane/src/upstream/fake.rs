@@ -26,6 +26,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, duplex};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::tests::plain;
 use super::{Resolved, Upstream};
 use crate::call::{Answer, Call, Era, Leave, Reply};
 use crate::keeper::Keeper;
@@ -348,7 +349,7 @@ pub(super) async fn crowd(upstream: &Arc<Upstream>, era: Era) -> usize {
                     let Ok(Answer::Done(Reply::Result(result))) = answer else {
                         return None;
                     };
-                    assert_eq!(result, number.to_string());
+                    assert_eq!(plain(&result), number.to_string());
                 }
                 Some(40)
             })

@@ -171,7 +171,7 @@ pub(super) fn reply_of(
     id: u64,
     bounds: &Bounds,
 ) -> Result<Reply, Failure> {
-    match message::read(body, bounds.nesting) {
+    match message::read_of_server(body, bounds.nesting) {
         Ok(Message::Result { id: found, result }) if status.is_success() => {
             if is_id(&found, id) {
                 Ok(Reply::Result(result))

@@ -109,6 +109,19 @@ impl Framer {
     }
 }
 
+/// The id of the call that a line answers which is no message, if that can be told: it stands at either
+/// end, in one place only, and nothing in the line is named as a method is. A server numbers its own
+/// requests as it likes, so one of those says nothing about a call.
+pub(crate) fn id_of_answer(line: &[u8]) -> Option<u64> {
+    if memchr::memmem::find(line, b"\"method\"").is_some() {
+        return None;
+    }
+    match (id_at_front(line), id_at_end(line)) {
+        (Some(front), Some(end)) => (front == end).then_some(front),
+        (front, end) => front.or(end),
+    }
+}
+
 impl Skipped {
     fn id(&self) -> Option<u64> {
         id_at_front(&self.head).or_else(|| id_at_end(&self.tail))
@@ -201,6 +214,23 @@ mod tests {
         ];
         for size in 1..=text.len() {
             assert_eq!(cut(&text, size), expected, "chunks of {size}");
+        }
+    }
+
+    #[test]
+    fn whose_answer_a_broken_line_is_is_not_guessed() {
+        for (text, expected) in [
+            (r#"{"jsonrpc":"2.0","id":7,"result":{"x":NaN}}"#, Some(7)),
+            (r#"{"result":{"x":NaN},"jsonrpc":"2.0","id":7}"#, Some(7)),
+            (r#"{"jsonrpc":"2.0","id":7,"error":5}"#, Some(7)),
+            (r#"{"id":7,"result":{}}"#, Some(7)),
+            (r#"{"id":7,"result":{},"id":8}"#, None),
+            (r#"{"id":7,"method":"m","params":[]}"#, None),
+            (r#"{"params":[NaN],"method":"m","id":7}"#, None),
+            (r#"{"result":{"id":7,"x":NaN}}"#, None),
+            ("Listening on 7", None),
+        ] {
+            assert_eq!(id_of_answer(text.as_bytes()), expected, "{text}");
         }
     }
 

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use super::Upstream;
 use super::fake::{permit, start, stdio, tool_call};
+use super::tests::plain;
 use crate::call::{Answer, Era, Leave, Reply};
 use crate::failure::Failure;
 use crate::status::UpstreamState;
@@ -35,7 +36,7 @@ eval "$3"
 "#;
 
 /// Answers with the process id.
-const ANSWER: &str = r#"echo '{"jsonrpc":"2.0","id":'$id',"result":'$$'}'"#;
+const ANSWER: &str = r#"echo '{"jsonrpc":"2.0","id":'$id',"result":{"is":'$$'}}'"#;
 
 /// Starts the server: what it does first, for a call, and at the end of its input.
 fn shell(before: &str, call: &str, after: &str) -> Arc<Upstream> {
@@ -51,9 +52,7 @@ fn shell(before: &str, call: &str, after: &str) -> Arc<Upstream> {
 async fn call(upstream: &Arc<Upstream>) -> Result<String, Failure> {
     let call = tool_call(Era::Legacy, Leave::Cancels, r#"{"name":"echo"}"#);
     match upstream.send(call, permit()).await? {
-        Answer::Done(Reply::Result(bytes) | Reply::Error(bytes)) => {
-            Ok(String::from_utf8(bytes.to_vec()).unwrap())
-        }
+        Answer::Done(Reply::Result(bytes) | Reply::Error(bytes)) => Ok(plain(&bytes)),
         Answer::Stream(_) => panic!("a stream"),
     }
 }
@@ -172,7 +171,7 @@ async fn a_server_sees_a_clean_environment_and_no_descriptor_of_the_gateway() {
     let answer = r#"
         names=$(env | cut -d= -f1 | sort | tr '\n' ' ')
         files=$(ls /proc/$$/fd | tr '\n' ' ')
-        echo '{"jsonrpc":"2.0","id":'$id',"result":"'$names$files'"}'"#;
+        echo '{"jsonrpc":"2.0","id":'$id',"result":{"is":"'$names$files'"}}'"#;
     let upstream = shell("", answer, "");
     let seen = call(&upstream).await.unwrap();
     let handed_down = handed_down();

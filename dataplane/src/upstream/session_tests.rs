@@ -87,7 +87,8 @@ async fn a_lost_session_is_renewed_once_for_all_calls_that_met_the_loss() {
             // The first session is forgotten as soon as it is used.
             if seen.header("mcp-session-id") == "s1" {
                 Some(
-                    Scripted::json(r#"{"jsonrpc":"2.0","error":{"code":-32001}}"#).with_status(404),
+                    Scripted::json(r#"{"jsonrpc":"2.0","error":{"code":-32001,"message":"m"}}"#)
+                        .with_status(404),
                 )
             } else {
                 Some(Scripted::json(result(seen, "{}")))
@@ -257,23 +258,23 @@ async fn an_era_is_proved_by_recognised_errors_only() {
     for (status, body, expected) in [
         (
             400,
-            r#"{"jsonrpc":"2.0","error":{"code":-32022}}"#,
+            r#"{"jsonrpc":"2.0","error":{"code":-32022,"message":"m"}}"#,
             Err(Failure::Handshake),
         ),
         (
             404,
-            r#"{"jsonrpc":"2.0","id":0,"error":{"code":-32601}}"#,
+            r#"{"jsonrpc":"2.0","id":0,"error":{"code":-32601,"message":"m"}}"#,
             Ok(Era::Modern),
         ),
         (
             200,
-            r#"{"jsonrpc":"2.0","id":0,"error":{"code":-32601}}"#,
+            r#"{"jsonrpc":"2.0","id":0,"error":{"code":-32601,"message":"m"}}"#,
             Ok(Era::Legacy),
         ),
         (404, "not found", Ok(Era::Legacy)),
         (
             400,
-            r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000}}"#,
+            r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"m"}}"#,
             Ok(Era::Legacy),
         ),
         (401, "{}", Err(Failure::Unauthorized)),

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::events::{ACKNOWLEDGED, Step, progress_token, sort_notification, subscription_id};
 use super::farewell::answer_to;
 use super::http::number_of;
-use super::lines::{Framer, Line};
+use super::lines::{Framer, Line, id_of_answer};
 use super::question::{Asker, Question, is_question};
 use super::{Clients, Upstream};
 use crate::call::{Call, Era, Event, NextEvent, Notification, Reply};
@@ -300,8 +300,11 @@ impl Link {
             }
             Line::Whole(bytes) => bytes,
         };
-        let Ok(message) = message::read(&bytes, upstream.bounds.nesting) else {
-            return bytes.is_empty();
+        let Ok(message) = message::read_of_server(&bytes, upstream.bounds.nesting) else {
+            // Whoever waits for this answer need not wait until nothing else comes.
+            let answered = id_of_answer(&bytes);
+            return bytes.is_empty()
+                || answered.is_some_and(|id| self.finish(id, Err(Failure::Garbage)));
         };
         match message {
             Message::Result { id, result } => number_of(&id).is_some_and(|id| {

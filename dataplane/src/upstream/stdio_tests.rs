@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::Upstream;
 use super::fake::{Act, Programs, crowd, permit, start, stdio, tool_call};
 use super::stdio::one_line;
+use super::tests::{object, plain};
 use crate::Reach;
 use crate::call::{Answer, Era, Event, Leave, Reply};
 use crate::failure::Failure;
@@ -28,8 +29,9 @@ const WITH_PROGRESS: &str = r#"{"name":"echo","_meta":{"progressToken":"abc"}}"#
 
 fn result(message: &Value, result: &str) -> String {
     format!(
-        r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#,
-        message["id"]
+        r#"{{"jsonrpc":"2.0","id":{},"result":{}}}"#,
+        message["id"],
+        object(result)
     )
 }
 
@@ -67,9 +69,7 @@ fn fake(programs: &Arc<Programs>, era: PlanEra) -> Arc<Upstream> {
 async fn call(upstream: &Arc<Upstream>, params: &'static str) -> Result<String, Failure> {
     let call = tool_call(Era::Legacy, Leave::Cancels, params);
     match upstream.send(call, permit()).await? {
-        Answer::Done(Reply::Result(bytes) | Reply::Error(bytes)) => {
-            Ok(String::from_utf8(bytes.to_vec()).unwrap())
-        }
+        Answer::Done(Reply::Result(bytes) | Reply::Error(bytes)) => Ok(plain(&bytes)),
         Answer::Stream(_) => panic!("a stream"),
     }
 }

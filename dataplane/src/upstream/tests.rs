@@ -21,9 +21,26 @@ pub(super) const PARAMS: &str = r#"{"name":"echo","_meta":{"progressToken":"abc"
 
 pub(super) fn result(seen: &Seen, result: &str) -> String {
     format!(
-        r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#,
-        seen.body["id"]
+        r#"{{"jsonrpc":"2.0","id":{},"result":{}}}"#,
+        seen.body["id"],
+        object(result)
     )
+}
+
+/// A result that says no more than this. Those of MCP are objects.
+pub(super) fn object(value: &str) -> String {
+    if value.starts_with('{') {
+        return value.to_owned();
+    }
+    format!(r#"{{"is":{value}}}"#)
+}
+
+/// What such a result says.
+pub(super) fn plain(result: &[u8]) -> String {
+    let text = std::str::from_utf8(result).unwrap();
+    let inner = text.strip_prefix(r#"{"is":"#);
+    let inner = inner.and_then(|text| text.strip_suffix('}'));
+    inner.unwrap_or(text).to_owned()
 }
 
 /// The handshake of a modern server.
@@ -67,7 +84,7 @@ pub(super) fn done(answer: Result<Answer, Failure>) -> Reply {
 
 pub(super) fn text(reply: &Reply) -> String {
     let (Reply::Result(bytes) | Reply::Error(bytes)) = reply;
-    String::from_utf8(bytes.to_vec()).unwrap()
+    plain(bytes)
 }
 
 #[tokio::test(start_paused = true)]
@@ -319,13 +336,13 @@ async fn an_error_counts_whatever_status_carries_it() {
     for status in [200, 400, 404, 500] {
         let server = modern_server(move |seen| {
             let body = format!(
-                r#"{{"jsonrpc":"2.0","id":{},"error":{{"code":-32602}}}}"#,
+                r#"{{"jsonrpc":"2.0","id":{},"error":{{"code":-32602,"message":"m"}}}}"#,
                 seen.body["id"]
             );
             Some(Scripted::json(body).with_status(status))
         });
         let reply = done(send(&upstream(&server, PlanEra::Modern)).await);
         assert!(matches!(&reply, Reply::Error(_)), "{status}");
-        assert_eq!(text(&reply), r#"{"code":-32602}"#);
+        assert_eq!(text(&reply), r#"{"code":-32602,"message":"m"}"#);
     }
 }
