@@ -354,8 +354,7 @@ impl Settling {
     /// Makes a writer ready for an answer.
     fn settle(self, bridge: &Bridge<'_>, writer: &mut Writer, sent: &Sent) {
         let replicas = &bridge.member.replicas;
-        let era = sent.era.or_else(|| replicas.era_of(sent.replica));
-        writer.upstream = era.unwrap_or(writer.client);
+        writer.upstream = sent.era;
         let may_ask = may_ask(&sent.answer, &writer.method, writer.upstream);
         if !may_ask && self.takes.form() == Form::Document {
             return;

@@ -280,7 +280,17 @@ impl Upstream {
         call: impl Into<Box<Call>>,
         permit: Permit,
     ) -> Result<Answer, Failure> {
-        let call = call.into();
+        let sent = self.send_telling(call.into(), permit).await;
+        sent.map(|(answer, _)| answer)
+    }
+
+    /// The same, and which era the answer is of. Whoever asks the upstream itself afterwards hears what it
+    /// is by then, which may be nothing, since calls outlive the session of an upstream that is stopped.
+    async fn send_telling(
+        self: &Arc<Self>,
+        call: Box<Call>,
+        permit: Permit,
+    ) -> Result<(Answer, Era), Failure> {
         let flight = InFlight::begin(self);
         let session = self.session(call.deadline, flight.began()).await?;
         self.send_over(session, call, flight, permit).await
@@ -316,7 +326,7 @@ impl Upstream {
         call: Box<Call>,
         flight: InFlight,
         _permit: Permit,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<(Answer, Era), Failure> {
         if session.is_told_by_closing() && !matches!(call.leave, Leave::Cancels) {
             return Box::pin(self.send_detached(call, session, flight)).await;
         }
@@ -330,7 +340,7 @@ impl Upstream {
         call: Box<Call>,
         session: Arc<Session>,
         flight: InFlight,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<(Answer, Era), Failure> {
         struct Detached(tokio::task::AbortHandle, Leave);
         impl Drop for Detached {
             fn drop(&mut self) {
@@ -351,22 +361,24 @@ impl Upstream {
         call: Box<Call>,
         mut session: Arc<Session>,
         flight: InFlight,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<(Answer, Era), Failure> {
         let mut has_repeated = false;
         loop {
             let is_safe = !has_repeated && is_safe(&call.method);
+            let era = session.profile.era;
             match self.try_once(&call, &session).await {
                 Ok(Tried::Done(reply)) => {
                     self.health.note_success(&flight);
-                    return Ok(Answer::Done(reply));
+                    return Ok((Answer::Done(reply), era));
                 }
                 Ok(Tried::Stream(mut stream)) => {
                     stream.attach(flight);
-                    return Box::pin(stream.into_answer()).await;
+                    let answer = Box::pin(stream.into_answer()).await?;
+                    return Ok((answer, era));
                 }
                 Ok(Tried::Suspect(reply)) if !is_safe => {
                     self.lose(&session);
-                    return Ok(Answer::Done(reply));
+                    return Ok((Answer::Done(reply), era));
                 }
                 Ok(Tried::Lost) if has_repeated => {
                     self.note_failure(Failure::SessionLost, &flight);

@@ -193,12 +193,8 @@ impl Private {
         permit: Permit,
     ) -> Result<Sent, Failure> {
         let upstream = self.of(session)?;
-        let answer = upstream.send(call, permit).await?;
-        Ok(Sent {
-            answer,
-            replica: 0,
-            era: upstream.era(),
-        })
+        let answer = upstream.send_telling(call, permit).await?;
+        Ok(Sent::by(answer, 0))
     }
 
     /// The upstream of a session. It begins with the first call that needs it.

@@ -54,16 +54,16 @@ pub(crate) struct Sent {
     pub(crate) answer: Answer,
     /// The position of the replica.
     pub(crate) replica: usize,
-    /// The era of the upstream that a session has to itself, if that was it.
-    pub(crate) era: Option<Era>,
+    /// The era that it is of.
+    pub(crate) era: Era,
 }
 
 impl Sent {
-    pub(super) fn by(answer: Answer, replica: usize) -> Self {
+    pub(super) fn by((answer, era): (Answer, Era), replica: usize) -> Self {
         Self {
             answer,
             replica,
-            era: None,
+            era,
         }
     }
 }
@@ -127,7 +127,7 @@ impl Replicas {
     /// Sends a call to one of them. The permit is the proof that policy saw the call.
     pub(crate) async fn send(&self, call: Box<Call>, permit: Permit) -> Result<Sent, Failure> {
         if self.is_plain {
-            let answer = self.first.upstream.send(call, permit).await?;
+            let answer = self.first.upstream.send_telling(call, permit).await?;
             return Ok(Sent::by(answer, 0));
         }
         Box::pin(self.send_to_one(call, permit)).await
@@ -145,7 +145,7 @@ impl Replicas {
             }
         } else if let Some(at) = call.replica {
             let replica = self.get(at).ok_or(Failure::Stopped)?;
-            let answer = replica.upstream.send(call, permit).await?;
+            let answer = replica.upstream.send_telling(call, permit).await?;
             return Ok(Sent::by(answer, at));
         } else if call.method.starts_with(b"tasks/") {
             return self.send_to_holder(call, permit).await;
@@ -239,7 +239,7 @@ impl Replicas {
                 Err(failure) => return unknown.ok_or(failure),
             };
             match stop.send(call.clone(), permit).await {
-                Ok(answer @ Answer::Done(Reply::Error(_))) => {
+                Ok(answer @ (Answer::Done(Reply::Error(_)), _)) => {
                     unknown.get_or_insert(Sent::by(answer, stop.at));
                 }
                 Err(failure) if failure.is_before_send() => tour.go_on(&stop, failure),
@@ -308,11 +308,6 @@ impl Replicas {
     /// The era that they speak, as far as one was reached.
     pub(crate) fn era(&self) -> Option<Era> {
         self.upstreams().find_map(|upstream| upstream.era())
-    }
-
-    /// The era that one of them speaks, while it is reached.
-    pub(crate) fn era_of(&self, replica: usize) -> Option<Era> {
-        self.get(replica)?.upstream.era()
     }
 
     /// What tells one of several from the others, also in another plan.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::health::InFlight;
 use super::replicas::{Replica, Replicas, Sent};
 use super::{Session, Upstream, Wish};
-use crate::call::{Answer, Call, Party};
+use crate::call::{Answer, Call, Era, Party};
 use crate::failure::Failure;
 use crate::join;
 use crate::policy::Permit;
@@ -72,7 +72,9 @@ impl<'r> Tour<'r> {
     /// Sends a call to the next replica, and on to others as long as nothing of it has left.
     pub(super) async fn send(&mut self, call: &Call, permit: Permit) -> Result<Sent, Failure> {
         if let Some(upstream) = self.replicas.sole() {
-            let answer = upstream.send(call.clone(), permit).await?;
+            let answer = upstream
+                .send_telling(Box::new(call.clone()), permit)
+                .await?;
             return Ok(Sent::by(answer, 0));
         }
         loop {
@@ -169,7 +171,11 @@ impl<'r> Tour<'r> {
 
 impl Stop<'_> {
     /// Sends a call to this replica.
-    pub(super) async fn send(&self, call: Box<Call>, permit: Permit) -> Result<Answer, Failure> {
+    pub(super) async fn send(
+        &self,
+        call: Box<Call>,
+        permit: Permit,
+    ) -> Result<(Answer, Era), Failure> {
         let session = Arc::clone(&self.session);
         let flight = InFlight::begin(self.upstream);
         self.upstream.send_over(session, call, flight, permit).await
@@ -180,7 +186,7 @@ impl Stop<'_> {
         Arc::clone(&self.session.profile)
     }
 
-    pub(super) fn sent(&self, outcome: Result<Answer, Failure>) -> Result<Sent, Failure> {
+    pub(super) fn sent(&self, outcome: Result<(Answer, Era), Failure>) -> Result<Sent, Failure> {
         outcome.map(|answer| Sent::by(answer, self.at))
     }
 }
