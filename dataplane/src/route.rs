@@ -47,6 +47,11 @@ pub(crate) async fn find<'a>(
             })
         }
         b"completion/complete" => by_reference(served, params).await,
+        // No server is asked for what cannot stand in `Mcp-Method`, which mirrors the method as it is
+        // (2026-07-28 Streamable HTTP): the fault would be taken for the server's.
+        _ if !method.iter().all(|byte| matches!(byte, b' '..=b'~')) => {
+            Err(LocalReply::UnknownMethod)
+        }
         // A method that this build does not know belongs to an extension.
         _ => {
             let owner = Box::pin(extension::owner(served, method)).await;
