@@ -39,6 +39,8 @@ pub(super) struct Link {
     owes: Cell<Owes>,
     /// Since which tick, for a body and for nothing: since the last sign of life.
     since: Cell<u32>,
+    /// Since which tick it is owed.
+    owed: Cell<u32>,
     /// Since which round of making room nothing was asked.
     round: Cell<u32>,
     /// Whether anything was ever asked.
@@ -79,6 +81,10 @@ pub(super) enum Order {
 /// How long a client may take, in seconds.
 pub(super) const HEAD_SECONDS: u32 = 30;
 pub(super) const BODY_SECONDS: u32 = 30;
+
+/// How long a client may take for the whole of a body, however often a piece of it comes: as long as a
+/// call may take. The largest one comes in time at 14 kilobytes a second.
+pub(super) const WHOLE_BODY_SECONDS: u32 = 300;
 pub(crate) const IDLE_SECONDS: u32 = 75;
 /// The same for an idle one while the gateway is under pressure.
 pub(crate) const IDLE_SECONDS_PRESSED: u32 = 5;
@@ -191,12 +197,14 @@ impl Connections {
 impl Link {
     fn new(clock: Rc<Clock>) -> Self {
         let since = Cell::new(clock.tick.get());
+        let owed = since.clone();
         let round = Cell::new(clock.round.get());
         Self {
             clock,
             busy: Cell::new(false),
             owes: Cell::new(Owes::Nothing),
             since,
+            owed,
             round,
             has_asked: Cell::new(false),
             waiting: Cell::new(false),
@@ -210,6 +218,7 @@ impl Link {
     pub(super) fn owes(&self, owes: Owes) {
         if self.owes.replace(owes) != owes {
             self.since.set(self.clock.tick.get());
+            self.owed.set(self.clock.tick.get());
         }
     }
 
@@ -275,6 +284,7 @@ impl Link {
         match self.owes.get() {
             Owes::End if more_than(since, END_SECONDS) => Order::Cut,
             Owes::Body if waiting && more_than(since, BODY_SECONDS) => Order::Cut,
+            Owes::Body if waiting && more_than(self.owed.get(), WHOLE_BODY_SECONDS) => Order::Cut,
             Owes::Head if waiting && !busy && more_than(since, HEAD_SECONDS) => Order::Cut,
             Owes::Nothing if !busy && more_than(since, idle) => Order::Finish,
             Owes::End | Owes::Body | Owes::Head | Owes::Nothing => Order::GoOn,

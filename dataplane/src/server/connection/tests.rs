@@ -13,6 +13,7 @@ use crate::body::Body;
 use crate::server::Response;
 use crate::server::link::{
     BODY_SECONDS, END_SECONDS, HEAD_SECONDS, IDLE_SECONDS, Link, STALLED_SECONDS,
+    WHOLE_BODY_SECONDS,
 };
 use crate::server::tests::{By, fine};
 use crate::server::wire::Wire;
@@ -183,6 +184,28 @@ async fn a_body_may_be_slow_but_not_stop() {
         }
         assert!(!read_now(&mut client).await.1);
         seconds(&connections, BODY_SECONDS + 1).await;
+        assert!(read_now(&mut client).await.1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_that_drips_is_cut_after_its_time() {
+    let service = async |_: &Head, intake: Intake<'_>| {
+        let _body = intake.collect(1000).await;
+        fine()
+    };
+    serving(1024, service, |mut client, connections| async move {
+        let head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\n";
+        client.write_all(head).await.unwrap();
+        settle().await;
+        for _ in 0..WHOLE_BODY_SECONDS {
+            seconds(&connections, 1).await;
+            client.write_all(b"x").await.unwrap();
+            settle().await;
+        }
+        assert!(!read_now(&mut client).await.1);
+        seconds(&connections, 1).await;
         assert!(read_now(&mut client).await.1);
     })
     .await;
