@@ -225,9 +225,10 @@ impl Params {
         self.part(&self.at.reference)
     }
 
-    /// Whether there is a `cursor`.
-    pub(crate) fn cursor(&self) -> Option<Bytes> {
-        self.text_part(&self.at.cursor)
+    /// Whether there is a `cursor`, of whatever kind. Some clients write `null` for none.
+    pub(crate) fn has_cursor(&self) -> bool {
+        let cursor = self.part(&self.at.cursor);
+        cursor.is_some_and(|cursor| cursor.as_ref() != b"null")
     }
 
     /// `requestId` of a cancellation, one JSON value.

@@ -103,7 +103,7 @@ fn is_answered_here(era: Era, method: &[u8]) -> bool {
 
 async fn answer_list(asked: &Asked<'_>, kind: Kind) -> Result<Response, LocalReply> {
     // Pages of upstreams are drained, so every list is one page and no cursor was ever given out.
-    if asked.params.cursor().is_some() {
+    if asked.params.has_cursor() {
         return Err(LocalReply::BadCursor);
     }
     let merged = list::merge(
@@ -142,6 +142,10 @@ async fn answer_list(asked: &Asked<'_>, kind: Kind) -> Result<Response, LocalRep
 }
 
 async fn answer_initialize(asked: &Asked<'_>, plane: &Plane) -> Result<Response, LocalReply> {
+    let declared = asked.params.capabilities();
+    if declared.is_some_and(|declared| declared.first() != Some(&b'{')) {
+        return Err(LocalReply::BadParams);
+    }
     let grant = legacy::grant(&asked.params);
     let offer = discover::offer(asked.served).await;
     let begun = plane
