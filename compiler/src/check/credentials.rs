@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use mcpc_config::{Secret, Server, Url};
 use mcpc_plan::{Part, Scheme, Source, Template};
 
+use super::announced::{Form, PLACEHOLDER, announced, opened};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
 use crate::lower::UrlParts;
@@ -24,6 +25,9 @@ struct Credential<'a> {
     template: Template,
     /// Whether `expand` has found fault with a placeholder in it.
     is_faulty: bool,
+    /// Whether its text holds a credential by itself, whatever it is called, and whether one of its defaults does.
+    holds: bool,
+    default_holds: bool,
 }
 
 pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
@@ -54,6 +58,28 @@ pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
     }
 }
 
+/// Whether a text without its placeholders still holds a credential: a token, an address with a password, a
+/// command line with one, or in a header what follows a scheme.
+fn holds_literal(opened: &str, key: &str) -> bool {
+    let mut found = announced(opened, None).into_iter();
+    let is_literal = |text: &str| text.chars().any(|it| it != PLACEHOLDER);
+    let is_found = found.any(|it| {
+        let text = opened.get(it.range).unwrap_or_default();
+        // A scheme stands before the name of a header's variable.
+        is_literal(text) && !(it.form == Form::Header && text.contains(PLACEHOLDER))
+    });
+    let scheme = opened.split_once(' ').filter(|_| key == "headers");
+    let is_scheme = |it: &str| {
+        ["bearer", "basic"]
+            .iter()
+            .any(|known| it.eq_ignore_ascii_case(known))
+    };
+    is_found
+        || scheme.is_some_and(|(scheme, rest)| {
+            is_scheme(scheme) && !rest.trim().is_empty() && !rest.contains(PLACEHOLDER)
+        })
+}
+
 fn url_site(server: &ResolvedServer<'_>) -> Path {
     server.site().key("url")
 }
@@ -77,14 +103,21 @@ fn credential<'a>(
     });
     let is_faulty =
         pieces(value.template()).any(|piece| matches!(piece.kind, Kind::Stray | Kind::Fault(_)));
-    let is_credential =
-        from_secret || looks_secret(name) || (key == "headers" && is_credential_header(name));
+    let holds = |with_defaults| holds_literal(&opened(value.template(), with_defaults), key);
+    let (holds, default_holds) = (holds(false), holds(true));
+    let is_credential = default_holds
+        || holds
+        || from_secret
+        || looks_secret(name)
+        || (key == "headers" && is_credential_header(name));
     is_credential.then_some(Credential {
         server,
         key,
         name,
         template,
         is_faulty,
+        holds,
+        default_holds,
     })
 }
 
@@ -107,9 +140,10 @@ impl Credential<'_> {
         if self.is_faulty {
             return;
         }
-        let label = if by_name && !refers && self.template.0.iter().any(has_text) {
+        let is_secret = by_name && !refers && self.template.0.iter().any(has_text);
+        let label = if is_secret || self.holds {
             "this value would stand in the plan and in version control"
-        } else if self.template.0.iter().any(has_default) {
+        } else if self.default_holds || self.template.0.iter().any(has_default) {
             "the default of this value would stand in the plan and in version control"
         } else {
             return;
@@ -212,7 +246,7 @@ impl Credential<'_> {
     }
 }
 
-fn is_credential_header(name: &str) -> bool {
+pub(super) fn is_credential_header(name: &str) -> bool {
     let known = [
         "authorization",
         "proxy-authorization",
@@ -240,7 +274,15 @@ pub(super) fn looks_secret(name: &str) -> bool {
     if about.contains(&last) {
         return false;
     }
-    let endings = ["TOKEN", "KEY", "APIKEY", "PAT"];
+    let endings = ["KEY", "PAT"];
+    // Also where no sign parts them from the word before: `MYTOKEN`, `PGPASSWORD`.
+    let tails = ["TOKEN", "APIKEY", "SECRET", "PASSWORD", "PASSWD"];
+    let before = words.clone().next();
+    // The place in a list is called a token as well.
+    let places = ["PAGE", "NEXT", "CONTINUATION", "SYNC"];
+    if last == "TOKEN" && before.is_some_and(|before| places.contains(&before)) {
+        return false;
+    }
     let anywhere = [
         "SECRET",
         "SECRETS",
@@ -251,8 +293,9 @@ pub(super) fn looks_secret(name: &str) -> bool {
         "CREDENTIALS",
     ];
     let is_secret = |word: &str| anywhere.contains(&word);
-    let is_public = last == "KEY" && words.clone().next() == Some("PUBLIC");
-    !is_public && (endings.contains(&last) || is_secret(last) || words.any(is_secret))
+    let is_public = last == "KEY" && before == Some("PUBLIC");
+    let has_tail = tails.iter().any(|tail| last.ends_with(tail));
+    !is_public && (has_tail || endings.contains(&last) || is_secret(last) || words.any(is_secret))
 }
 
 #[cfg(test)]
@@ -271,6 +314,8 @@ mod tests {
             "CLIENT_SECRET_V2",
             "AWS_SECRET_ACCESS_KEY",
             "token",
+            "MYTOKEN",
+            "PGPASSWORD",
         ] {
             assert!(looks_secret(name), "{name}");
         }
@@ -286,6 +331,7 @@ mod tests {
             "",
             "__",
             "KEY_ID",
+            "PAGE_TOKEN",
             "PATH",
         ] {
             assert!(!looks_secret(name), "{name}");

@@ -6,6 +6,7 @@
 //! look-up per name: a configuration with thousands of servers is checked while somebody types.
 
 mod access;
+mod announced;
 mod bounds;
 pub(crate) mod client_names;
 mod collisions;
