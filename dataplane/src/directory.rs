@@ -25,6 +25,10 @@ const REFRESH_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Directory {
     known: ArcSwap<Known>,
     /// When the lists were last fetched because of an unknown URI; the lock makes it single flight.
+    #[expect(
+        clippy::disallowed_types,
+        reason = "who reads an unknown URI waits for the lists in any case, and one fetch is enough for all"
+    )]
     refreshed: Mutex<Option<Instant>>,
 }
 

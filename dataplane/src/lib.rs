@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! accept ─► server (framing, head, body) ─► pipeline::handle
-//!   endpoint by path ─► origin (Host, Origin) ─► client adapter reads the Call ─► route ─► policy (Permit)
+//!   origin (Host, Origin) ─► endpoint by path ─► client adapter reads the Call ─► route ─► policy (Permit)
 //!     ─► upstream adapter (http, http_sse, stdio) ─► Events ─► client adapter writes the answer
 //! Gateway::swap: prepare (may fail) ─► commit (one pointer store) ─► drain
 //! ```

@@ -1,4 +1,4 @@
-//! The life of a request, in order: endpoint, origin, message, client adapter, route, policy,
+//! The life of a request, in order: origin, endpoint, message, client adapter, route, policy,
 //! upstream, answer.
 //!
 //! Owns the order and nothing else. The plan is loaded once and handed down, so one request never

@@ -1,7 +1,7 @@
 //! A secret value: it cannot be printed, compared or serialized, only put on the wire.
 //!
 //! Owns the type and the resolving of the plan's templates. The values come through
-//! [`Reach`](crate::Reach); what a missing one means for a plan is decided by `gateway`.
+//! [`Reach`](crate::Reach); what a missing one means for a plan is decided by `prepare`.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! What operators see: the live plan, the refused one, and the state of every upstream.
 //!
 //! Owns the documents of the admin listener; `mcpc status` reads the same types back. Does not
-//! gather what they say (`gateway` does) and does not serve them (`admin` does). Carries codes and
+//! gather what they say (`survey` does) and does not serve them (`admin` does). Carries codes and
 //! names only, never a configuration value.
 
 mod ends;

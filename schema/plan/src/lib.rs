@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! compiler ──lower──► Plan ──seal──► canonical bytes ──► plan.json
-//! plan.json ──from_bytes (parse, verify)──► Plan ──► data plane: Routes::find, Member::expose
+//! plan.json ──from_bytes (parse, verify)──► Plan ──► data plane: Routes::find, Names::expose
 //! ```
 
 mod canonical;
