@@ -44,6 +44,11 @@ fn architecture_page_names_what_exists() {
 }
 
 #[test]
+fn headers_name_what_exists() {
+    assert_none(&rules::stale_headers(Repository::this()));
+}
+
+#[test]
 fn every_bridge_between_eras_is_shown_by_a_transcript() {
     assert_none(&rules::unshown_bridges(Repository::this()));
 }

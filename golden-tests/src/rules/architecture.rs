@@ -1,6 +1,8 @@
-//! Rule: the architecture page is short, states what is absent, and names only what exists.
+//! Rule: the architecture page is short, states what is absent, and names only what exists; and so do the
+//! headers of files.
 //!
-//! A page that names a test or a file which is gone misleads every newcomer; so names are looked up.
+//! A page that names a test, a file or a function which is gone misleads every newcomer; so names are
+//! looked up.
 
 use crate::{Finding, Repository};
 
@@ -39,13 +41,58 @@ pub fn stale_architecture(repository: &Repository) -> Vec<Finding> {
     found
 }
 
+/// Functions that the header of a file names by their type, and that this type has not.
+pub fn stale_headers(repository: &Repository) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for file in repository.rust() {
+        let header = file.text.lines().enumerate();
+        for (index, line) in header.take_while(|(_, line)| line.starts_with("//!")) {
+            let is_apart = |c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':';
+            for name in line.split(is_apart) {
+                if !has_function(name, repository) {
+                    let fact = format!("`{name}` is not there");
+                    found.push(Finding::at(&file.path, index + 1, fact));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Whether a type of ours that is named with a function has it. Other names are taken to be right.
+fn has_function(name: &str, repository: &Repository) -> bool {
+    let Some((owner, function)) = name.split_once("::") else {
+        return true;
+    };
+    let is_type = owner.starts_with(|c: char| c.is_ascii_uppercase());
+    if !is_type || !function.starts_with(|c: char| c.is_ascii_lowercase()) {
+        return true;
+    }
+    let kinds = ["struct", "enum", "trait"].map(|kind| format!("{kind} {owner}"));
+    let is_ours = |text: &str| kinds.iter().any(|kind| text.contains(kind.as_str()));
+    let declared = format!("fn {function}");
+    let is_there = |text: &str| {
+        let is_about = |line: &str| {
+            let opens = line.starts_with("impl") || line.contains("trait ");
+            let mut words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            opens && words.any(|word| word == owner)
+        };
+        text.contains(&declared) && text.lines().any(is_about)
+    };
+    !repository.rust().any(|file| is_ours(&file.text))
+        || repository.rust().any(|file| is_there(&file.text))
+}
+
 fn is_numbered(line: &str) -> bool {
     line.split_once(". **")
         .is_some_and(|(number, _)| number.parse::<u32>().is_ok())
 }
 
-/// Whether a name stands for something: only paths and names of tests are looked up.
+/// Whether a name stands for something: only paths, names of tests and functions of types are looked up.
 fn exists(name: &str, repository: &Repository) -> bool {
+    if !has_function(name, repository) {
+        return false;
+    }
     let is_word = name
         .chars()
         .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
@@ -89,5 +136,24 @@ mod tests {
         assert_eq!(places(11, "cargo test"), 1);
         assert_eq!(places(201, "x"), 1);
         assert_eq!(stale_architecture(&Repository::default()).len(), 1);
+    }
+
+    #[test]
+    fn a_header_that_names_a_function_which_is_gone_is_found() {
+        let places = |header: &str| {
+            let text =
+                format!("//! {header}\n\npub struct Plan;\nimpl Plan {{\n    fn seal() {{}}\n}}\n");
+            let found = stale_headers(&Repository::of(vec![TextFile::new("a.rs", text)]));
+            found
+                .into_iter()
+                .map(|finding| finding.place)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            places("Made by [`Plan::seal`], or `Plan::Sealed`."),
+            [""; 0]
+        );
+        assert_eq!(places("Made by `Arc::clone`, `crate::seal`."), [""; 0]);
+        assert_eq!(places("Made by Plan::unseal"), ["a.rs:1"]);
     }
 }

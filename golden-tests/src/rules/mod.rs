@@ -17,7 +17,7 @@ mod names;
 mod promises;
 mod words;
 
-pub use architecture::stale_architecture;
+pub use architecture::{stale_architecture, stale_headers};
 pub use bridging::unshown_bridges;
 pub use calls::banned_calls;
 pub use codes::incomplete_codes;
