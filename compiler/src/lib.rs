@@ -40,6 +40,7 @@ mod surface;
 mod syntax;
 mod tree;
 mod unite;
+mod url;
 
 use std::net::SocketAddr;
 
@@ -47,6 +48,7 @@ use mcpc_plan::Plan;
 
 use meaning::Meaning;
 use secrets::Fields;
+use tree::Tree;
 
 pub use codes::{CODES, CodeEntry, code_entry};
 pub use derive::{Derivation, Routed, Rule};
@@ -136,9 +138,8 @@ pub struct Findings {
 /// Compiles one configuration.
 pub fn compile(input: &Input<'_>) -> Outcome {
     let mut sink = Sink::default();
-    let mut fields = None;
-    let plan = run(input, &mut fields, &mut sink);
-    let plan = plan.and_then(|plan| emit::seal(plan, &mut sink));
+    let Judged { fields, value } = run(input, &mut sink);
+    let plan = value.and_then(|plan| emit::seal(plan, &mut sink));
     Outcome {
         plan,
         findings: Findings::of(input.source, fields.as_ref(), sink),
@@ -149,9 +150,8 @@ pub fn compile(input: &Input<'_>) -> Outcome {
 /// whatever passes here compiles, but not sealed: hashing costs more than all other passes.
 pub fn check(input: &Input<'_>) -> Findings {
     let mut sink = Sink::default();
-    let mut fields = None;
-    run(input, &mut fields, &mut sink);
-    Findings::of(input.source, fields.as_ref(), sink)
+    let judged = run(input, &mut sink);
+    Findings::of(input.source, judged.fields.as_ref(), sink)
 }
 
 /// Tells how each endpoint treats an exposed tool name, or only the endpoint of this name or path, and
@@ -162,13 +162,11 @@ pub fn derive(
     endpoint: Option<&str>,
 ) -> (Vec<Derivation>, Findings) {
     let mut sink = Sink::default();
-    let mut fields = None;
-    let mut derived = Vec::new();
-    judge(input, &mut fields, &mut sink, |resolved, sink| {
-        if !sink.has_errors() {
-            derived = derive::derive(resolved, tool, endpoint);
-        }
+    let Judged { fields, value } = judge(input, &mut sink, |resolved, sink| {
+        let is_sound = !sink.has_errors();
+        is_sound.then(|| derive::derive(resolved, tool, endpoint))
     });
+    let derived = value.flatten().unwrap_or_default();
     (derived, Findings::of(input.source, fields.as_ref(), sink))
 }
 
@@ -176,13 +174,12 @@ pub fn derive(
 /// the answers are not looked at: they may be those of other servers than the ones that are meant.
 pub fn check_answers(input: &Input<'_>, answers: &[Answer]) -> Findings {
     let mut sink = Sink::default();
-    let mut fields = None;
-    judge(input, &mut fields, &mut sink, |resolved, sink| {
+    let judged = judge(input, &mut sink, |resolved, sink| {
         if !sink.has_errors() {
             online::check(resolved, answers, sink);
         }
     });
-    Findings::of(input.source, fields.as_ref(), sink)
+    Findings::of(input.source, judged.fields.as_ref(), sink)
 }
 
 impl Findings {
@@ -205,25 +202,51 @@ impl Findings {
     }
 }
 
+/// What the passes make of one text.
+struct Judged<T> {
+    /// What stands in its fields, if it could be parsed: findings are silent about secrets by this.
+    fields: Option<Fields>,
+    /// What was wanted of it, if the passes came that far.
+    value: Option<T>,
+}
+
 /// The passes in their order, up to a plan that is whole but for its seal.
-fn run(input: &Input<'_>, fields: &mut Option<Fields>, sink: &mut Sink) -> Option<Plan> {
-    let plan = judge(input, fields, sink, |resolved, sink| {
+fn run(input: &Input<'_>, sink: &mut Sink) -> Judged<Plan> {
+    let Judged { fields, value } = judge(input, sink, |resolved, sink| {
         let is_whole = !sink.has_errors() && resolved.decoded.is_complete;
         is_whole.then(|| lower::lower(resolved, input.source))
     });
-    emit::verify(plan??, sink)
+    let plan = value.flatten();
+    let value = plan.and_then(|plan| emit::verify(plan, sink));
+    Judged { fields, value }
 }
 
 /// The passes that look for mistakes, and then what is wanted of a configuration that they have seen.
 fn judge<T>(
     input: &Input<'_>,
-    fields: &mut Option<Fields>,
+    sink: &mut Sink,
+    then: impl FnOnce(&resolve::Resolved<'_>, &mut Sink) -> T,
+) -> Judged<T> {
+    let Some(tree) = parse::parse(input.source, sink) else {
+        return Judged {
+            fields: None,
+            value: None,
+        };
+    };
+    let meaning = Meaning::of(&tree);
+    let fields = Some(Fields::of(input.source, &tree, &meaning.leaves));
+    let value = judge_meaning(input, tree, &meaning, sink, then);
+    Judged { fields, value }
+}
+
+/// The passes after the parse. Each goes on past errors, or gives nothing to the next one.
+fn judge_meaning<T>(
+    input: &Input<'_>,
+    mut tree: Tree,
+    meaning: &Meaning,
     sink: &mut Sink,
     then: impl FnOnce(&resolve::Resolved<'_>, &mut Sink) -> T,
 ) -> Option<T> {
-    let mut tree = parse::parse(input.source, sink)?;
-    let meaning = Meaning::of(&tree);
-    *fields = Some(Fields::of(input.source, &tree, &meaning.leaves));
     let misplaced = check::misplaced_secrets(&tree, &meaning.leaves, sink);
     let leaves = meaning.leaves.iter().copied();
     let expandable: Vec<_> = leaves
@@ -231,8 +254,8 @@ fn judge<T>(
         .collect();
     let mut unknown = expand::expand(input, &mut tree, &expandable, sink);
     unknown.extend(misplaced);
-    let shaped = shape::shape(input.source, &tree, &meaning, &unknown, sink)?;
-    let decoded = decode::decode(tree, &meaning, &unknown, shaped, sink)?;
+    let shaped = shape::shape(input.source, &tree, meaning, &unknown, sink)?;
+    let decoded = decode::decode(tree, meaning, &unknown, shaped, sink)?;
     let resolved = resolve::resolve(&decoded, input.overrides, sink)?;
     check::check(&resolved, sink);
     Some(then(&resolved, sink))

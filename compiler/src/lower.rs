@@ -8,8 +8,6 @@
 mod routes;
 mod upstream;
 
-pub(crate) use upstream::UrlParts;
-
 use std::collections::BTreeMap;
 
 use mcpc_config::{Config, Limits};

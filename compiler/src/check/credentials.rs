@@ -11,10 +11,10 @@ use mcpc_plan::{Part, Scheme, Source, Template};
 use super::announced::{Form, PLACEHOLDER, announced, opened};
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
-use crate::lower::UrlParts;
 use crate::path::Path;
 use crate::placeholder::{Kind, pieces, template};
 use crate::resolve::{Resolved, ResolvedServer};
+use crate::url::UrlParts;
 
 /// A field of a server that holds a credential.
 struct Credential<'a> {

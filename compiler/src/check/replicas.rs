@@ -6,9 +6,9 @@ use mcpc_config::{ReplicatedServer, Server};
 
 use crate::codes;
 use crate::diagnostic::{Diagnostic, Sink};
-use crate::lower::UrlParts;
 use crate::path::Path;
 use crate::resolve::Resolved;
+use crate::url::UrlParts;
 
 pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
     for server in &resolved.servers {

@@ -6,12 +6,12 @@ use mcpc_config::{
 };
 use mcpc_plan::{
     Breaker, ContentKey, Health, HttpTransport, Network, Private, ProcessLimits, Replica,
-    Replicated, Restart, Retry, Sandbox, Scheme, Start, StdioTransport, Template, Transport,
-    Upstream,
+    Replicated, Restart, Retry, Sandbox, Start, StdioTransport, Template, Transport, Upstream,
 };
 
 use crate::placeholder::template;
 use crate::resolve::ResolvedServer;
+use crate::url::UrlParts;
 
 pub(super) fn lower(server: &ResolvedServer<'_>) -> Upstream {
     let (transport, era) = match server.server {
@@ -165,18 +165,18 @@ fn headers(written: &std::collections::BTreeMap<String, mcpc_config::Secret>) ->
 }
 
 fn lower_http(http: &HttpServer) -> HttpTransport {
-    lower_url(Some(&http.url), headers(&http.headers))
+    lower_url(&http.url, headers(&http.headers))
 }
 
 /// One replica is an ordinary server, whatever its share is.
 fn lower_replicated(replicated: &ReplicatedServer) -> Transport {
     let headers = headers(&replicated.headers);
     if let [replica] = replicated.replicas.as_slice() {
-        return Transport::Http(lower_url(Some(&replica.url), headers));
+        return Transport::Http(lower_url(&replica.url, headers));
     }
     let replicas = replicated.replicas.iter().map(|replica| Replica {
         key: ContentKey::unsealed(),
-        http: lower_url(Some(&replica.url), headers.clone()),
+        http: lower_url(&replica.url, headers.clone()),
         weight: replica.weight.unwrap_or(1),
         is_backup: replica.backup.unwrap_or(false),
     });
@@ -190,12 +190,9 @@ fn lower_replicated(replicated: &ReplicatedServer) -> Transport {
     })
 }
 
-fn lower_url(url: Option<&Url>, headers: Headers) -> HttpTransport {
-    let url = UrlParts::of(url.map_or("", Url::as_str));
-    let standard = match url.scheme {
-        Scheme::Http => 80,
-        Scheme::Https => 443,
-    };
+fn lower_url(url: &Url, headers: Headers) -> HttpTransport {
+    let url = UrlParts::of(url.as_str());
+    let standard = url.scheme.default_port();
     let port = url.port.unwrap_or(standard);
     let bracketed = if url.host.contains(':') {
         format!("[{}]", url.host)
@@ -214,68 +211,6 @@ fn lower_url(url: Option<&Url>, headers: Headers) -> HttpTransport {
         authority: authority.into(),
         path: url.path.into(),
         headers,
-    }
-}
-
-/// The parts of a URL. `mcpc_config::Url` has checked scheme, host and port already, so that this
-/// only cuts.
-pub(crate) struct UrlParts {
-    pub(crate) scheme: Scheme,
-    /// In lower case, without brackets.
-    pub(crate) host: String,
-    pub(crate) port: Option<u16>,
-    pub(crate) path: String,
-}
-
-impl UrlParts {
-    pub(crate) fn of(url: &str) -> Self {
-        let (scheme, rest) = match url.strip_prefix("https://") {
-            Some(rest) => (Scheme::Https, rest),
-            None => (Scheme::Http, url.strip_prefix("http://").unwrap_or(url)),
-        };
-        let end = rest.find(['/', '?']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(end);
-        let (host, port) = match authority
-            .strip_prefix('[')
-            .and_then(|v6| v6.split_once(']'))
-        {
-            Some((host, port)) => (host, port.strip_prefix(':')),
-            None => match authority.split_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (authority, None),
-            },
-        };
-        Self {
-            scheme,
-            host: host.to_ascii_lowercase(),
-            port: port.and_then(|port| port.parse().ok()),
-            path: if path.starts_with('/') {
-                path.to_owned()
-            } else {
-                format!("/{path}")
-            },
-        }
-    }
-
-    /// What two URLs of one place have in common, however they are written.
-    pub(crate) fn place(self) -> (bool, String, u16, String) {
-        let is_encrypted = self.scheme == Scheme::Https;
-        let standard = if is_encrypted { 443 } else { 80 };
-        (
-            is_encrypted,
-            self.host,
-            self.port.unwrap_or(standard),
-            self.path,
-        )
-    }
-
-    /// Whether the host is this machine, as far as its text tells.
-    pub(crate) fn is_loopback(&self) -> bool {
-        let name = self.host.trim_end_matches('.');
-        let address = self.host.parse::<std::net::IpAddr>();
-        name == "localhost"
-            || name.ends_with(".localhost")
-            || address.is_ok_and(|ip| ip.is_loopback())
     }
 }
 
@@ -305,7 +240,7 @@ mod tests {
                 "/",
             ),
         ] {
-            let lowered = Url::parse(url).map(|url| lower_url(Some(&url), Box::default()));
+            let lowered = Url::parse(url).map(|url| lower_url(&url, Box::default()));
             let parts = lowered.map(|http| {
                 (
                     http.host.to_string(),
@@ -316,21 +251,6 @@ mod tests {
             });
             let expected = (host.to_owned(), port, authority.to_owned(), path.to_owned());
             assert_eq!(parts, Ok(expected), "{url}");
-        }
-    }
-
-    #[test]
-    fn loopback_is_told_from_the_text_alone() {
-        for (url, loopback) in [
-            ("http://localhost:1/", true),
-            ("http://127.8.0.1", true),
-            ("http://[::1]", true),
-            ("http://a.localhost", true),
-            ("http://10.0.0.1", false),
-            ("http://localhost.example", false),
-            ("http://0.0.0.0", false),
-        ] {
-            assert_eq!(UrlParts::of(url).is_loopback(), loopback, "{url}");
         }
     }
 }

@@ -51,10 +51,6 @@ impl Remote {
         if scheme == Scheme::Http && !is_this_machine(host) {
             return Err("without TLS it may only be on this machine; use https");
         }
-        let usual = match scheme {
-            Scheme::Https => 443,
-            Scheme::Http => 80,
-        };
         let name = match text.split_once('?') {
             Some((before, _)) => format!("{before}?…"),
             None => text.to_owned(),
@@ -63,7 +59,7 @@ impl Remote {
         let place = HttpTransport {
             scheme,
             host: host.into(),
-            port: authority.port_u16().unwrap_or(usual),
+            port: authority.port_u16().unwrap_or(scheme.default_port()),
             authority: authority.as_str().into(),
             path: path.into(),
             headers: Box::default(),

@@ -341,6 +341,17 @@ pub enum Scheme {
     Https,
 }
 
+impl Scheme {
+    /// The port that a URL without one means.
+    #[must_use]
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
 /// Which revisions of the protocol an upstream speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
