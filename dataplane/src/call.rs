@@ -163,6 +163,21 @@ pub(crate) enum Answer {
     Stream(Box<crate::upstream::EventStream>),
 }
 
+impl Answer {
+    /// The reply, for who does not want what comes before it.
+    pub(crate) async fn into_reply(self) -> Result<Reply, Failure> {
+        match self {
+            Self::Done(reply) => Ok(reply),
+            Self::Stream(mut events) => loop {
+                // A question that comes before the reply is dropped, which refuses it.
+                if let Event::Done(reply) = events.next().await? {
+                    return Ok(reply);
+                }
+            },
+        }
+    }
+}
+
 /// One step of an answer.
 pub(crate) enum Event {
     /// A notification that belongs to this call: progress or a log message.

@@ -107,19 +107,19 @@ pub(crate) fn strip_tools(entries: &[u8]) -> Option<Vec<u8>> {
 
 /// Where a tool's schema of outputs stands, if those are not said to be objects.
 fn foreign_schema(tool: &[u8]) -> Option<Range<usize>> {
-    let schema = member_of(tool, b"outputSchema")?;
+    let schema = json::place_of(tool, b"outputSchema")?;
     let content = tool.get(schema.clone())?;
-    let kind = member_of(content, b"type").and_then(|at| content.get(at));
+    let kind = json::member(content, b"type");
     (kind != Some(b"\"object\"")).then_some(schema)
 }
 
 /// An error of the other era: the code of a missing resource differs, and codes that speak of the
 /// gateway's own request mean nothing to the client. `uri` is the resource that was to be read.
 pub(crate) fn carry_error(error: &Bytes, client: Era, uri: Option<&Bytes>) -> Bytes {
-    let Some(span) = member_of(error, b"code") else {
+    let Some(span) = json::place_of(error, b"code") else {
         return error.clone();
     };
-    let data = member_of(error, b"data").and_then(|at| error.get(at));
+    let data = json::member(error, b"data");
     let code: &[u8] = match (client, error.get(span.clone()).unwrap_or_default()) {
         (Era::Modern, b"-32002") => b"-32602",
         // In both revisions an invalid request has this code as well; only a missing resource is
@@ -143,23 +143,7 @@ pub(crate) fn carry_error(error: &Bytes, client: Era, uri: Option<&Bytes>) -> By
 }
 
 fn names_uri(data: &[u8]) -> bool {
-    member_of(data, b"uri").is_some()
-}
-
-/// Where the value of a member stands.
-fn member_of(object: &[u8], key: &[u8]) -> Option<Range<usize>> {
-    let mut found = None;
-    let walk = json::members(object, u32::MAX, |member| {
-        if member.key == key {
-            found = Some(member.value);
-        }
-    });
-    found.filter(|_| walk.is_ok())
-}
-
-/// The code of an error object, as it is written.
-pub(crate) fn code_of(error: &Bytes) -> Option<&[u8]> {
-    error.get(member_of(error, b"code")?)
+    json::member(data, b"uri").is_some()
 }
 
 #[cfg(test)]

@@ -81,14 +81,7 @@ pub(crate) async fn narrow(served: &Arc<Served>, member: &ServedMember, params: 
 
 /// The capabilities without the extension; nothing if they are not of the form that has one.
 fn without_tasks(capabilities: &[u8]) -> Option<Vec<u8>> {
-    let mut span = None;
-    json::members(capabilities, u32::MAX, |member| {
-        if member.key == b"extensions" {
-            span = Some(member.value);
-        }
-    })
-    .ok()?;
-    let span = span?;
+    let span = json::place_of(capabilities, b"extensions")?;
     let extensions = capabilities.get(span.clone())?;
     let kept = json::retain(extensions, |key| key != TASKS).ok()?;
     let (before, after) = (

@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use bytes::Bytes;
+
 /// Why bytes were refused: not the grammar of JSON, or nested deeper than allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotJson;
@@ -29,6 +31,48 @@ pub(crate) fn members<'a>(
     mut visit: impl FnMut(Member<'a>),
 ) -> Result<(), NotJson> {
     members_along(text, nesting, &[], &mut |_, member| visit(member))
+}
+
+/// Where the value of a member of an object stands; of the last one, if there are several with this key.
+/// Nothing if the text is not exactly one JSON object.
+pub(crate) fn place_of(object: &[u8], key: &[u8]) -> Option<Range<usize>> {
+    let mut found = None;
+    members(object, u32::MAX, |member| {
+        if member.key == key {
+            found = Some(member.value);
+        }
+    })
+    .ok()?;
+    found
+}
+
+/// The value of a member of an object, as [`place_of`] finds it.
+pub(crate) fn member<'o>(object: &'o [u8], key: &[u8]) -> Option<&'o [u8]> {
+    object.get(place_of(object, key)?)
+}
+
+/// The values of some members of an object, found in one pass. Nothing if the text is not exactly one JSON
+/// object within the nesting.
+pub(crate) fn members_of<const N: usize>(
+    object: &Bytes,
+    nesting: u32,
+    keys: [&str; N],
+) -> Option<[Option<Bytes>; N]> {
+    let mut found = [const { None }; N];
+    members(object, nesting, |member| {
+        for (key, place) in keys.iter().zip(&mut found) {
+            if member.key == key.as_bytes() {
+                *place = Some(object.slice(member.value.clone()));
+            }
+        }
+    })
+    .ok()?;
+    Some(found)
+}
+
+/// The code of a JSON-RPC error object, as it is written.
+pub(crate) fn error_code(error: &[u8]) -> Option<&[u8]> {
+    member(error, b"code")
 }
 
 /// The object with those of its members that are wanted.

@@ -16,7 +16,6 @@ use crate::client::{Asked, Client};
 use crate::discover;
 use crate::inbound::{self, Accepts};
 use crate::level::Level;
-use crate::list;
 use crate::params::Params;
 use crate::pipeline::{Plane, accepted};
 use crate::policy;
@@ -53,7 +52,7 @@ pub(crate) fn grant(params: &Params) -> Grant {
     Grant {
         revision,
         asks: declared.map_or_else(Asks::default, |declared| {
-            kind::of_capabilities(&declared, Some(revision))
+            kind::of_capabilities(declared, Some(revision))
         }),
         principal: ANONYMOUS,
     }
@@ -253,7 +252,7 @@ async fn tell_level(asked: &Asked<'_>, member: &ServedMember, upstream: &Arc<Ups
         .send(call, policy::permit(asked.served.access))
         .await;
     if let Err(failure) = match told {
-        Ok(answer) => list::reply(answer).await.map(drop),
+        Ok(answer) => answer.into_reply().await.map(drop),
         Err(failure) => Err(failure),
     } {
         tracing::debug!(server = %member.name, ?failure, "log level was not taken");

@@ -28,7 +28,7 @@ use crate::snapshot::{Served, ServedMember};
 use crate::tasks::listed::{as_called, is_required};
 use crate::upstream::{Upstream, Wish};
 
-pub(crate) use pages::{Part, Terms, call, pages, reply};
+pub(crate) use pages::{Part, Terms, call, pages};
 
 /// How long a list waits at most for an upstream that has just failed.
 const WAIT_AFTER_FAILURE: Duration = Duration::from_secs(2);
@@ -103,14 +103,7 @@ impl Kind {
 
     /// What the server calls an entry, and where that stands in it.
     pub(crate) fn own_name(self, entry: &Bytes) -> Option<(Range<usize>, Cow<'_, str>)> {
-        let mut span = None;
-        json::members(entry, u32::MAX, |part| {
-            if part.key == self.key() {
-                span = Some(part.value);
-            }
-        })
-        .ok()?;
-        let span = span?;
+        let span = json::place_of(entry, self.key())?;
         let own = json::text(entry.get(span.clone())?)?;
         Some((span, own))
     }
@@ -153,13 +146,13 @@ pub(crate) async fn merge(
     let given = join::all(asks.collect()).await;
     let mut merging = Merging::new();
     let mut failure = None;
-    for ((index, member), (part, is_shared)) in served.members.iter().enumerate().zip(given) {
+    for (member, (part, is_shared)) in served.members.iter().zip(given) {
         let digest = match part {
             Ok(part) => {
                 if kind == Kind::Tools {
                     member.tools_known.note_listed();
                 }
-                Some(merging.take(kind, index, member, &part))
+                Some(merging.take(kind, member, &part))
             }
             Err(why) => {
                 member.trail.missing(kind.method(), correlation, why);
@@ -228,7 +221,7 @@ pub(crate) async fn know_tools(served: &Served, member: &ServedMember, deadline:
 /// Answers a digest of what is exposed.
 fn learn_tools(served: &Served, member: &ServedMember, part: &Part) -> u64 {
     let mut merging = Merging::new();
-    let digest = merging.take(Kind::Tools, 0, member, part);
+    let digest = merging.take(Kind::Tools, member, part);
     served.mirrors.learn(&merging.mirrors, false);
     served.repeats.learn(&merging.repeats, &merging.seen, false);
     let (task_tools, seen) = (&merging.task_tools, &merging.seen);
@@ -256,7 +249,7 @@ pub(crate) async fn is_news(
     let part = timeout_at(Instant::now() + NEWS_MAX, fetching).await;
     let digest = part.ok().and_then(Result::ok).map(|part| {
         if kind != Kind::Tools {
-            return Merging::new().take(kind, 0, member, &part);
+            return Merging::new().take(kind, member, &part);
         }
         let digest = learn_tools(served, member, &part);
         member.tools_known.note_listed();
@@ -298,7 +291,7 @@ impl Merging {
     }
 
     /// Takes a member's part. Answers a digest of what is exposed of it.
-    fn take(&mut self, kind: Kind, index: usize, member: &ServedMember, part: &Part) -> u64 {
+    fn take(&mut self, kind: Kind, member: &ServedMember, part: &Part) -> u64 {
         let mut digest = DefaultHasher::new();
         self.merged.ttl_ms = self.merged.ttl_ms.min(part.ttl_ms);
         self.merged.is_public &= part.is_public;
@@ -317,9 +310,7 @@ impl Merging {
             if self.seen.contains(&named.exposed) || !self.merged.add(entry, &named) {
                 continue;
             }
-            if let Some(id) = MemberId::new(index) {
-                self.listed.push((named.own.as_ref().into(), id));
-            }
+            self.listed.push((named.own.as_ref().into(), member.id));
             if !mirrored.is_empty() {
                 self.mirrors.insert(named.exposed.as_str().into(), mirrored);
             }

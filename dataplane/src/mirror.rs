@@ -113,13 +113,7 @@ pub(crate) fn is_mismatch(answer: &Answer) -> bool {
     let Answer::Done(Reply::Error(error)) = answer else {
         return false;
     };
-    let mut code = None;
-    let walk = json::members(error, u32::MAX, |member| {
-        if member.key == b"code" {
-            code = error.get(member.value);
-        }
-    });
-    walk.is_ok() && code == Some(HEADER_MISMATCH)
+    json::error_code(error) == Some(HEADER_MISMATCH)
 }
 
 /// The annotations of a listed tool.
@@ -131,14 +125,7 @@ pub(crate) fn read(tool: &[u8]) -> Result<Vec<Mirrored>, BadAnnotation> {
     if !mentions(tool) {
         return Ok(found);
     }
-    let mut schema = None;
-    let walk = json::members(tool, u32::MAX, |member| {
-        if member.key == b"inputSchema" {
-            schema = Some(member.value);
-        }
-    });
-    let schema = schema.and_then(|range| tool.get(range));
-    if let (Ok(()), Some(schema)) = (walk, schema) {
+    if let Some(schema) = json::member(tool, b"inputSchema") {
         read_schema(schema, &mut Vec::new(), &mut found)?;
     }
     let mut names = HashSet::new();

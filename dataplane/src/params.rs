@@ -252,8 +252,8 @@ impl Params {
     }
 
     /// `capabilities` of `initialize`, one JSON value.
-    pub(crate) fn capabilities(&self) -> Option<Vec<u8>> {
-        crate::ask::kind::member(&self.text, b"capabilities")
+    pub(crate) fn capabilities(&self) -> Option<&[u8]> {
+        json::member(&self.text, b"capabilities")
     }
 
     /// The protocol version in `_meta`, decoded: it makes a request modern.

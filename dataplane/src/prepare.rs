@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use mcpc_plan::{ContentKey, Plan, Source};
+use mcpc_plan::{ContentKey, MemberId, Plan, Source};
 use tokio::sync::watch;
 
 use crate::Reach;
@@ -230,11 +230,10 @@ impl Standing {
         });
         let servers: Box<[_]> = servers.collect();
         let endpoints = plan.endpoints.iter().map(|endpoint| {
-            let members = endpoint
-                .members
-                .iter()
-                .filter_map(|member| served_member(&plan, member, &servers));
-            let members: Box<[_]> = members.collect();
+            let members = endpoint.members.iter().enumerate();
+            let members: Box<[_]> = members
+                .filter_map(|(at, member)| served_member(&plan, (at, member), &servers))
+                .collect();
             // What a default endpoint holds is written where its servers are.
             let place = plan
                 .place(&format!("endpoints.{}", endpoint.name))
@@ -272,7 +271,7 @@ impl Standing {
 
 fn served_member(
     plan: &Plan,
-    member: &mcpc_plan::Member,
+    (at, member): (usize, &mcpc_plan::Member),
     servers: &[(Box<str>, Arc<Replicas>)],
 ) -> Option<ServedMember> {
     let upstream = plan.upstream(member.upstream)?;
@@ -286,6 +285,7 @@ fn served_member(
         place: place.into(),
     };
     Some(ServedMember {
+        id: MemberId::new(at)?,
         name: upstream.name.clone(),
         trail: Arc::new(trail),
         plan: member.clone(),

@@ -25,22 +25,12 @@ pub(crate) struct Profile {
 impl Profile {
     /// The value of `capabilities.extensions`, if there is one.
     pub(crate) fn extensions(&self) -> Option<Bytes> {
-        let mut found = None;
-        json::members(&self.capabilities, u32::MAX, |member| {
-            if member.key == b"extensions" {
-                found = Some(self.capabilities.slice(member.value));
-            }
-        })
-        .ok()?;
-        found
+        let found = json::place_of(&self.capabilities, b"extensions")?;
+        Some(self.capabilities.slice(found))
     }
 
     /// Whether the upstream has a capability, for example `tools`.
     pub(crate) fn has(&self, capability: &str) -> bool {
-        let mut found = false;
-        let walk = json::members(&self.capabilities, u32::MAX, |member| {
-            found |= member.key == capability.as_bytes();
-        });
-        walk.is_ok() && found
+        json::place_of(&self.capabilities, capability.as_bytes()).is_some()
     }
 }

@@ -9,13 +9,7 @@ use crate::json;
 
 /// Whether a listed tool says that it can be called again.
 pub(crate) fn is_repeatable(tool: &[u8]) -> bool {
-    let mut annotations = None;
-    let walk = json::members(tool, u32::MAX, |member| {
-        if member.key == b"annotations" {
-            annotations = tool.get(member.value);
-        }
-    });
-    let Some(annotations) = annotations.filter(|_| walk.is_ok()) else {
+    let Some(annotations) = json::member(tool, b"annotations") else {
         return false;
     };
     let mut says_so = false;

@@ -12,14 +12,13 @@ use tokio::time::timeout;
 
 use crate::ask::Way;
 use crate::ask::gather::Turn;
-use crate::ask::kind;
 use crate::ask::pages;
 use crate::ask::parked::ParkedCall;
 use crate::ask::rounds::{self, Rounds};
 use crate::ask::stream::Conversation;
 use crate::body::{Body, Frames};
 use crate::call::{Answer, Era, Event, NextEvent, Notification, Reply};
-use crate::carry::{carry_error, code_of, complete, strip_modern};
+use crate::carry::{carry_error, complete, strip_modern};
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::inbound::{Accepts, Form};
@@ -450,7 +449,8 @@ impl Writer {
                 write_notification(&mut out, "notifications/progress", Some(&params));
             }
             b"notifications/message" => {
-                let level = member_text(params, b"level").and_then(|level| Level::parse(&level))?;
+                let level = json::member(params, b"level").and_then(json::text);
+                let level = level.and_then(|level| Level::parse(level.as_bytes()))?;
                 if self.log_level.is_none_or(|wanted| level < wanted) {
                     return None;
                 }
@@ -519,8 +519,8 @@ async fn next_event(
 /// The upstream does not wait for an answer any more: the client is told, if it was asked.
 fn withdrawn(asked: &mut Conversation<Question>, notification: &Notification) -> Option<Vec<u8>> {
     let params = notification.params.as_deref()?;
-    let id = kind::member(params, b"requestId")?;
-    asked.withdraw(&id).map(|message| event(&message))
+    let id = json::member(params, b"requestId")?;
+    asked.withdraw(id).map(|message| event(&message))
 }
 
 /// The call has ended: the client need not answer what it was asked for it.
@@ -560,7 +560,7 @@ pub(crate) fn message_of(frame: &Bytes) -> Option<Bytes> {
 /// status does not count: over stdio there is none, and an older server answers 200 to everything.
 fn status_of(reply: &Reply, client: Era) -> StatusCode {
     match reply {
-        Reply::Error(error) if client == Era::Modern => match code_of(error) {
+        Reply::Error(error) if client == Era::Modern => match json::error_code(error) {
             Some(b"-32601") => StatusCode::NOT_FOUND,
             Some(b"-32020" | b"-32021" | b"-32022") => StatusCode::BAD_REQUEST,
             _ => StatusCode::OK,
@@ -569,31 +569,9 @@ fn status_of(reply: &Reply, client: Era) -> StatusCode {
     }
 }
 
-/// The text of a member of an object.
-pub(crate) fn member_text(object: &[u8], key: &[u8]) -> Option<Vec<u8>> {
-    let mut found = None;
-    json::members(object, u32::MAX, |member| {
-        if member.key == key {
-            found = object
-                .get(member.value)
-                .and_then(json::text)
-                .map(|text| text.as_bytes().to_vec());
-        }
-    })
-    .ok()?;
-    found
-}
-
 /// An object with another value for one of its members; nothing if it has no such member.
 fn with_member(object: &[u8], key: &[u8], value: &[u8]) -> Option<Vec<u8>> {
-    let mut span = None;
-    json::members(object, u32::MAX, |member| {
-        if member.key == key {
-            span = Some(member.value);
-        }
-    })
-    .ok()?;
-    let span = span?;
+    let span = json::place_of(object, key)?;
     Some([object.get(..span.start)?, value, object.get(span.end..)?].concat())
 }
 

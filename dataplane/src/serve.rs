@@ -309,13 +309,11 @@ async fn call_upstream(
     let may_repeat = call.asks != Asks::default() && can_ask(&call.method);
     let again = (may_repeat && member.replicas.era() != Some(Era::Legacy))
         .then(|| (call.clone(), tool.clone()));
-    let (plane, served, member_at) = (
-        Arc::clone(bridge.plane),
-        Arc::clone(bridge.served),
-        bridge.place(),
-    );
+    let (plane, served) = (Arc::clone(bridge.plane), Arc::clone(bridge.served));
+    let id = member.id;
     let mut sending = Box::pin(async move {
-        let member = served.members.get(member_at).ok_or(Failure::Stopped)?;
+        // Always there: it is one of this endpoint's.
+        let member = served.member(id).ok_or(Failure::Stopped)?;
         let sent = send(&served, member, call, tool, manner).await;
         match &sent {
             Ok(_) => plane.tally.answered(),
@@ -391,7 +389,7 @@ fn begin_late(
 ) -> Response {
     let audience = Audience::of(after.session.as_ref(), after.takes, &bridge.plane.replays);
     let (plane, served) = (Arc::clone(bridge.plane), Arc::clone(bridge.served));
-    let member_at = bridge.place();
+    let id = bridge.member.id;
     let (exposed, arguments) = (bridge.exposed.clone(), bridge.arguments.clone());
     let capabilities = bridge.capabilities.clone();
     stream_response(audience, |frames| async move {
@@ -400,7 +398,7 @@ fn begin_late(
             () = cancelled(writer.flight.as_ref()) => return,
             sent = sending => sent,
         };
-        let Some(member) = served.members.get(member_at) else {
+        let Some(member) = served.member(id) else {
             return;
         };
         match sent {

@@ -1,8 +1,8 @@
 //! A plan with everything that a request needs to be served by it: one pointer, taken once.
 //!
-//! Owns the form in which a plan is looked up. Immutable, but for the directories of resource URIs
-//! and the headers of tools, which are learned. Made by `gateway` when it prepares a plan; dropped when the last request that
-//! holds it has ended.
+//! Owns the form in which a plan is looked up. Immutable, but for what lists teach: who owns a resource,
+//! and which arguments of a tool are headers, whether it may be called twice or runs as a task, and what
+//! clients were shown. Made by `prepare`; dropped when the last request that holds it has ended.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +57,8 @@ pub(crate) struct Served {
 
 /// One member of an endpoint.
 pub(crate) struct ServedMember {
+    /// Where it stands among those of its endpoint.
+    pub(crate) id: MemberId,
     /// The server's name, for logs.
     pub(crate) name: Box<str>,
     /// What the log says of its calls.

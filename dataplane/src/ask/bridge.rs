@@ -37,14 +37,6 @@ pub(crate) struct Bridge<'a> {
 }
 
 impl Bridge<'_> {
-    /// Where the member stands among those of its endpoint.
-    pub(crate) fn place(&self) -> usize {
-        let mut members = self.served.members.iter();
-        let found = members.position(|member| std::ptr::eq(member, self.member));
-        // A member is always one of its endpoint's.
-        found.unwrap_or(usize::MAX)
-    }
-
     /// Opens the `requestState` of a repeated call, if there is one.
     pub(crate) async fn reopen(
         &self,
@@ -102,7 +94,7 @@ impl Bridge<'_> {
             client: client.clone(),
             call,
             served: Arc::clone(self.served),
-            member: self.place(),
+            member: self.member.id,
             tool,
             count: 0,
             answered: HashSet::new(),

@@ -12,6 +12,7 @@ use super::retry::ByRetry;
 use super::stream::OPEN_PER_CALL_MAX;
 use crate::call::{Event, NextEvent, Notification, Reply};
 use crate::failure::Failure;
+use crate::json;
 use crate::upstream::{EventStream, Question, Unaskable};
 
 /// How long a call that has asked is heard for further questions before its client is asked.
@@ -90,10 +91,10 @@ impl Gathered {
         let params = notification.params.as_deref();
         let id = params
             .filter(|_| notification.method.as_ref() == b"notifications/cancelled")
-            .and_then(|params| kind::member(params, b"requestId"));
+            .and_then(|params| json::member(params, b"requestId"));
         let found = id.and_then(|id| {
             let mut questions = self.questions.iter();
-            questions.position(|(_, question)| question.has_id(&id))
+            questions.position(|(_, question)| question.has_id(id))
         });
         let Some(at) = found else { return false };
         self.questions.remove(at).1.forget();

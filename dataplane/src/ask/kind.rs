@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use crate::json;
+use crate::json::member;
 use crate::session::{Asks, Revision};
 
 /// What the gateway declares to legacy upstreams. Their sessions are shared, so it is the most that
@@ -25,7 +25,7 @@ pub(crate) fn needs(method: &[u8], params: Option<&Bytes>) -> Option<Asks> {
     match method {
         b"elicitation/create" => {
             let mode = member(params, b"mode");
-            let is_url = mode.as_deref() == Some(b"\"url\"");
+            let is_url = mode == Some(b"\"url\"");
             Some(if is_url {
                 Asks::ELICIT_URL
             } else {
@@ -47,9 +47,9 @@ pub(crate) fn of_capabilities(capabilities: &[u8], revision: Option<Revision>) -
     let has_elicitation = revision.is_none_or(|revision| revision >= Revision::R2025_06);
     let is_latest = revision.is_none_or(|revision| revision >= Revision::R2025_11);
     if let Some(elicitation) = member(capabilities, b"elicitation").filter(|_| has_elicitation) {
-        let has_url = is_latest && member(&elicitation, b"url").is_some();
+        let has_url = is_latest && member(elicitation, b"url").is_some();
         // An empty object means forms, as it did before there were other modes.
-        if !has_url || member(&elicitation, b"form").is_some() {
+        if !has_url || member(elicitation, b"form").is_some() {
             asks = asks.and(Asks::ELICIT_FORM);
         }
         if has_url {
@@ -58,7 +58,7 @@ pub(crate) fn of_capabilities(capabilities: &[u8], revision: Option<Revision>) -
     }
     if let Some(sampling) = member(capabilities, b"sampling") {
         asks = asks.and(Asks::SAMPLE);
-        if is_latest && member(&sampling, b"tools").is_some() {
+        if is_latest && member(sampling, b"tools").is_some() {
             asks = asks.and(Asks::SAMPLE_TOOLS);
         }
     }
@@ -103,18 +103,6 @@ pub(crate) fn write_capabilities(out: &mut Vec<u8>, asks: Asks) {
         None => out.push(b'{'),
     }
     out.push(b'}');
-}
-
-/// The value of a member of an object.
-pub(crate) fn member(object: &[u8], key: &[u8]) -> Option<Vec<u8>> {
-    let mut found = None;
-    json::members(object, u32::MAX, |member| {
-        if member.key == key {
-            found = object.get(member.value).map(<[u8]>::to_vec);
-        }
-    })
-    .ok()?;
-    found
 }
 
 #[cfg(test)]

@@ -6,10 +6,8 @@
 
 use bytes::Bytes;
 
-use super::kind::member;
 use super::retry::{ByRetry, without};
-use crate::carry::code_of;
-use crate::json;
+use crate::json::{self, error_code, member};
 use crate::reply::{AskFault, LocalReply};
 use crate::session::Asks;
 
@@ -18,7 +16,7 @@ const REQUIRED: &[u8] = b"-32042";
 
 /// Whether this is that error.
 pub(crate) fn are_required(error: &Bytes) -> bool {
-    code_of(error) == Some(REQUIRED)
+    error_code(error) == Some(REQUIRED)
 }
 
 impl ByRetry {
@@ -51,12 +49,12 @@ impl ByRetry {
 /// The params of each visit, without the ids, which 2026-07-28 has not.
 fn visits(error: &Bytes) -> Option<Vec<Vec<u8>>> {
     let data = member(error, b"data")?;
-    let listed = member(&data, b"elicitations")?;
+    let listed = member(data, b"elicitations")?;
     let mut visits = Vec::new();
     let mut is_sound = true;
-    json::elements(&listed, u32::MAX, |span| {
+    json::elements(listed, u32::MAX, |span| {
         let visit = listed.get(span).unwrap_or_default();
-        is_sound &= member(visit, b"mode").as_deref() == Some(b"\"url\"");
+        is_sound &= member(visit, b"mode") == Some(b"\"url\"");
         visits.push(without(visit, b"elicitationId"));
     })
     .ok()?;

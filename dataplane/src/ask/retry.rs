@@ -9,7 +9,6 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::gather::Gathered;
-use super::kind;
 use super::parked::ParkedCall;
 use super::state::{Binding, Content, ReplicaMark};
 use crate::call::Reply;
@@ -133,8 +132,10 @@ impl ParkedCall {
     /// Gives the answers to the upstream; what was not answered stays.
     pub(crate) fn answer(&mut self, answers: &[u8]) {
         for (key, question) in std::mem::take(&mut self.questions) {
-            match kind::member(answers, key.as_bytes()) {
-                Some(answer) => question.answer(&Reply::Result(answer.into())),
+            match json::member(answers, key.as_bytes()) {
+                Some(answer) => {
+                    question.answer(&Reply::Result(Bytes::copy_from_slice(answer)));
+                }
                 None => self.questions.push((key, question)),
             }
         }
@@ -206,7 +207,7 @@ impl ByRetry {
     pub(crate) fn blamed(&self, reply: &Reply) -> Result<(), LocalReply> {
         let has_failed = match reply {
             Reply::Error(_) => true,
-            Reply::Result(result) => kind::member(result, b"isError").as_deref() == Some(b"true"),
+            Reply::Result(result) => json::member(result, b"isError") == Some(b"true"),
         };
         if has_failed && self.missing != Asks::default() {
             return Err(LocalReply::Ask(AskFault::CapabilityMissing {

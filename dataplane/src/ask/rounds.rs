@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use mcpc_plan::MemberId;
 use tokio::time::{sleep, timeout_at};
 
 use super::stream::{Conversation, OnStream};
@@ -35,7 +36,7 @@ pub(crate) struct Rounds {
     pub(crate) call: Box<Call>,
     pub(crate) served: Arc<Served>,
     /// Which member of the endpoint the call goes to.
-    pub(crate) member: usize,
+    pub(crate) member: MemberId,
     /// The tool, as clients name it.
     pub(crate) tool: Option<Bytes>,
     pub(crate) count: u32,
@@ -67,7 +68,7 @@ impl Rounds {
         let members = self.answers_in_time(&asked, result, frames).await?;
         let mut call = self.call.clone();
         call.params = call.params.with(&members).ok_or(Failure::AskRefused)?;
-        let member = self.served.members.get(self.member);
+        let member = self.served.member(self.member);
         let member = member.ok_or(Failure::Stopped)?;
         let sent = serve::send(&self.served, member, call, self.tool.clone(), Manner::Call).await?;
         Ok(sent.answer)
@@ -82,7 +83,7 @@ impl Rounds {
         frames: &Frames,
     ) -> Result<Answer, Failure> {
         let served = Arc::clone(&self.served);
-        let member = served.members.get(self.member).ok_or(Failure::Stopped)?;
+        let member = served.member(self.member).ok_or(Failure::Stopped)?;
         let hold = task.hold(&served, member)?;
         match self.answers_in_time(asked, result, frames).await {
             Ok(answers) => {
@@ -143,7 +144,8 @@ impl Rounds {
     ) -> Result<(), Failure> {
         let mut conversation = Conversation::with(self.client.clone());
         for (key, request) in requests {
-            let [method, params] = members(request, [b"method", b"params"])?;
+            let found = json::members_of(request, u32::MAX, ["method", "params"]);
+            let [method, params] = found.ok_or(Failure::Garbage)?;
             let method = method.as_deref().and_then(json::text);
             let method = method.ok_or(Failure::Garbage)?;
             // Nothing is asked in part: the server would not get on with some of the answers.
@@ -179,11 +181,9 @@ pub(crate) fn asks(reply: &Reply) -> Option<&Bytes> {
     let Reply::Result(result) = reply else {
         return None;
     };
-    let kind = super::names_input_required(result)
-        .then(|| members(result, [b"resultType"]).ok())
-        .flatten();
-    kind.is_some_and(|[kind]| kind.as_deref() == Some(b"\"input_required\""))
-        .then_some(result)
+    let is_asking = super::names_input_required(result)
+        && json::member(result, b"resultType") == Some(b"\"input_required\"");
+    is_asking.then_some(result)
 }
 
 fn read(result: &Bytes) -> Result<Asked, Failure> {
@@ -205,21 +205,4 @@ fn read(result: &Bytes) -> Result<Asked, Failure> {
         .map_err(|_| Failure::Garbage)?;
     }
     Ok(asked)
-}
-
-/// The values of some members of an object.
-fn members<const N: usize>(
-    object: &Bytes,
-    keys: [&[u8]; N],
-) -> Result<[Option<Bytes>; N], Failure> {
-    let mut found = [const { None }; N];
-    json::members(object, u32::MAX, |member| {
-        for (key, place) in keys.iter().zip(&mut found) {
-            if member.key == *key {
-                *place = Some(object.slice(member.value.clone()));
-            }
-        }
-    })
-    .map_err(|_| Failure::Garbage)?;
-    Ok(found)
 }

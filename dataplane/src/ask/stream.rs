@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::kind;
 use super::waiting::{Asking, Open};
 use crate::call::Reply;
+use crate::json;
 use crate::message::{write_notification, write_request};
 use crate::session::{Asks, Live};
 use crate::upstream::{Question, Unaskable};
@@ -30,7 +31,7 @@ pub(crate) struct OnStream {
 impl OnStream {
     /// Params with an id of the elicitation if it is by URL: 2025-11-25 has one, 2026-07-28 has not.
     pub(crate) fn with_elicitation_id(&self, params: &Bytes) -> Bytes {
-        let is_url = kind::member(params, b"mode").as_deref() == Some(b"\"url\"");
+        let is_url = json::member(params, b"mode") == Some(b"\"url\"");
         let Some(rest) = params.strip_prefix(b"{").filter(|_| is_url) else {
             return params.clone();
         };

@@ -11,7 +11,7 @@ use mcpc_plan::{Access, Limits, Timeouts};
 use tokio::time::Instant;
 
 use super::Kind;
-use crate::call::{Answer, Call, Era, Event, Reply};
+use crate::call::{Call, Era, Reply};
 use crate::failure::Failure;
 use crate::json;
 use crate::params::Params;
@@ -64,7 +64,7 @@ pub(crate) async fn pages(
         let timeouts = terms.timeouts.clone();
         let call = call(kind, cursor.as_deref(), timeouts, deadline);
         let answer = upstream.send(call, policy::permit(terms.access)).await?;
-        let result = match reply(answer).await? {
+        let result = match answer.into_reply().await? {
             Reply::Result(result) => result,
             Reply::Error(error) if is_not_offered(&error) => return Ok(part),
             Reply::Error(_) => return Err(Failure::Refused),
@@ -104,28 +104,9 @@ pub(crate) fn call(
     )
 }
 
-/// The reply of a call of which nobody wants the notifications.
-pub(crate) async fn reply(answer: Answer) -> Result<Reply, Failure> {
-    match answer {
-        Answer::Done(reply) => Ok(reply),
-        Answer::Stream(mut events) => loop {
-            // A question that comes before the reply is dropped, which refuses it.
-            if let Event::Done(reply) = events.next().await? {
-                return Ok(reply);
-            }
-        },
-    }
-}
-
 /// An upstream without this method says -32601; some say -32602 instead.
 fn is_not_offered(error: &Bytes) -> bool {
-    let mut code = None;
-    let walk = json::members(error, u32::MAX, |member| {
-        if member.key == b"code" {
-            code = error.get(member.value).map(<[u8]>::to_vec);
-        }
-    });
-    walk.is_ok() && matches!(code.as_deref(), Some(b"-32601" | b"-32602"))
+    matches!(json::error_code(error), Some(b"-32601" | b"-32602"))
 }
 
 impl Part {

@@ -65,11 +65,12 @@ const SEALED_LEN: usize = NONCE_LEN + PLAIN_LEN + TAG_LEN;
 const TOKEN_LEN: usize = (SEALED_LEN * 8).div_ceil(6);
 
 impl Revision {
-    const ALL: [(Self, &'static str); 4] = [
-        (Self::R2024_11, "2024-11-05"),
-        (Self::R2025_03, "2025-03-26"),
-        (Self::R2025_06, "2025-06-18"),
-        (Self::R2025_11, "2025-11-25"),
+    /// All of them, the oldest first. A token holds the place of one, so they keep theirs.
+    pub(crate) const ALL: [Self; 4] = [
+        Self::R2024_11,
+        Self::R2025_03,
+        Self::R2025_06,
+        Self::R2025_11,
     ];
 
     /// The newest one, which is offered to a client that asks for something unknown.
@@ -77,12 +78,12 @@ impl Revision {
 
     /// The revision of this name.
     pub(crate) fn parse(name: &[u8]) -> Option<Self> {
-        let found = Self::ALL.iter().find(|(_, text)| text.as_bytes() == name);
-        found.map(|(revision, _)| *revision)
+        let mut all = Self::ALL.into_iter();
+        all.find(|revision| revision.as_str().as_bytes() == name)
     }
 
     /// Its name on the wire.
-    pub(crate) fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::R2024_11 => "2024-11-05",
             Self::R2025_03 => "2025-03-26",
@@ -92,8 +93,7 @@ impl Revision {
     }
 
     fn from_byte(byte: u8) -> Option<Self> {
-        let found = Self::ALL.get(usize::from(byte));
-        found.map(|(revision, _)| *revision)
+        Self::ALL.get(usize::from(byte)).copied()
     }
 }
 
@@ -298,12 +298,19 @@ mod tests {
 
     #[test]
     fn revisions_keep_their_names_and_bytes() {
-        for (index, (revision, name)) in Revision::ALL.into_iter().enumerate() {
-            assert_eq!(revision.as_str(), name);
-            assert_eq!(Revision::parse(name.as_bytes()), Some(revision));
+        for (index, revision) in Revision::ALL.into_iter().enumerate() {
+            assert_eq!(
+                Revision::parse(revision.as_str().as_bytes()),
+                Some(revision)
+            );
             assert_eq!(revision as usize, index);
             assert_eq!(Revision::from_byte(revision as u8), Some(revision));
         }
+        let names = Revision::ALL.map(Revision::as_str);
+        assert_eq!(
+            names,
+            ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"]
+        );
         assert_eq!(Revision::parse(b"2026-07-28"), None);
         assert_eq!(Revision::from_byte(4), None);
     }

@@ -7,10 +7,9 @@
 use tokio::time::{sleep, timeout_at};
 
 use super::{Seen, Work, id_of};
-use crate::ask::kind::member;
 use crate::call::{Answer, Call, Reply};
 use crate::failure::Failure;
-use crate::list;
+use crate::json::member;
 use crate::snapshot::{Served, ServedMember};
 use crate::upstream::Sent;
 
@@ -40,7 +39,7 @@ pub(crate) async fn send(
     let work = Work::of(served, member, &call, 0);
     let sent = member.replicas.send(create, work.permit).await?;
     let (replica, era) = (sent.replica, sent.era);
-    let reply = list::reply(sent.answer).await?;
+    let reply = sent.answer.into_reply().await?;
     let answer = match begun(&reply)? {
         Some(task) => {
             let work = Work { replica, ..work };
@@ -80,8 +79,8 @@ fn begun(reply: &Reply) -> Result<Option<Begun>, Failure> {
     };
     let Some(task) = task else { return Ok(None) };
     Ok(Some(Begun {
-        id: id_of(&task).ok_or(Failure::Garbage)?,
-        seen: Seen::of(&task, "pollInterval")?,
+        id: id_of(task).ok_or(Failure::Garbage)?,
+        seen: Seen::of(task, "pollInterval")?,
     }))
 }
 

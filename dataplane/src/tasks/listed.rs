@@ -7,8 +7,7 @@
 use bytes::Bytes;
 use memchr::memmem;
 
-use crate::ask::kind::member;
-use crate::json;
+use crate::json::{self, member};
 
 const EXECUTION: &[u8] = b"execution";
 const SUPPORT: &[u8] = b"taskSupport";
@@ -18,7 +17,7 @@ pub(crate) fn is_required(tool: &[u8]) -> bool {
     // Nearly no tool says anything of it, and to look for the name is cheaper than to read.
     memmem::find(tool, SUPPORT).is_some()
         && member(tool, EXECUTION)
-            .and_then(|execution| member(&execution, SUPPORT))
+            .and_then(|execution| member(execution, SUPPORT))
             .is_some_and(|support| support == b"\"required\"")
 }
 
@@ -27,7 +26,7 @@ pub(crate) fn as_called(tool: &Bytes) -> Bytes {
     let Some(execution) = member(tool, EXECUTION) else {
         return tool.clone();
     };
-    let rest = json::retain(&execution, |key| key != SUPPORT).unwrap_or_default();
+    let rest = json::retain(execution, |key| key != SUPPORT).unwrap_or_default();
     let mut out = Vec::with_capacity(tool.len());
     let walk = json::members(tool, u32::MAX, |member| {
         let value = match member.key {

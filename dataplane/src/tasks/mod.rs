@@ -18,11 +18,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::ask::kind::member;
 use crate::call::{Call, Era, Leave, Reply};
 use crate::failure::Failure;
-use crate::json;
-use crate::list;
+use crate::json::{self, member};
 use crate::params::Params;
 use crate::policy::{self, Permit};
 use crate::snapshot::{Served, ServedMember};
@@ -99,7 +97,7 @@ impl<'a> Work<'a> {
     /// The result of a request about a task. A server that refuses one has lost the task.
     async fn ask(&self, request: Box<Call>) -> Result<Bytes, Failure> {
         let sent = self.member.replicas.send(request, self.permit).await?;
-        match list::reply(sent.answer).await? {
+        match sent.answer.into_reply().await? {
             Reply::Result(result) => Ok(result),
             Reply::Error(_) => Err(Failure::Refused),
         }
@@ -130,10 +128,10 @@ impl Seen {
     /// Reads a description of a task; `pace` is the name of the member that says when to look again.
     fn of(task: &[u8], pace: &str) -> Result<Self, Failure> {
         let said = member(task, pace.as_bytes());
-        let said = said.and_then(|said| std::str::from_utf8(&said).ok()?.parse().ok());
+        let said = said.and_then(|said| std::str::from_utf8(said).ok()?.parse().ok());
         let wished = said.map_or(PACE, Duration::from_millis);
         Ok(Self {
-            status: member(task, b"status").ok_or(Failure::Garbage)?,
+            status: member(task, b"status").ok_or(Failure::Garbage)?.to_vec(),
             pace: wished.clamp(PACE_FROM, PACE_TO),
         })
     }
@@ -141,7 +139,8 @@ impl Seen {
 
 /// The id in a description of a task, one JSON text.
 fn id_of(task: &[u8]) -> Option<Vec<u8>> {
-    member(task, b"taskId").filter(|id| json::text(id).is_some())
+    let id = member(task, b"taskId").filter(|id| json::text(id).is_some());
+    id.map(<[u8]>::to_vec)
 }
 
 #[cfg(test)]

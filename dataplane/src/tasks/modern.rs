@@ -12,13 +12,10 @@ use bytes::Bytes;
 use tokio::time::{sleep, timeout_at};
 
 use super::{Hold, PACE_FROM, Seen, Work, id_of};
-use crate::ask::kind::member;
 use crate::call::{Answer, Call, Era, Reply};
-use crate::carry::code_of;
 use crate::extension::TASKS;
 use crate::failure::Failure;
-use crate::json;
-use crate::list;
+use crate::json::{self, error_code, member};
 use crate::session::Asks;
 use crate::snapshot::{Served, ServedMember};
 use crate::upstream::Sent;
@@ -35,11 +32,11 @@ pub(crate) fn is_demanded(call: &Call, answer: &Answer) -> bool {
         return false;
     };
     call.era == Era::Legacy
-        && code_of(error) == Some(b"-32021")
+        && error_code(error) == Some(b"-32021")
         && member(error, b"data")
-            .and_then(|data| member(&data, b"requiredCapabilities"))
-            .and_then(|required| member(&required, b"extensions"))
-            .is_some_and(|extensions| member(&extensions, TASKS).is_some())
+            .and_then(|data| member(data, b"requiredCapabilities"))
+            .and_then(|required| member(required, b"extensions"))
+            .is_some_and(|extensions| member(extensions, TASKS).is_some())
 }
 
 /// Sends a call again as that of a client that knows tasks, and stays with what it begins.
@@ -55,7 +52,7 @@ pub(crate) async fn send(
     let work = Work::of(served, member, &call, replica);
     let sent = member.replicas.send(call.clone(), work.permit).await?;
     let era = sent.era;
-    let reply = list::reply(sent.answer).await?;
+    let reply = sent.answer.into_reply().await?;
     let answer = match begun(&reply)? {
         Some((id, seen)) => {
             let hold = work.hold(&id)?;
@@ -120,7 +117,7 @@ fn begun(reply: &Reply) -> Result<Option<(Vec<u8>, Seen)>, Failure> {
     let Reply::Result(result) = reply else {
         return Ok(None);
     };
-    if member(result, b"resultType").as_deref() != Some(b"\"task\"") {
+    if member(result, b"resultType") != Some(b"\"task\"") {
         return Ok(None);
     }
     let id = id_of(result).ok_or(Failure::Garbage)?;
@@ -176,7 +173,10 @@ async fn watch(
         let task = work.look(id).await?;
         let seen = Seen::of(&task, PACE_MEMBER)?;
         pace = seen.pace;
-        let outcome = |key: &[u8]| member(&task, key).map(Bytes::from).ok_or(Failure::Garbage);
+        let outcome = |key: &[u8]| {
+            let place = json::place_of(&task, key).ok_or(Failure::Garbage)?;
+            Ok(task.slice(place))
+        };
         match seen.status.as_slice() {
             b"\"completed\"" => return Ok(Next::Ended(Reply::Result(outcome(b"result")?))),
             b"\"failed\"" => return Ok(Next::Ended(Reply::Error(outcome(b"error")?))),
@@ -197,7 +197,7 @@ async fn watch(
 fn questions(task: &[u8], id: &[u8], answered: &HashSet<String>) -> Option<Bytes> {
     let requests = member(task, b"inputRequests")?;
     let is_new = |key: &[u8]| std::str::from_utf8(key).is_ok_and(|key| !answered.contains(key));
-    let left = json::retain(&requests, is_new).ok()?;
+    let left = json::retain(requests, is_new).ok()?;
     if left == b"{}" {
         return None;
     }

@@ -3,7 +3,8 @@
 //! Owns the counters that are watched by whoever tells clients, and what raises them. Does not tell: `hub` and
 //! `watches` do.
 
-use super::{Upstream, revision};
+use super::Upstream;
+use crate::json;
 
 /// How often each list of an upstream is known to have changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,9 +30,8 @@ impl Upstream {
 
     /// A resource was updated, say the params of a notification.
     pub(super) fn note_update(&self, params: Option<&bytes::Bytes>) {
-        let uri = params.and_then(|params| revision::members(params, u32::MAX, ["uri"]));
-        let uri = uri.and_then(|[uri]| uri);
-        if let Some(uri) = uri.as_deref().and_then(crate::json::text) {
+        let uri = params.and_then(|params| json::member(params, b"uri"));
+        if let Some(uri) = uri.and_then(json::text) {
             self.watches.updated(&uri);
         }
     }

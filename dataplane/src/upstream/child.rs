@@ -39,9 +39,6 @@ const FIRST_WORD: Duration = Duration::from_secs(2);
 /// The longest wait for an answer to the probe. A server that is silent then is taken for legacy.
 const PROBE_MAX: Duration = Duration::from_secs(5);
 
-/// The revisions that stdio carries in the legacy era.
-const LEGACY_OVER_STDIO: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
-
 /// How to start a process.
 pub(super) struct Program {
     pub(super) definition: StdioTransport,
@@ -329,7 +326,7 @@ async fn initialize(
     let profile = match asked {
         Ok(Reply::Result(result)) => {
             let nesting = upstream.bounds.nesting;
-            revision::of_initialize(&result, nesting, &LEGACY_OVER_STDIO).ok_or(Failure::Handshake)
+            revision::of_initialize(&result, nesting).ok_or(Failure::Handshake)
         }
         Ok(Reply::Error(_)) => Err(Failure::Handshake),
         Err(failure) => Err(child.denied.unwrap_or_else(|| told_at_start(failure))),

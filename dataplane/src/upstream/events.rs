@@ -17,6 +17,7 @@ use super::sse::Decoder;
 use super::wire::Exchange;
 use crate::call::{Call, Event, Notification, Reply};
 use crate::failure::Failure;
+use crate::json;
 use crate::message::{self, Message};
 
 /// What a modern upstream says first on a stream of notifications.
@@ -178,14 +179,14 @@ pub(super) fn sort_notification(
 
 /// The progress token of a notification, if it is one that the gateway could have minted.
 pub(super) fn progress_token(params: Option<&Bytes>) -> Option<u64> {
-    let [token] = super::revision::members(params?, u32::MAX, ["progressToken"])?;
-    number_of(&token?)
+    number_of(json::member(params?, b"progressToken")?)
 }
 
 /// Which stream a notification is of, if that can be one of the gateway's.
 pub(super) fn subscription_id(params: &Bytes) -> Option<u64> {
-    let [meta] = super::revision::members(params, u32::MAX, ["_meta"])?;
-    let key = "io.modelcontextprotocol/subscriptionId";
-    let [id] = super::revision::members(&meta?, u32::MAX, [key])?;
-    number_of(&id?)
+    let meta = json::member(params, b"_meta")?;
+    number_of(json::member(
+        meta,
+        b"io.modelcontextprotocol/subscriptionId",
+    )?)
 }

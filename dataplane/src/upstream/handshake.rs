@@ -1,8 +1,8 @@
 //! Opens a session with an HTTP upstream: finds out its era, negotiates, and reads its profile.
 //!
 //! Owns what proves an era (2026-07-28 §Backward Compatibility) and how long the proof is believed.
-//! Does not decide when a session is opened: `keep` does. A stdio upstream has its own ways in
-//! `stdio`, but shares the messages.
+//! Does not decide when a session is opened: `keep` does. A child process and a server of 2024-11-05
+//! have their own ways in `child` and `http_sse`, but share the messages.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,16 +20,13 @@ use super::wire::Site;
 use crate::ask::kind::DECLARED;
 use crate::call::{Era, Event, Reply};
 use crate::failure::Failure;
+use crate::json;
 use crate::params::{META_CAPABILITIES, META_CLIENT, META_VERSION, MODERN_REVISION};
 use crate::profile::Profile;
 
 /// How long a server is believed to be legacy without being asked again. A stale `modern` fails
 /// loudly; a stale `legacy` would work silently for ever.
 const LEGACY_BELIEVED_FOR: Duration = Duration::from_secs(600);
-
-/// The revisions that Streamable HTTP carries in the legacy era. It is newer than the first of them, but
-/// there are servers that speak no other revision over it.
-const LEGACY_OVER_HTTP: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
 
 /// The most bytes of a body that is read only to use its connection again.
 const IGNORED_BYTES_MAX: usize = 64 * 1024;
@@ -115,7 +112,7 @@ pub(super) fn judge(reply: &Reply, is_not_found: bool, bounds: &Bounds) -> Proof
     match reply {
         Reply::Result(result) => match revision::of_discover(result, bounds.nesting) {
             Some(profile) => Proof::Modern(profile),
-            None if revision::members(result, bounds.nesting, ["supportedVersions"])
+            None if json::members_of(result, bounds.nesting, ["supportedVersions"])
                 .is_some_and(|[versions]| versions.is_some()) =>
             {
                 Proof::Foreign
@@ -227,8 +224,8 @@ impl HttpHandshake<'_> {
             Reply::Result(result) => result,
             Reply::Error(_) => return Err(Failure::Handshake),
         };
-        let mut profile = revision::of_initialize(&result, self.bounds.nesting, &LEGACY_OVER_HTTP)
-            .ok_or(Failure::Handshake)?;
+        let mut profile =
+            revision::of_initialize(&result, self.bounds.nesting).ok_or(Failure::Handshake)?;
         let site = Arc::clone(self.site);
         let session_id = asked.session_id.as_deref();
         // A server without sessions does not know whom to tell.

@@ -19,6 +19,7 @@ use super::head::{Draft, Kind, NotFieldValue, Preamble, Verb};
 use super::wire::Site;
 use crate::call::{Call, Era, Reply};
 use crate::failure::Failure;
+use crate::json;
 use crate::message::{self, Message};
 
 pub(super) const PROTOCOL_VERSION: &str = "mcp-protocol-version";
@@ -204,8 +205,10 @@ pub(super) fn number_of(raw: &[u8]) -> Option<u64> {
 
 /// The code of a JSON-RPC error object.
 pub(super) fn code_of(error: &Bytes) -> Option<i64> {
-    let [code] = super::revision::members(error, u32::MAX, ["code"])?;
-    std::str::from_utf8(&code?).ok()?.parse().ok()
+    std::str::from_utf8(json::error_code(error)?)
+        .ok()?
+        .parse()
+        .ok()
 }
 
 /// The mirror headers of 2026-07-28 (Streamable HTTP §Standard Request Headers).

@@ -28,9 +28,6 @@ use crate::failure::Failure;
 use crate::profile::Profile;
 use crate::reach::Target;
 
-/// The revisions that such servers negotiate.
-const LEGACY_OVER_SSE: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
-
 /// How long one stream may last. Peers that vanish without a word are noticed by TCP keep-alive.
 const STREAM_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -99,8 +96,8 @@ impl SseSession {
                 Event::Notify(_) | Event::Ask(_) | Event::Pause => {}
             }
         };
-        let profile = revision::of_initialize(&result, upstream.bounds.nesting, &LEGACY_OVER_SSE)
-            .ok_or(Failure::Handshake)?;
+        let profile =
+            revision::of_initialize(&result, upstream.bounds.nesting).ok_or(Failure::Handshake)?;
         self.link.write(INITIALIZED.to_vec(), by).await?;
         Ok(profile)
     }
@@ -223,15 +220,15 @@ fn path_of(address: &str, target: &Target, base: &str) -> Option<String> {
         return Some(format!("{directory}/{address}"));
     }
     let uri: Uri = address.parse().ok()?;
-    let (scheme, port) = match uri.scheme_str()? {
-        "http" => (Scheme::Http, 80),
-        "https" => (Scheme::Https, 443),
+    let scheme = match uri.scheme_str()? {
+        "http" => Scheme::Http,
+        "https" => Scheme::Https,
         _ => return None,
     };
     let host = uri.host()?.trim_matches(['[', ']']);
     let is_same = scheme == target.scheme
         && host.eq_ignore_ascii_case(target.host.trim_matches(['[', ']']))
-        && uri.port_u16().unwrap_or(port) == target.port;
+        && uri.port_u16().unwrap_or(scheme.default_port()) == target.port;
     is_same.then(|| uri.path_and_query().map(ToString::to_string))?
 }
 

@@ -213,7 +213,7 @@ async fn is_given(
         let call = list::call(kind, None, Timeouts::all(patience), deadline);
         match upstream.try_once(&call, session).await? {
             Tried::Done(reply) => Ok(reply),
-            Tried::Stream(stream) => list::reply(stream.into_answer().await?).await,
+            Tried::Stream(stream) => stream.into_answer().await?.into_reply().await,
             Tried::Lost | Tried::Suspect(_) => {
                 upstream.lose(session);
                 Err(Failure::SessionLost)

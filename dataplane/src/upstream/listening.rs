@@ -18,7 +18,6 @@ use super::farewell;
 use super::handshake::modern_meta;
 use super::head::{Draft, Kind, Verb};
 use super::http::{HttpSession, METHOD};
-use super::revision::members;
 use super::stdio::{Link, StdioEvents};
 use super::{Line, Session, Upstream};
 use crate::call::{Event, Notification};
@@ -175,8 +174,8 @@ fn acknowledgement(notification: Notification) -> Option<Bytes> {
 
 /// The resources in an acknowledgement.
 fn honoured(params: &Bytes) -> Option<BTreeSet<Box<str>>> {
-    let [filter] = members(params, u32::MAX, ["notifications"])?;
-    let [uris] = members(&filter?, u32::MAX, ["resourceSubscriptions"])?;
+    let [filter] = json::members_of(params, u32::MAX, ["notifications"])?;
+    let [uris] = json::members_of(&filter?, u32::MAX, ["resourceSubscriptions"])?;
     let mut honoured = BTreeSet::new();
     if let Some(uris) = uris {
         json::elements(&uris, u32::MAX, |element| {

@@ -15,7 +15,6 @@ use super::presence::Stage;
 use super::{Session, Tried, Upstream};
 use crate::call::{Call, Era};
 use crate::failure::Failure;
-use crate::list;
 use crate::params::Params;
 
 /// How long an answer is waited for.
@@ -71,7 +70,8 @@ pub(super) async fn ask(
             return match upstream.try_once(&call, session).await {
                 Ok(Tried::Done(_)) => Ok(()),
                 Ok(Tried::Stream(stream)) => {
-                    list::reply(stream.into_answer().await?).await.map(drop)
+                    let answer = stream.into_answer().await?;
+                    answer.into_reply().await.map(drop)
                 }
                 Ok(Tried::Lost | Tried::Suspect(_)) => Err(Failure::SessionLost),
                 // A connection that was kept may have ended since.

@@ -1,7 +1,7 @@
 //! Reads what an upstream says about itself, and which revisions both sides speak.
 //!
 //! Owns the reading of the results of `server/discover` and `initialize`. Does not send them
-//! (`handshake`, `stdio` do), and does not decide what a missing capability means.
+//! (`handshake`, `child` and `http_sse` do), and does not decide what a missing capability means.
 
 use std::ops::Range;
 
@@ -11,13 +11,14 @@ use crate::call::Era;
 use crate::json;
 use crate::params::MODERN_REVISION;
 use crate::profile::Profile;
+use crate::session::Revision;
 
 /// The revision that a legacy upstream is asked for.
-pub(super) const LEGACY_REVISION: &str = "2025-11-25";
+pub(super) const LEGACY_REVISION: &str = Revision::LATEST.as_str();
 
 /// Reads the result of `server/discover`. Nothing if it is none, or if no revision is shared.
 pub(super) fn of_discover(result: &Bytes, nesting: u32) -> Option<Profile> {
-    let [supported, capabilities, instructions] = members(
+    let [supported, capabilities, instructions] = json::members_of(
         result,
         nesting,
         ["supportedVersions", "capabilities", "instructions"],
@@ -42,10 +43,11 @@ pub(super) fn of_discover(result: &Bytes, nesting: u32) -> Option<Profile> {
     })
 }
 
-/// Reads the result of `initialize`. Nothing if it is none, or if the revision is not one of those
-/// that the transport can carry.
-pub(super) fn of_initialize(result: &Bytes, nesting: u32, accepted: &[&str]) -> Option<Profile> {
-    let [version, capabilities, instructions] = members(
+/// Reads the result of `initialize`. Nothing if it is none, or if the revision is not one of the legacy era. Every
+/// transport carries all of these: Streamable HTTP is newer than the first of them, but there are servers
+/// that speak no other revision over it.
+pub(super) fn of_initialize(result: &Bytes, nesting: u32) -> Option<Profile> {
+    let [version, capabilities, instructions] = json::members_of(
         result,
         nesting,
         ["protocolVersion", "capabilities", "instructions"],
@@ -53,10 +55,11 @@ pub(super) fn of_initialize(result: &Bytes, nesting: u32, accepted: &[&str]) -> 
     let version = version?;
     let revision = json::text(&version)?;
     let capabilities = object(capabilities);
-    accepted.contains(&revision.as_ref()).then(|| Profile {
+    let revision = Revision::parse(revision.as_bytes())?;
+    Some(Profile {
         era: Era::Legacy,
         runs_tasks: runs_tasks(&capabilities),
-        revision: revision.as_ref().into(),
+        revision: revision.as_str().into(),
         subscribes: has_flag(&capabilities, "resources", "subscribe"),
         capabilities,
         instructions: text(instructions),
@@ -81,18 +84,16 @@ pub(super) fn announces(profile: &Profile, capability: &str) -> bool {
 }
 
 fn has_flag(capabilities: &Bytes, capability: &str, flag: &str) -> bool {
-    let value = members(capabilities, u32::MAX, [capability]).and_then(|[value]| value);
-    value
-        .and_then(|value| members(&value, u32::MAX, [flag]))
-        .is_some_and(|[flag]| flag.is_some_and(|flag| flag.as_ref() == b"true"))
+    let value = json::member(capabilities, capability.as_bytes());
+    value.and_then(|value| json::member(value, flag.as_bytes())) == Some(b"true")
 }
 
 /// Whether `tasks.requests.tools.call` is among the capabilities of a server (2025-11-25 Tasks).
 fn runs_tasks(capabilities: &Bytes) -> bool {
     let keys = ["tasks", "requests", "tools", "call"];
-    let mut inner = Some(capabilities.clone());
+    let mut inner = Some(capabilities.as_ref());
     for key in keys {
-        inner = inner.and_then(|outer| members(&outer, u32::MAX, [key]).and_then(|[value]| value));
+        inner = inner.and_then(|outer| json::member(outer, key.as_bytes()));
     }
     inner.is_some()
 }
@@ -105,22 +106,4 @@ fn object(value: Option<Bytes>) -> Bytes {
 
 fn text(value: Option<Bytes>) -> Option<Box<str>> {
     json::text(&value?).map(Into::into)
-}
-
-/// The values of some members of an object; nothing if it is not an object.
-pub(super) fn members<const N: usize>(
-    object: &Bytes,
-    nesting: u32,
-    keys: [&str; N],
-) -> Option<[Option<Bytes>; N]> {
-    let mut found = [const { None }; N];
-    json::members(object, nesting, |member| {
-        for (key, slot) in keys.iter().zip(found.iter_mut()) {
-            if member.key == key.as_bytes() {
-                *slot = Some(object.slice(member.value.clone()));
-            }
-        }
-    })
-    .ok()?;
-    Some(found)
 }

@@ -153,7 +153,7 @@ async fn a_ping_is_answered_and_a_question_that_nobody_takes_is_refused() {
     let upstream = upstream(&server, PlanEra::Legacy);
     let call = tool_call(Era::Legacy, Leave::Cancels, PARAMS);
     let answer = upstream.send(call, permit()).await.unwrap();
-    let reply = crate::list::reply(answer).await.unwrap();
+    let reply = answer.into_reply().await.unwrap();
     assert_eq!(text(&reply), "{}");
     let mut answers = Vec::new();
     while answers.len() < 2 {

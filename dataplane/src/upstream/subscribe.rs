@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 use super::listening::Listening;
 use super::watches::{Standing, Topics};
 use super::{Session, Tried, Upstream};
-use crate::call::{Answer, Call, Era, Event, Reply};
+use crate::call::{Call, Era, Reply};
 use crate::failure::Failure;
 use crate::json;
 use crate::params::Params;
@@ -195,14 +195,7 @@ async fn ask(
     );
     match upstream.try_once(&call, session).await? {
         Tried::Done(reply) => Ok(reply),
-        Tried::Stream(stream) => match stream.into_answer().await? {
-            Answer::Done(reply) => Ok(reply),
-            Answer::Stream(mut events) => loop {
-                if let Event::Done(reply) = events.next().await? {
-                    return Ok(reply);
-                }
-            },
-        },
+        Tried::Stream(stream) => stream.into_answer().await?.into_reply().await,
         Tried::Lost | Tried::Suspect(_) => {
             upstream.lose(session);
             Err(Failure::SessionLost)
