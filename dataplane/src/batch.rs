@@ -12,13 +12,13 @@ use http::StatusCode;
 
 use crate::body::Body;
 use crate::call::Era;
-use crate::inbound::{self, Accepts, Form};
+use crate::inbound::{self, Accepts, Form, Read};
 use crate::join;
 use crate::json;
 use crate::legacy;
 use crate::message::Message;
-use crate::pipeline::{Plane, Trace, accepted, log_refused, take};
-use crate::reply::LocalReply;
+use crate::pipeline::{Plane, accepted, log_refused, take};
+use crate::reply::{LocalReply, Refusable};
 use crate::server::{Head, Response};
 use crate::session::{Revision, Session};
 use crate::snapshot::Served;
@@ -108,19 +108,22 @@ async fn reply_to(
     served: &Arc<Served>,
     plane: &Arc<Plane>,
 ) -> Option<Bytes> {
-    let mut trace = Trace {
+    let mut refusable = Refusable {
         era: Era::Legacy,
         id: None,
         correlation: plane.number(),
     };
     let taken = match inbound::read(&message, served.limits.nesting) {
-        Ok((message, _)) if greets(&message).is_some() => {
-            trace.id = greets(&message).cloned();
+        Ok(Read::One(message, _)) if greets(&message).is_some() => {
+            refusable.id = greets(&message).cloned();
             Err(LocalReply::NotMessage)
         }
-        Ok(read) => take(head, read, WHOLE, served, plane, &mut trace).await,
+        Ok(Read::One(message, met)) => {
+            take(head, message, met, WHOLE, served, plane, &mut refusable).await
+        }
+        Ok(Read::Batch) => Err(LocalReply::Batch),
         Err((reply, id)) => {
-            trace.id = id;
+            refusable.id = id;
             Err(reply)
         }
     };
@@ -130,8 +133,8 @@ async fn reply_to(
             (!reply.is_empty()).then(|| reply.into())
         }
         Err(reply) => {
-            log_refused(plane, &served.digest, trace.correlation, &reply);
-            Some(reply.message(trace.era, trace.id.as_deref(), trace.correlation))
+            log_refused(plane, &served.digest, refusable.correlation, &reply);
+            Some(refusable.message(&reply))
         }
     }
 }
@@ -151,9 +154,11 @@ mod tests {
 
     #[test]
     fn only_a_greeting_cannot_be_part_of_a_batch() {
-        let id = |text: &'static str| {
-            let (message, _) = inbound::read(&Bytes::from_static(text.as_bytes()), 8).ok()?;
-            greets(&message).cloned()
+        let id = |text: &'static str| match inbound::read(&Bytes::from_static(text.as_bytes()), 8)
+            .ok()?
+        {
+            Read::One(message, _) => greets(&message).cloned(),
+            Read::Batch => None,
         };
         let greeting = r#"{"jsonrpc":"2.0","id":"g","method":"initialize"}"#;
         assert_eq!(id(greeting), Some(Bytes::from_static(b"\"g\"")));

@@ -18,7 +18,7 @@ use crate::batch;
 use crate::body::Body;
 use crate::call::{Era, Flight, Reply};
 use crate::client::{Asked, Client};
-use crate::inbound::{self, Accepts, Form, SESSION_HEADER};
+use crate::inbound::{self, Accepts, Form, Read, SESSION_HEADER};
 use crate::join;
 use crate::legacy::{self, Caller};
 use crate::listen;
@@ -27,7 +27,7 @@ use crate::modern::{self, Mirrors};
 use crate::outbox::{Outbox, Outgoing};
 use crate::params::{Met, Params};
 use crate::pipeline::{Plane, log_refused};
-use crate::reply::LocalReply;
+use crate::reply::{LocalReply, Refusable};
 use crate::respond::message_of;
 use crate::serve;
 use crate::server::Response;
@@ -94,13 +94,6 @@ struct Request {
     correlation: u64,
 }
 
-/// What is known of a message when it fails.
-struct Trace {
-    era: Era,
-    id: Option<Bytes>,
-    correlation: u64,
-}
-
 impl Channel {
     /// A channel on an endpoint, and the messages that it sends.
     ///
@@ -136,15 +129,15 @@ impl Channel {
 
     /// Takes one message. Waits for no call; if the client reads nothing, for the client.
     pub(crate) async fn take(&mut self, message: Bytes) {
-        let mut trace = self.trace();
-        if let Err(reply) = self.try_take(message, &mut trace).await {
-            self.refuse_as(&reply, &trace).await;
+        let mut refusable = self.refusable();
+        if let Err(reply) = self.try_take(message, &mut refusable).await {
+            self.refuse_as(&reply, &refusable).await;
         }
     }
 
     /// Answers what could not be read.
     pub(crate) async fn refuse(&self, reply: &LocalReply) {
-        self.refuse_as(reply, &self.trace()).await;
+        self.refuse_as(reply, &self.refusable()).await;
     }
 
     /// Resolves when nobody takes messages any more.
@@ -170,26 +163,26 @@ impl Channel {
         let _in_vain = timeout(FAREWELL, drained(&mut self.calls)).await;
     }
 
-    fn trace(&self) -> Trace {
-        Trace {
+    fn refusable(&self) -> Refusable {
+        Refusable {
             era: Era::Legacy,
             id: None,
             correlation: self.plane.number(),
         }
     }
 
-    async fn refuse_as(&self, reply: &LocalReply, trace: &Trace) {
+    async fn refuse_as(&self, reply: &LocalReply, refusable: &Refusable) {
         log_refused(
             &self.plane,
             &self.plane.live.load().digest,
-            trace.correlation,
+            refusable.correlation,
             reply,
         );
-        let message = reply.message(trace.era, trace.id.as_deref(), trace.correlation);
+        let message = refusable.message(reply);
         let _left = self.outgoing.send(message).await;
     }
 
-    async fn try_take(&mut self, body: Bytes, trace: &mut Trace) -> Result<(), LocalReply> {
+    async fn try_take(&mut self, body: Bytes, refusable: &mut Refusable) -> Result<(), LocalReply> {
         while let Some(ended) = self.calls.try_join_next() {
             // A call that panicked keeps its share of the bound: that is a bug, and stays bounded.
             self.release(ended.unwrap_or_default());
@@ -199,14 +192,14 @@ impl Channel {
             .endpoint(&self.path)
             .ok_or(LocalReply::NoSuchPath)?;
         let read = match inbound::read(&body, served.limits.nesting) {
-            Ok(read) => read,
-            Err((LocalReply::Batch, _)) => return self.take_batch(&body, served).await,
+            Ok(Read::One(message, met)) => (message, met),
+            Ok(Read::Batch) => return self.take_batch(&body, served).await,
             Err((reply, id)) => {
-                trace.id = id;
+                refusable.id = id;
                 return Err(reply);
             }
         };
-        let Some(request) = self.receive(served, read, ACCEPTS, trace)? else {
+        let Some(request) = self.receive(served, read, ACCEPTS, refusable)? else {
             return Ok(());
         };
         let load = self.admit(served, body.len())?;
@@ -225,9 +218,9 @@ impl Channel {
         let mut load = Load::default();
         let mut replies: Vec<join::Boxed<'static, _>> = Vec::with_capacity(messages.len());
         for message in messages {
-            let mut trace = self.trace();
+            let mut refusable = self.refusable();
             let bytes = message.len();
-            match self.take_part(&message, served, &mut trace) {
+            match self.take_part(&message, served, &mut refusable) {
                 Ok(Some(request)) => {
                     load.requests += 1;
                     load.bytes += bytes as u64;
@@ -236,8 +229,8 @@ impl Channel {
                 }
                 Ok(None) => {}
                 Err(reply) => {
-                    log_refused(&self.plane, &served.digest, trace.correlation, &reply);
-                    let message = reply.message(trace.era, trace.id.as_deref(), trace.correlation);
+                    log_refused(&self.plane, &served.digest, refusable.correlation, &reply);
+                    let message = refusable.message(&reply);
                     replies.push(Box::pin(async move { Some(message) }));
                 }
             }
@@ -263,17 +256,21 @@ impl Channel {
         &mut self,
         message: &Bytes,
         served: &Arc<Served>,
-        trace: &mut Trace,
+        refusable: &mut Refusable,
     ) -> Result<Option<Request>, LocalReply> {
-        let read = inbound::read(message, served.limits.nesting).map_err(|(reply, id)| {
-            trace.id = id;
-            reply
-        })?;
+        let read = match inbound::read(message, served.limits.nesting) {
+            Ok(Read::One(message, met)) => (message, met),
+            Ok(Read::Batch) => return Err(LocalReply::Batch),
+            Err((reply, id)) => {
+                refusable.id = id;
+                return Err(reply);
+            }
+        };
         if let Some(id) = batch::greets(&read.0) {
-            trace.id = Some(id.clone());
+            refusable.id = Some(id.clone());
             return Err(LocalReply::NotMessage);
         }
-        let request = self.receive(served, read, batch::WHOLE, trace)?;
+        let request = self.receive(served, read, batch::WHOLE, refusable)?;
         if request.is_some() {
             self.admit(served, message.len())?;
         }
@@ -286,7 +283,7 @@ impl Channel {
         served: &Arc<Served>,
         (message, met): (Message, Met),
         accepts: Accepts,
-        trace: &mut Trace,
+        refusable: &mut Refusable,
     ) -> Result<Option<Request>, LocalReply> {
         let (id, method, params) = match message {
             Message::Request { id, method, params } => (id, method, params),
@@ -303,12 +300,13 @@ impl Channel {
                 return Ok(None);
             }
         };
-        trace.id = Some(id.clone());
+        refusable.id = Some(id.clone());
         let params = Params::of(params, met).map_err(|_| LocalReply::BadParams)?;
         if params.has_meta_version() {
-            trace.era = Era::Modern;
+            refusable.era = Era::Modern;
         }
-        let Caller { client, session } = self.caller(&method, &params, &id, trace.era, accepts)?;
+        let Caller { client, session } =
+            self.caller(&method, &params, &id, refusable.era, accepts)?;
         Ok(Some(Request {
             served: Arc::clone(served),
             id,
@@ -316,7 +314,7 @@ impl Channel {
             params,
             client,
             session,
-            correlation: trace.correlation,
+            correlation: refusable.correlation,
         }))
     }
 

@@ -203,17 +203,25 @@ pub(crate) fn trace_of(head: &Head) -> Vec<(HeaderName, HeaderValue)> {
         .collect()
 }
 
+/// What a body is.
+pub(crate) enum Read {
+    /// A message, and where the known members of its params are.
+    One(Message, Met),
+    /// Several messages in an array. Whether there may be such, `batch` says.
+    Batch,
+}
+
 /// Reads the message of a body, and where the known members of its params are: one pass for both.
-pub(crate) fn read(
-    body: &Bytes,
-    nesting: u32,
-) -> Result<(Message, Met), (LocalReply, Option<Bytes>)> {
+///
+/// # Errors
+/// The body is no message; with the id of one that has an id all the same.
+pub(crate) fn read(body: &Bytes, nesting: u32) -> Result<Read, (LocalReply, Option<Bytes>)> {
     let mut met = Met::default();
     let visit = |level, member: Member<'_>| met.take(level, &member);
     match message::read_along(body, nesting, &Met::PATH, visit) {
-        Ok(message) => Ok((message, met)),
+        Ok(message) => Ok(Read::One(message, met)),
         Err(Malformed::NotJson) => Err((LocalReply::NotJson, None)),
-        Err(Malformed::Batch) => Err((LocalReply::Batch, None)),
+        Err(Malformed::Batch) => Ok(Read::Batch),
         Err(Malformed::NotMessage { id }) => Err((LocalReply::NotMessage, id)),
     }
 }

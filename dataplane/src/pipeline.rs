@@ -19,7 +19,7 @@ use crate::batch;
 use crate::call::{Era, Reply};
 use crate::client::Asked;
 use crate::correlation::Numbers;
-use crate::inbound::{self, Accepts};
+use crate::inbound::{self, Accepts, Read};
 use crate::legacy::{self, Caller};
 use crate::listen::{self, Streams};
 use crate::message::Message;
@@ -29,7 +29,7 @@ use crate::params::{Met, Params};
 use crate::pressure::Pressure;
 use crate::refusals::Refusals;
 use crate::replay::Replays;
-use crate::reply::{Fault, LocalReply};
+use crate::reply::{Fault, LocalReply, Refusable};
 use crate::serve;
 use crate::server::{Fault as Misframed, Head, Intake, Method, Response};
 use crate::session::Sessions;
@@ -98,13 +98,6 @@ impl Plane {
     }
 }
 
-/// What is known of a request when it fails.
-pub(crate) struct Trace {
-    pub(crate) era: Era,
-    pub(crate) id: Option<Bytes>,
-    pub(crate) correlation: u64,
-}
-
 /// Answers one request. Dropped when the client leaves; what that means for the call in flight is
 /// decided by [`crate::call::Leave`].
 pub(crate) async fn handle(head: &Head, intake: Intake<'_>, plane: &Arc<Plane>) -> Response {
@@ -112,16 +105,16 @@ pub(crate) async fn handle(head: &Head, intake: Intake<'_>, plane: &Arc<Plane>) 
     let correlation = plane.number();
     let late = modern::is_late(head);
     let era = if late { Era::Modern } else { Era::Legacy };
-    let mut trace = Trace {
+    let mut refusable = Refusable {
         era,
         id: None,
         correlation,
     };
-    match serve(head, intake, &snapshot, plane, &mut trace).await {
+    match serve(head, intake, &snapshot, plane, &mut refusable).await {
         Ok(response) => response,
         Err(reply) => {
             log_refused(plane, &snapshot.digest, correlation, &reply);
-            reply.into_response(trace.era, trace.id.as_deref(), correlation)
+            reply.into_response(refusable.era, refusable.id.as_deref(), correlation)
         }
     }
 }
@@ -131,7 +124,7 @@ async fn serve(
     intake: Intake<'_>,
     snapshot: &Arc<Snapshot>,
     plane: &Arc<Plane>,
-    trace: &mut Trace,
+    refusable: &mut Refusable,
 ) -> Result<Response, LocalReply> {
     match origin::check(head, &snapshot.listener.hosts) {
         Verdict::Ok => {}
@@ -145,17 +138,17 @@ async fn serve(
     match head.method() {
         Method::Post => match sse::token(head) {
             Some(token) => Box::pin(sse::post(head, intake, served, plane, token)).await,
-            None => post(head, intake, served, plane, trace).await,
+            None => post(head, intake, served, plane, refusable).await,
         },
         Method::Get => {
-            serve::log_answering(served, b"GET", trace.correlation);
+            serve::log_answering(served, b"GET", refusable.correlation);
             if sse::is_asked(head) {
                 return sse::open(served, plane);
             }
             Box::pin(listen::legacy(head, served, plane)).await
         }
         Method::Delete => {
-            serve::log_answering(served, b"DELETE", trace.correlation);
+            serve::log_answering(served, b"DELETE", refusable.correlation);
             legacy::end(head, served, plane)
         }
         Method::Head | Method::Other => Err(LocalReply::MethodNotAllowed),
@@ -168,7 +161,7 @@ async fn post(
     intake: Intake<'_>,
     served: &Arc<Served>,
     plane: &Arc<Plane>,
-    trace: &mut Trace,
+    refusable: &mut Refusable,
 ) -> Result<Response, LocalReply> {
     let accepts = Accepts::of(head);
     if !inbound::is_json(head) {
@@ -179,10 +172,12 @@ async fn post(
     }
     let body = intake.collect(served.limits.body_bytes).await?;
     match inbound::read(&body, served.limits.nesting) {
-        Ok(read) => take(head, read, accepts, served, plane, trace).await,
-        Err((LocalReply::Batch, _)) => Box::pin(batch::answer(head, &body, served, plane)).await,
+        Ok(Read::One(message, met)) => {
+            take(head, message, met, accepts, served, plane, refusable).await
+        }
+        Ok(Read::Batch) => Box::pin(batch::answer(head, &body, served, plane)).await,
         Err((reply, id)) => {
-            trace.id = id;
+            refusable.id = id;
             Err(reply)
         }
     }
@@ -191,45 +186,46 @@ async fn post(
 /// Answers one message that was read.
 pub(crate) async fn take(
     head: &Head,
-    (message, met): (Message, Met),
+    message: Message,
+    met: Met,
     accepts: Accepts,
     served: &Arc<Served>,
     plane: &Arc<Plane>,
-    trace: &mut Trace,
+    refusable: &mut Refusable,
 ) -> Result<Response, LocalReply> {
     let (id, method, params) = match message {
         Message::Request { id, method, params } => (id, method, params),
         // 2026-07-28 has no sessions, and no notification that means anything over HTTP.
         Message::Notification { method, .. } if modern::is_late(head) => {
-            serve::log_answering(served, &method, trace.correlation);
+            serve::log_answering(served, &method, refusable.correlation);
             return Ok(accepted());
         }
         Message::Notification { method, params } => {
-            serve::log_answering(served, &method, trace.correlation);
+            serve::log_answering(served, &method, refusable.correlation);
             return legacy::notification(head, served, plane, &method, params);
         }
         Message::Result { id, result } => {
-            serve::log_answering(served, ANSWER, trace.correlation);
+            serve::log_answering(served, ANSWER, refusable.correlation);
             let reply = Reply::Result(result);
             return legacy::response(head, served, plane, Some(&id), reply);
         }
         Message::Error { id, error } => {
-            serve::log_answering(served, ANSWER, trace.correlation);
+            serve::log_answering(served, ANSWER, refusable.correlation);
             let reply = Reply::Error(error);
             return legacy::response(head, served, plane, id.as_ref(), reply);
         }
     };
-    trace.id = Some(id.clone());
+    refusable.id = Some(id.clone());
     let params = Params::of(params, met).map_err(|_| LocalReply::BadParams)?;
     let caller = if modern::is_modern(head, &params) {
-        trace.era = Era::Modern;
+        refusable.era = Era::Modern;
         let mirrors = Mirrors::Headers(head);
         Caller::stateless(modern::read(mirrors, &method, &params, accepts)?)
     } else {
-        trace.era = Era::Legacy;
+        refusable.era = Era::Legacy;
         legacy::read(head, served, plane, &method, &id, accepts)?
     };
-    let correlation = trace.correlation;
+    let correlation = refusable.correlation;
     let asked = Asked {
         served,
         id,

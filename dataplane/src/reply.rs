@@ -15,7 +15,7 @@ use crate::json;
 use crate::message::write_response_head;
 use crate::server::Response;
 use crate::server::fault::Fault as Misframed;
-use crate::session::Asks;
+use crate::session::{Asks, Revision};
 
 /// A reply that no upstream made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,6 +148,20 @@ pub(crate) enum Fault {
     Gateway,
 }
 
+/// What is known of a message when it is refused.
+pub(crate) struct Refusable {
+    pub(crate) era: Era,
+    pub(crate) id: Option<Bytes>,
+    pub(crate) correlation: u64,
+}
+
+impl Refusable {
+    /// The reply as a message.
+    pub(crate) fn message(&self, reply: &LocalReply) -> Bytes {
+        reply.message(self.era, self.id.as_deref(), self.correlation)
+    }
+}
+
 /// What goes out for a [`LocalReply`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
@@ -166,9 +180,6 @@ pub(crate) struct Row {
     /// The message.
     pub(crate) text: &'static str,
 }
-
-const LEGACY_SUPPORTED: &[u8] =
-    br#","supported":["2025-11-25","2025-06-18","2025-03-26","2024-11-05"],"requested":"#;
 
 const PARSE_ERROR: i32 = -32700;
 const INVALID_REQUEST: i32 = -32600;
@@ -387,11 +398,15 @@ impl LocalReply {
             Self::VersionUnsupported { requested } => {
                 // A stateless request can name the stateless revisions only; in a session all others
                 // can be negotiated.
-                let supported: &[u8] = match era {
-                    Era::Modern => b",\"supported\":[\"2026-07-28\"],\"requested\":",
-                    Era::Legacy => LEGACY_SUPPORTED,
-                };
-                out.extend_from_slice(supported);
+                out.extend_from_slice(b",\"supported\":");
+                match era {
+                    Era::Modern => out.extend_from_slice(b"[\"2026-07-28\"]"),
+                    Era::Legacy => {
+                        let latest_first = Revision::ALL.into_iter().rev();
+                        json::write_texts(out, latest_first.map(Revision::as_str));
+                    }
+                }
+                out.extend_from_slice(b",\"requested\":");
                 json::write_text(out, requested);
             }
             Self::UnknownResource { uri } => {
