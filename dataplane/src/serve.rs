@@ -175,59 +175,61 @@ async fn answer_routed(
     params = without_tasks(served, client.era, &method, params)?;
     let tool = tool_of(&method, &params);
     let exposed = params.name().or_else(|| params.uri());
-    let (takes, era, party) = (client.accepts, client.era, client.party);
+    let (takes, era) = (client.accepts, client.era);
     let found = route::find(served, &method, &mut params).await;
     let route = found.inspect_err(|refused| disown(refused, era, &params, plane))?;
-    let (member, deadline) = (route.member, Instant::now() + route.member.total());
-    let call_of = (tool.as_deref(), deadline);
-    settle_headers(served, member, call_of, &params, &mut client).await?;
+    let member = route.member;
+    let deadline = Instant::now() + member.total();
+    settle_headers(
+        served,
+        member,
+        tool.as_deref(),
+        deadline,
+        &params,
+        &mut client,
+    )
+    .await?;
     let manner = manner(served, tool.as_deref());
     let is_repeatable = is_repeatable(served, tool.as_deref(), &params);
     // A client that writes these headers itself hears itself that they were refused.
     let tool = tool.filter(|_| !client.mirrors);
     member.trail.routed(&method, correlation);
-    let leave = replay::leave_of(client.leave(), session.as_ref(), takes);
-    let asks = askable(&client, session.as_ref());
-    let bridge = Bridge {
-        plane,
-        served,
-        member,
-        exposed,
-        arguments: params.arguments(),
-        capabilities: params.meta_capabilities(),
-    };
-    let (log_level, mirrored) = (client.set_level, std::mem::take(&mut client.mirrored));
-    let (token, trace) = (params.progress_token(), std::mem::take(&mut client.trace));
-    let mut writer = Writer::new(id, &method, client, token, correlation, &member.trail);
-    writer.name.clone_from(&route.name);
-    let mut replica = None;
-    if era == Era::Modern && can_ask(&method) && params.has_request_state() {
-        match Box::pin(bridge.reopen(&method, &mut params)).await? {
-            Resumed::Again(holder) => replica = holder,
-            Resumed::Parked(call, answers) => {
-                writer.upstream = Era::Legacy;
-                writer.way = bridge.by_retry(&method);
-                return Box::pin(writer.resume(call, &answers)).await;
-            }
-        }
-    }
-    let call = Box::new(Call {
+    let bridge = Bridge::new(plane, served, member, exposed, &params);
+    let mut call = Box::new(Call {
         method,
         name: route.name,
         params,
         era,
-        asks,
-        party,
-        log_level,
-        mirrored,
+        asks: askable(&client, session.as_ref()),
+        party: client.party,
+        log_level: client.set_level,
+        mirrored: std::mem::take(&mut client.mirrored),
         is_repeatable,
-        replica,
-        trace,
-        leave,
+        replica: None,
+        trace: std::mem::take(&mut client.trace),
+        leave: replay::leave_of(client.leave(), session.as_ref(), takes),
         deadline,
         timeouts: member.timeouts.clone(),
     });
-    call_upstream(&bridge, session, takes, writer, call, (tool, manner)).await
+    let token = call.params.progress_token();
+    let mut writer = Writer::new(id, &call.method, client, token, correlation, &member.trail);
+    writer.name.clone_from(&call.name);
+    if brings_state(&call) {
+        match Box::pin(bridge.reopen(&call.method, &mut call.params)).await? {
+            Resumed::Again(holder) => call.replica = holder,
+            Resumed::Parked(parked, answers) => {
+                writer.upstream = Era::Legacy;
+                writer.way = bridge.by_retry(&call.method);
+                return Box::pin(writer.resume(parked, &answers)).await;
+            }
+        }
+    }
+    call_upstream(&bridge, session, takes, writer, call, tool, manner).await
+}
+
+/// Whether a modern client repeats a call with what it was asked for, and the state that it was given.
+fn brings_state(call: &Call) -> bool {
+    call.era == Era::Modern && can_ask(&call.method) && call.params.has_request_state()
 }
 
 /// What a legacy client says of tasks. It was offered none: those that it could ask for are in sessions that all
@@ -275,7 +277,8 @@ fn disown(refused: &LocalReply, era: Era, params: &Params, plane: &Plane) {
 async fn settle_headers(
     served: &Served,
     member: &ServedMember,
-    (tool, deadline): (Option<&[u8]>, Instant),
+    tool: Option<&[u8]>,
+    deadline: Instant,
     params: &Params,
     client: &mut Client,
 ) -> Result<(), LocalReply> {
@@ -302,7 +305,8 @@ async fn call_upstream(
     takes: Accepts,
     mut writer: Writer,
     call: Box<Call>,
-    (tool, manner): (Option<Bytes>, Manner),
+    tool: Option<Bytes>,
+    manner: Manner,
 ) -> Result<Response, LocalReply> {
     let member = bridge.member;
     // Only a legacy client that can be asked, at a server that may ask by its result.

@@ -36,7 +36,25 @@ pub(crate) struct Bridge<'a> {
     pub(crate) capabilities: Option<Bytes>,
 }
 
-impl Bridge<'_> {
+impl<'a> Bridge<'a> {
+    /// The ends of a call with these params, of which it keeps what a question needs.
+    pub(crate) fn new(
+        plane: &'a Arc<Plane>,
+        served: &'a Arc<Served>,
+        member: &'a ServedMember,
+        exposed: Option<Bytes>,
+        params: &Params,
+    ) -> Self {
+        Self {
+            plane,
+            served,
+            member,
+            exposed,
+            arguments: params.arguments(),
+            capabilities: params.meta_capabilities(),
+        }
+    }
+
     /// Opens the `requestState` of a repeated call, if there is one.
     pub(crate) async fn reopen(
         &self,

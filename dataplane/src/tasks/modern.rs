@@ -56,7 +56,7 @@ pub(crate) async fn send(
     let answer = match begun(&reply)? {
         Some((id, seen)) => {
             let hold = work.hold(&id)?;
-            follow(&work, &id, seen.pace, hold, (can_be_asked, &HashSet::new())).await?
+            follow(&work, &id, seen.pace, hold, can_be_asked, &HashSet::new()).await?
         }
         None => Answer::Done(reply),
     };
@@ -105,7 +105,7 @@ impl Asking {
             hold.cancel();
             return Err(failure);
         }
-        follow(&work, &self.id, PACE_FROM, hold, (true, answered)).await
+        follow(&work, &self.id, PACE_FROM, hold, true, answered).await
     }
 
     fn work<'a>(&'a self, served: &Served, member: &'a ServedMember) -> Work<'a> {
@@ -130,7 +130,8 @@ async fn follow(
     id: &[u8],
     pace: Duration,
     hold: Hold,
-    (can_be_asked, answered): (bool, &HashSet<String>),
+    can_be_asked: bool,
+    answered: &HashSet<String>,
 ) -> Result<Answer, Failure> {
     let watching = watch(work, id, pace, answered);
     let watched = timeout_at(work.call.deadline, watching).await;
