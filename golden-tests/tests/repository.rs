@@ -39,6 +39,11 @@ fn crates_depend_in_one_direction() {
 }
 
 #[test]
+fn imports_of_the_data_plane_get_no_more_tangled() {
+    assert_none(&rules::tangled_modules(Repository::this()));
+}
+
+#[test]
 fn architecture_page_names_what_exists() {
     assert_none(&rules::stale_architecture(Repository::this()));
 }

@@ -15,6 +15,7 @@ mod lengths;
 mod licences;
 mod names;
 mod promises;
+mod tangle;
 mod words;
 
 pub use architecture::{stale_architecture, stale_headers};
@@ -29,4 +30,5 @@ pub use lengths::too_long;
 pub use licences::{licence_tree, unwelcome_licences};
 pub use names::vague_names;
 pub use promises::unchecked_promises;
+pub use tangle::tangled_modules;
 pub use words::banned_words;
