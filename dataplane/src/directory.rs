@@ -15,7 +15,8 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::call::Party;
-use crate::list::{self, Kind};
+use crate::list;
+use crate::list_kind::Kind;
 use crate::snapshot::{Served, ServedMember};
 
 /// An unknown URI refreshes the lists at most this often.

@@ -13,11 +13,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::Reach;
 use crate::ask::state::StateSeal;
-use crate::gateway::{Refusal, Swapped};
 use crate::keeper::Keeper;
 use crate::list;
 use crate::pipeline::Plane;
 use crate::prepare::{Prepared, Standing};
+use crate::refusal::{Refusal, Swapped};
 use crate::replay::Replays;
 use crate::session::{Seal, SessionKeys, Sessions, keep_swept};
 use crate::snapshot::Snapshot;

@@ -23,7 +23,8 @@ use crate::listener::QUIET;
 use crate::metrics;
 use crate::order::{Order, Orders};
 use crate::pressure;
-use crate::session::{NoRandomness, SessionKeys};
+use crate::refusal::{Refusal, Swapped};
+use crate::session::SessionKeys;
 use crate::status::{Kept, Status, Taken};
 use crate::stdio::{Stdio, StdioThread};
 use crate::timestamp::Timestamp;
@@ -79,56 +80,6 @@ struct Doors {
     workers: Option<Workers>,
     stdio: Option<StdioThread>,
     orders: Option<mpsc::Receiver<Order>>,
-}
-
-/// Why the gateway did not start, or why a plan was refused. Each has a code of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// The code, for example `MCPC9601`.
-    pub code: &'static str,
-    /// The reason, without secrets.
-    pub reason: String,
-}
-
-/// What a swap did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Swapped {
-    /// The plan is the live one already, and so are the values of its secrets.
-    Unchanged,
-    /// The plan is live.
-    Live {
-        /// Upstreams that kept their processes and sessions.
-        kept: usize,
-        /// Upstreams that are new.
-        started: usize,
-        /// Upstreams that drain.
-        stopped: usize,
-    },
-}
-
-impl Refusal {
-    pub(crate) fn new(code: &'static str, reason: impl Into<String>) -> Self {
-        Self {
-            code,
-            reason: reason.into(),
-        }
-    }
-
-    pub(crate) fn system(what: &str, error: &io::Error) -> Self {
-        Self::new(
-            "MCPC9605",
-            format!("the system cannot {what}: {}", error.kind()),
-        )
-    }
-}
-
-impl From<NoRandomness> for Refusal {
-    fn from(_: NoRandomness) -> Self {
-        Self::new(
-            "MCPC9604",
-            "the system gives no randomness for session keys",
-        )
-    }
 }
 
 impl Gateway {

@@ -11,8 +11,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use crate::list::Kind;
-use crate::upstream::Changes;
+use crate::changes::Changes;
+use crate::list_kind::Kind;
 
 /// How long after a change of one upstream the next one is looked at: a list may be long, and a server
 /// that says over and over that it has changed is looked at less and less often.

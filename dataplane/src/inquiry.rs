@@ -15,11 +15,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::Reach;
 use crate::failure::Failure;
-use crate::gateway::Refusal;
 use crate::keeper::{Keeper, KeeperThread};
-use crate::list::{self, Kind, Terms};
+use crate::list::{self, Terms};
+use crate::list_kind::Kind;
 use crate::prepare::refusal;
 use crate::reach::{CANNOT_EXECUTE, Ended};
+use crate::refusal::Refusal;
 use crate::reply::LocalReply;
 use crate::upstream::{End, How, LADDER, Resolved, Upstream};
 use attended::Attended;

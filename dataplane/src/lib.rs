@@ -16,6 +16,7 @@ mod batch;
 mod body;
 mod call;
 mod carry;
+mod changes;
 mod channel;
 mod client;
 mod container;
@@ -42,6 +43,7 @@ mod known;
 mod legacy;
 mod level;
 mod list;
+mod list_kind;
 mod listen;
 mod listener;
 mod local;
@@ -60,6 +62,7 @@ mod pressure;
 mod profile;
 mod pulse;
 mod reach;
+mod refusal;
 mod refusals;
 #[cfg(feature = "rehearsal")]
 mod rehearsal;
@@ -92,13 +95,14 @@ mod workers;
 pub use descriptors::raise_descriptor_limit;
 pub use exposition::{Family, Kind};
 pub use figures::{Condition, Figures, ServerFigures};
-pub use gateway::{Door, Gateway, Options, Refusal, Swapped};
+pub use gateway::{Door, Gateway, Options};
 pub use inquiry::{About, Heard, Inquiry, Listed, Offer, Silence};
 pub use metrics::FAMILIES;
 pub use order::{Order, Outcome, Verdict, Wish};
 pub use reach::{
     Dialed, Ended, Launch, Process, Reach, ReachFuture, Real, Signals, Target, child_entry,
 };
+pub use refusal::{Refusal, Swapped};
 #[cfg(feature = "rehearsal")]
 pub use rehearsal::{Entrance, Rehearsal};
 pub use secret::Secret;

@@ -22,6 +22,7 @@ use crate::call::{Era, Party};
 use crate::failure::Failure;
 use crate::join;
 use crate::json;
+use crate::list_kind::Kind;
 use crate::mirror::{self, BadAnnotation, Mirrored};
 use crate::repeats::is_repeatable;
 use crate::snapshot::{Served, ServedMember};
@@ -38,76 +39,6 @@ const WAIT_BESIDE_LATE: Duration = Duration::from_millis(250);
 
 /// And if clients wait to be told what has become of it.
 const NEWS_MAX: Duration = Duration::from_millis(250);
-
-/// What is listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
-    Tools,
-    Prompts,
-    Resources,
-    Templates,
-}
-
-impl Kind {
-    /// The kind that a method lists.
-    pub(crate) fn of_method(method: &[u8]) -> Option<Self> {
-        [Self::Tools, Self::Prompts, Self::Resources, Self::Templates]
-            .into_iter()
-            .find(|kind| kind.method().as_bytes() == method)
-    }
-
-    pub(crate) fn method(self) -> &'static str {
-        match self {
-            Self::Tools => "tools/list",
-            Self::Prompts => "prompts/list",
-            Self::Resources => "resources/list",
-            Self::Templates => "resources/templates/list",
-        }
-    }
-
-    /// The notification that tells that it has changed.
-    pub(crate) fn changed(self) -> &'static str {
-        match self {
-            Self::Tools => "notifications/tools/list_changed",
-            Self::Prompts => "notifications/prompts/list_changed",
-            Self::Resources | Self::Templates => "notifications/resources/list_changed",
-        }
-    }
-
-    /// The member of the result that holds the entries.
-    pub(crate) fn entries(self) -> &'static str {
-        match self {
-            Self::Tools => "tools",
-            Self::Prompts => "prompts",
-            Self::Resources => "resources",
-            Self::Templates => "resourceTemplates",
-        }
-    }
-
-    fn capability(self) -> &'static str {
-        match self {
-            Self::Tools => "tools",
-            Self::Prompts => "prompts",
-            Self::Resources | Self::Templates => "resources",
-        }
-    }
-
-    /// The member of an entry that names it.
-    fn key(self) -> &'static [u8] {
-        match self {
-            Self::Tools | Self::Prompts => b"name",
-            Self::Resources => b"uri",
-            Self::Templates => b"uriTemplate",
-        }
-    }
-
-    /// What the server calls an entry, and where that stands in it.
-    pub(crate) fn own_name(self, entry: &Bytes) -> Option<(Range<usize>, Cow<'_, str>)> {
-        let span = json::place_of(entry, self.key())?;
-        let own = json::text(entry.get(span.clone())?)?;
-        Some((span, own))
-    }
-}
 
 /// The merged list of an endpoint.
 pub(crate) struct Merged {

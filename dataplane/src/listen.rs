@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::body::{Body, Frames};
 use crate::call::Party;
+use crate::changes::Changes;
 use crate::client::Asked;
 use crate::inbound::Accepts;
 use crate::json;
@@ -24,7 +25,6 @@ use crate::server::{Field, Head, Response};
 use crate::session::{Hold, InFlight, Live, Session};
 use crate::snapshot::Served;
 use crate::subscriptions::{self, Subscriptions};
-use crate::upstream::Changes;
 
 /// How many notification streams are open, and whether they shall end.
 pub(crate) struct Streams {

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use http::StatusCode;
 use mcpc_plan::Digest;
 

@@ -12,12 +12,12 @@ use tokio::sync::watch;
 
 use crate::Reach;
 use crate::directory::Directory;
-use crate::gateway::Refusal;
 use crate::hub::Hub;
 use crate::identity::{Identities, Identity};
 use crate::keeper::Keeper;
 use crate::known::Known;
 use crate::mirror::Mirrors;
+use crate::refusal::Refusal;
 use crate::shown::Shown;
 use crate::snapshot::{Served, ServedMember, Snapshot};
 use crate::tool_set::ToolSet;

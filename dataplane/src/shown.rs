@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::list::Kind;
+use crate::list_kind::Kind;
 
 /// Nobody has been shown anything by this process: what clients know, they know from before.
 const UNSEEN: u64 = 0;

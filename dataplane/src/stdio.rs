@@ -15,9 +15,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::channel::Channel;
-use crate::gateway::Refusal;
 use crate::outbox::Outgoing;
 use crate::pipeline::Plane;
+use crate::refusal::Refusal;
 use crate::reply::LocalReply;
 use crate::upstream::lines::{Framer, Line};
 

@@ -14,9 +14,9 @@ use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 
-use crate::gateway::Refusal;
 use crate::listener::{self, First};
 use crate::pipeline::Plane;
+use crate::refusal::Refusal;
 
 /// Running worker threads.
 pub(crate) struct Workers {

@@ -10,10 +10,10 @@ use bytes::Bytes;
 use mcpc_plan::{Access, Limits, Timeouts};
 use tokio::time::Instant;
 
-use super::Kind;
 use crate::call::{Call, Era, Reply};
 use crate::failure::Failure;
 use crate::json;
+use crate::list_kind::Kind;
 use crate::params::Params;
 use crate::policy;
 use crate::upstream::Upstream;

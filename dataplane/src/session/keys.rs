@@ -10,7 +10,7 @@ use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
 use aws_lc_rs::hmac;
 
 use super::NoRandomness;
-use crate::gateway::Refusal;
+use crate::refusal::Refusal;
 
 /// Bytes of a key.
 const KEY_LEN: usize = 32;
@@ -106,4 +106,13 @@ fn derive(material: &[u8; KEY_LEN], label: &str) -> Result<LessSafeKey, NoRandom
     let derived = hmac::sign(&material, label.as_bytes());
     let key = UnboundKey::new(&AES_256_GCM, derived.as_ref()).map_err(|_| NoRandomness)?;
     Ok(LessSafeKey::new(key))
+}
+
+impl From<NoRandomness> for Refusal {
+    fn from(_: NoRandomness) -> Self {
+        Self::new(
+            "MCPC9604",
+            "the system gives no randomness for session keys",
+        )
+    }
 }

@@ -19,9 +19,9 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
 use crate::call::Flight;
+use crate::changes::Changes;
 use crate::level::Level;
 use crate::subscriptions::Subscriptions;
-use crate::upstream::Changes;
 pub(crate) use keys::KeyRing;
 pub use keys::SessionKeys;
 use token::Sealed;

@@ -237,7 +237,7 @@ mod tests {
     fn only_the_extension_is_declared_on_demand() {
         let demanded = |era, code: i32, data: &str| {
             let mut call = crate::list::call(
-                crate::list::Kind::Tools,
+                crate::list_kind::Kind::Tools,
                 None,
                 mcpc_plan::Timeouts::all(Duration::from_millis(1)),
                 tokio::time::Instant::now(),

@@ -1,23 +1,9 @@
 //! What an upstream has told of its lists and resources, or what follows from its having another session.
 //!
-//! Owns the counters that are watched by whoever tells clients, and what raises them. Does not tell: `hub` and
-//! `watches` do.
+//! Owns what raises the counters of [`Changes`](crate::changes::Changes). Does not tell: `hub` and `watches` do.
 
 use super::Upstream;
 use crate::json;
-
-/// How often each list of an upstream is known to have changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Changes {
-    /// `notifications/tools/list_changed`.
-    pub(crate) tools: u64,
-    /// `notifications/prompts/list_changed`.
-    pub(crate) prompts: u64,
-    /// `notifications/resources/list_changed`.
-    pub(crate) resources: u64,
-    /// How often an endpoint was given another plan; an upstream does not know of that.
-    pub(crate) plans: u64,
-}
 
 impl Upstream {
     pub(super) fn note_change(&self, method: &[u8]) {

@@ -16,7 +16,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{Session, Tried, Upstream};
 use crate::failure::Failure;
-use crate::list::{self, Kind};
+use crate::list;
+use crate::list_kind::Kind;
 
 /// The pauses between two questions. The first is also the least time between them, however often the
 /// upstream answers something else meanwhile.

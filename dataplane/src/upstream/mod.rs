@@ -90,6 +90,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::Reach;
 use crate::ask::can_ask;
 use crate::call::{Answer, Call, Era, Event, Leave};
+use crate::changes::Changes;
 use crate::failure::Failure;
 use crate::keeper::Keeper;
 use crate::policy::Permit;
@@ -111,7 +112,6 @@ use stdio::Link;
 use wire::Site;
 
 pub(crate) use breaker::{Position, Reading};
-pub(crate) use changes::Changes;
 pub(crate) use checks::Checked;
 pub(crate) use child::LADDER;
 pub(crate) use durations::BOUNDS_SECONDS;

@@ -67,7 +67,9 @@ fn imports(repository: &Repository) -> Imports<'_> {
 fn named_modules(code: &str) -> impl Iterator<Item = &str> {
     let is_apart = |c: char| !c.is_ascii_alphanumeric() && c != '_';
     code.split("crate::").skip(1).flat_map(move |rest| {
-        let group = rest.strip_prefix('{').and_then(|rest| rest.split('}').next());
+        let group = rest
+            .strip_prefix('{')
+            .and_then(|rest| rest.split('}').next());
         let names = group.unwrap_or_else(|| rest.split(is_apart).next().unwrap_or_default());
         names.split(is_apart)
     })
@@ -121,7 +123,10 @@ mod tests {
             ("a.rs", "use crate::{b, c::C};"),
             ("b/mod.rs", ""),
             ("b/inner.rs", "use crate::c::C;"),
-            ("c.rs", "fn c() { crate::a::a() }\n#[cfg(test)]\nmod tests {\n    use crate::d;\n}\n"),
+            (
+                "c.rs",
+                "fn c() { crate::a::a() }\n#[cfg(test)]\nmod tests {\n    use crate::d;\n}\n",
+            ),
             ("d.rs", "use crate::a;"),
         ]);
         let circle: Vec<_> = largest_cycle(&imports(&text)).into_iter().collect();
