@@ -3,7 +3,6 @@
 //! Owns the order of start and shutdown. Does not compile, watch files or handle signals: `mcpc run`
 //! and `mcpcd` do, and hand plans in.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

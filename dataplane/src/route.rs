@@ -1,7 +1,9 @@
-//! Picks the upstream of a call, by one look-up in the plan, and puts the upstream's own names in.
+//! Picks the upstream of a call, and puts the upstream's own names in.
 //!
-//! Owns turning an exposed name into a member and its own name. Does not decide permission
-//! (`policy`) and does not know eras.
+//! Owns turning what a call names into a member and its own name: for tools and prompts by one look-up in the
+//! plan, for resources by what lists have told (`directory`), for methods of extensions by what servers say of
+//! themselves (`extension`). Params are changed where they name what a client knows by another name, or
+//! declare what the member must not be told. Does not decide permission (`policy`).
 
 use std::ops::Range;
 use std::sync::Arc;
