@@ -49,6 +49,7 @@ pub fn stale_headers(repository: &Repository) -> Vec<Finding> {
         for (index, line) in header.take_while(|(_, line)| line.starts_with("//!")) {
             let is_apart = |c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':';
             for name in line.split(is_apart) {
+                let name = name.trim_matches(':');
                 if !has_function(name, repository) {
                     let fact = format!("`{name}` is not there");
                     found.push(Finding::at(&file.path, index + 1, fact));
