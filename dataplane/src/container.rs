@@ -4,7 +4,6 @@
 //! of which the smallest bound counts. What is done about it is `pressure`'s. It is looked at once, at the start:
 //! a bound that changes later is the exception, and `limits.memory` says more anyway.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A group that may hold this much may hold everything: version 1 has no word for that.
@@ -12,8 +11,17 @@ const EVERYTHING: u64 = 1 << 60;
 
 /// The bound in bytes; nothing if there is none, or if nobody tells.
 pub(crate) fn memory() -> Option<u64> {
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let groups = read(Path::new("/proc/self/cgroup"))?;
     memory_in(Path::new("/sys/fs/cgroup"), &groups)
+}
+
+/// A file that the kernel makes up when it is read.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "at the start, before anything is served; no disk is waited for"
+)]
+fn read(file: &Path) -> Option<String> {
+    std::fs::read_to_string(file).ok()
 }
 
 /// The same for a process in these groups, where the hierarchies are mounted at `root`.
@@ -39,7 +47,7 @@ fn least(mount: &Path, path: &str, file: &str) -> Option<u64> {
     let mut group = PathBuf::from(path.trim_start_matches('/'));
     let mut found = None;
     loop {
-        let bound = fs::read_to_string(mount.join(&group).join(file)).ok();
+        let bound = read(&mount.join(&group).join(file));
         let bound = bound.and_then(|text| text.trim().parse::<u64>().ok());
         let bound = bound.filter(|bytes| *bytes < EVERYTHING);
         found = [found, bound].into_iter().flatten().min();
@@ -52,6 +60,8 @@ fn least(mount: &Path, path: &str, file: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::fs;
 
     use super::*;
 

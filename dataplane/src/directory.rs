@@ -4,6 +4,10 @@
 //! all of these would be lossy. So with several members the owner is looked up: first what was
 //! listed, then what the configuration claims, then templates; an unknown URI refreshes the lists
 //! once. See `docs/decisions/0004-resources-by-uri.md`.
+#![expect(
+    clippy::disallowed_types,
+    reason = "who reads an unknown URI waits for the lists in any case, and one fetch is enough for all"
+)]
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,10 +30,6 @@ const REFRESH_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Directory {
     known: ArcSwap<Known>,
     /// When the lists were last fetched because of an unknown URI; the lock makes it single flight.
-    #[expect(
-        clippy::disallowed_types,
-        reason = "who reads an unknown URI waits for the lists in any case, and one fetch is enough for all"
-    )]
     refreshed: Mutex<Option<Instant>>,
 }
 

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::batch;
 use crate::call::{Call, Era};
-use crate::inbound;
+use crate::inbound::{self, Read};
 use crate::json;
 use crate::message::Message;
 use crate::mirror;
@@ -81,7 +81,7 @@ pub fn json(bytes: &[u8]) {
 /// A message is what `serde_json` reads in the same bytes, and what is sent on for it is a message.
 pub fn message(bytes: &[u8]) {
     let bytes = Bytes::copy_from_slice(bytes);
-    let Ok((message, met)) = inbound::read(&bytes, NESTING) else {
+    let Ok(Read::One(message, met)) = inbound::read(&bytes, NESTING) else {
         return;
     };
     assert!(is_json(&bytes), "no JSON passed");
@@ -110,7 +110,7 @@ pub fn message(bytes: &[u8]) {
         }
     }
     let read_alone = Params::read(params.clone(), NESTING);
-    let Ok(read_along) = Params::of(params, met) else {
+    let Ok(known) = Params::of(params, met) else {
         assert!(read_alone.is_err(), "what is read alone passes");
         return;
     };
@@ -119,7 +119,7 @@ pub fn message(bytes: &[u8]) {
         (Era::Modern, Era::Legacy),
         (Era::Legacy, Era::Modern),
     ] {
-        send_on(&method, read_along.clone(), from, to);
+        send_on(&method, known.clone(), from, to);
     }
 }
 
@@ -135,7 +135,8 @@ fn send_on(method: &Bytes, mut params: Params, from: Era, to: Era) {
     let mut out = Vec::new();
     call.write_message(&mut out, 42, to);
     let out = Bytes::from(out);
-    let Ok((Message::Request { id, params, .. }, _)) = inbound::read(&out, NESTING + 1) else {
+    let read = inbound::read(&out, NESTING + 1);
+    let Ok(Read::One(Message::Request { id, params, .. }, _)) = read else {
         assert!(!is_text(method), "{out:?}");
         return;
     };

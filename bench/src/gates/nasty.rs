@@ -117,9 +117,9 @@ pub(super) const ALL: [(&str, Make); 22] = [
         raw(at, "subscriptions/listen", None, "1", &params)
     }),
     ("as many headers as there may be", |at| {
-        let headers: String = (0..80)
-            .map(|number| format!("x-{number}: {number}\r\n"))
-            .collect();
+        let headers = (0..80).fold(String::new(), |headers, number| {
+            headers + &format!("x-{number}: {number}\r\n")
+        });
         call(at, &headers, "{\"bytes\":1}")
     }),
     ("more headers than there may be", |at| {

@@ -7,7 +7,7 @@
 //!
 //! Owns both ends and what goes between them: one line of JSON, then bytes as they are. What a plan is
 //! made of is read by the gateway, which watches it; variables are read over there, each time anew. See
-//! `docs/decisions/0048-compiled-apart.md`.
+//! `docs/decisions/0044-compiled-apart.md`.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read, Write};

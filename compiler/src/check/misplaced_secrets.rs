@@ -84,7 +84,7 @@ fn report(tree: &Tree, node: NodeId, name: &str, found: Option<&Announced<'_>>, 
     let span = tree.node_span(node);
     let label =
         "this field is not secret: its value is part of the plan, of logs and of status pages";
-    let note = match found.map(|found| found.name) {
+    let reason = match found.map(|found| found.name) {
         Some(Some(announced)) => {
             format!("what `{announced}` takes is a secret, whatever the variable is called")
         }
@@ -95,6 +95,6 @@ fn report(tree: &Tree, node: NodeId, name: &str, found: Option<&Announced<'_>>, 
     };
     let diagnostic = Diagnostic::error(codes::MISPLACED_SECRET, message, span, label)
         .help("pass the secret in `headers` or `env`, which keep only the name of the variable")
-        .note(note);
+        .note(reason);
     sink.report(diagnostic);
 }

@@ -16,7 +16,7 @@ use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry, fmt};
+use tracing_subscriber::{Layer, Registry};
 
 use crate::{GatewayFlags, LogFormat};
 
@@ -28,7 +28,7 @@ pub fn start_log(flags: &GatewayFlags, is_coloured: bool) {
     let level = LevelFilter::from(flags.log_level);
     let ours = Targets::new().with_targets(OURS.map(|name| (name, level)));
     let lines = Lines::of(flags);
-    let layer = fmt::layer()
+    let layer = tracing_subscriber::fmt::layer()
         .with_writer(move || lines)
         .log_internal_errors(false);
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match flags.log_format {

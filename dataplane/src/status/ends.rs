@@ -62,7 +62,7 @@ impl fmt::Display for ProcessEnd {
             EndKind::Signalled => write!(f, "signal {number}")?,
             EndKind::Crowded => write!(f, "{number} processes and threads, too many")?,
             EndKind::OutOfMemory => {
-                write!(f, "out of memory, {number} processes ended by the system")?
+                write!(f, "out of memory, {number} processes ended by the system")?;
             }
             EndKind::NotExecuted => write!(f, "the program cannot be executed")?,
             EndKind::NotConfined => write!(f, "its sandbox or limits cannot be kept")?,

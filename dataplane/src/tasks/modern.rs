@@ -175,8 +175,8 @@ async fn watch(
         let seen = Seen::of(&task, PACE_MEMBER)?;
         pace = seen.pace;
         let outcome = |key: &[u8]| {
-            let place = json::place_of(&task, key).ok_or(Failure::Garbage)?;
-            Ok(task.slice(place))
+            let range = json::place_of(&task, key).ok_or(Failure::Garbage)?;
+            Ok(task.slice(range))
         };
         match seen.status.as_slice() {
             b"\"completed\"" => return Ok(Next::Ended(Reply::Result(outcome(b"result")?))),

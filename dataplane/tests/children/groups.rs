@@ -21,7 +21,10 @@ const PART: &str = "group";
 
 const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
 
-const PARTS: [(&str, fn(&Path)); 5] = [
+/// What it shows, and how.
+type Part = (&'static str, fn(&Path));
+
+const PARTS: [Part; 5] = [
     ("a server is in a bounded group until its end", bounded),
     ("a tree gets no more processes", no_more_processes),
     ("a tree without memory is ended as a whole", no_more_memory),

@@ -81,10 +81,10 @@ fn largest_cycle<'r>(imports: &Imports<'r>) -> BTreeSet<&'r str> {
         .keys()
         .map(|module| (*module, reachable(module, imports)))
         .collect();
-    let reaches = |from: &str, to: &str| reached.get(from).is_some_and(|all| all.contains(to));
+    let leads = |from: &str, to: &str| reached.get(from).is_some_and(|all| all.contains(to));
     let circles = imports.keys().map(|module| {
         let others = reached.get(module).into_iter().flatten().copied();
-        others.filter(|other| reaches(other, module)).collect()
+        others.filter(|other| leads(other, module)).collect()
     });
     circles
         .max_by_key(|circle: &BTreeSet<&str>| circle.len())

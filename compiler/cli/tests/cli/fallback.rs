@@ -1,5 +1,10 @@
 //! `fallback: last_good`: a configuration that cannot be used when a gateway starts, and one from before.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a member that is not there is null, which no expectation is"
+)]
+
 use std::path::PathBuf;
 
 use serde_json::{Value, json};

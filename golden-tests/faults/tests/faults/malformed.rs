@@ -41,7 +41,7 @@ fn a_line_break_in_a_request_smuggles_nothing_to_a_process() {
     let arguments = json!({ "x": [hidden] });
     for line_break in ["\n", "\r", "\r\n"] {
         let message = call_message("echo", &arguments).to_string();
-        let message = message.replace(r#":["#, &format!(":[{line_break}"));
+        let message = message.replace(":[", &format!(":[{line_break}"));
         let message = message.replace("]}", &format!("{line_break}]}}"));
         assert!(message.contains(line_break));
         let request = post(address, "/mcp", MIRRORED, &message);

@@ -219,12 +219,12 @@ fn with_as_many_calls_under_way_as_there_may_be_no_session_and_then_no_call_begi
         let arguments = json!({ "number": number, "round": 1 });
         stage.client().begin("held", &arguments)
     };
-    let mut held: Vec<Client> = (0..9).map(hold).collect();
+    let mut waiting: Vec<Client> = (0..9).map(hold).collect();
     stage.gateway.hears("under pressure: no new session begins");
     let reply = Client::connect(stage.gateway.address).ask(greeting(&stage));
     assert_eq!(reply.code(), "MCPC9211", "{reply:?}");
     let arguments = json!({ "number": 9, "round": 1 });
-    held.push(stage.client().begin("held", &arguments));
+    waiting.push(stage.client().begin("held", &arguments));
     stage.gateway.hears("under pressure: no new call is taken");
     let reply = stage.client().call("echo", &json!({}));
     assert_eq!(reply.status, 503, "{reply:?}");
@@ -241,7 +241,7 @@ fn with_as_many_calls_under_way_as_there_may_be_no_session_and_then_no_call_begi
     near("mcpc_shed_total{what=\"calls\"}", 1.0);
     near("mcpc_refused_total{code=\"MCPC9212\"}", 1.0);
 
-    drop(held);
+    drop(waiting);
     stage.gateway.hears("the pressure has eased: nothing");
     stage.client().echoes("echo", 1);
     stage.gateway.stop();
