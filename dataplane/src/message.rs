@@ -339,7 +339,7 @@ mod tests {
                     assert!(!is_sound, "{part}");
                     assert_eq!(id.as_deref(), Some(&b"7"[..]), "{part}");
                 }
-                Err(other) => panic!("{part}: {other:?}"),
+                Err(other) => unreachable!("{part}: {other:?}"),
             }
         }
     }

@@ -1,10 +1,5 @@
 //! An outside for tests: upstream servers behind in-memory pipes, with a record of what they saw.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    reason = "test code"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use std::convert::Infallible;
 use std::io;

@@ -1,5 +1,5 @@
 //! A server of 2024-11-05: found behind a refused POST, called over its two directions, lost and found.
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "test code")]
+#![expect(clippy::unwrap_used, reason = "test code")]
 
 use std::convert::Infallible;
 use std::io;

@@ -1,11 +1,6 @@
 //! Responses byte by byte: what is read must not depend on how it was cut, and whatever is believed
 //! of a broken response, hyper's client must read in the same way.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    reason = "test code"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use std::io;
 use std::sync::Arc;

@@ -29,7 +29,8 @@ fn counts(page: &str, series: &str, count: u32) {
 
 fn config(server: &HttpServer, other: &HttpServer) -> String {
     format!(
-        "endpoints: {{ main: {{ path: /mcp, prefix: \"{{server}}.\" }} }}\n\
+        "limits: {{ memory: 4GiB }}\n\
+         endpoints: {{ main: {{ path: /mcp, prefix: \"{{server}}.\" }} }}\n\
          servers:\n  \
          child: {{ command: {FAULTY:?}, era: modern, restart: {{ backoff: {{ from: 1ms, to: 1ms }} }} }}\n  \
          web:\n    era: modern\n    health: {{ every: 50ms }}\n    retry: {{ attempts: 2, budget: 50% }}\n    \
