@@ -40,9 +40,17 @@ pub(crate) struct Missing {
     pub(crate) message: Option<Box<str>>,
 }
 
+/// A template with the values of its sources.
+pub(crate) struct Filled {
+    pub(crate) value: Secret,
+    /// What of it is in no plan: the values of sources, and the whole with them.
+    pub(crate) secrets: Vec<Secret>,
+}
+
 /// Puts the values of its sources into a template.
-pub(crate) fn resolve(template: &Template, reach: &dyn Reach) -> Result<Secret, Missing> {
+pub(crate) fn resolve(template: &Template, reach: &dyn Reach) -> Result<Filled, Missing> {
     let mut text = String::new();
+    let mut secrets = Vec::new();
     for part in &template.0 {
         match part {
             Part::Text(literal) => text.push_str(literal),
@@ -57,7 +65,10 @@ pub(crate) fn resolve(template: &Template, reach: &dyn Reach) -> Result<Secret, 
                 let value = lookup(source, reach)
                     .filter(|value| !(is_guarded && value.expose().is_empty()));
                 match (value, default) {
-                    (Some(value), _) => text.push_str(value.expose()),
+                    (Some(value), _) => {
+                        text.push_str(value.expose());
+                        secrets.push(value);
+                    }
                     (None, Some(default)) => text.push_str(default),
                     (None, None) => {
                         return Err(Missing {
@@ -69,7 +80,11 @@ pub(crate) fn resolve(template: &Template, reach: &dyn Reach) -> Result<Secret, 
             }
         }
     }
-    Ok(Secret::new(text))
+    let value = Secret::new(text);
+    if !secrets.is_empty() && template.0.len() > 1 {
+        secrets.push(value.clone());
+    }
+    Ok(Filled { value, secrets })
 }
 
 fn lookup(source: &Source, reach: &dyn Reach) -> Option<Secret> {

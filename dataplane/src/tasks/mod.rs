@@ -103,6 +103,14 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// The error of a task, as its client may see it.
+    fn masked(&self, error: Bytes) -> Bytes {
+        match self.member.replicas.upstream(self.replica) {
+            Some(upstream) => upstream.masked(error),
+            None => error,
+        }
+    }
+
     /// What has become of a task.
     async fn look(&self, id: &[u8]) -> Result<Bytes, Failure> {
         self.ask(self.request("tasks/get", id, b"")?).await

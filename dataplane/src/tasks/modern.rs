@@ -180,7 +180,10 @@ async fn watch(
         };
         match seen.status.as_slice() {
             b"\"completed\"" => return Ok(Next::Ended(Reply::Result(outcome(b"result")?))),
-            b"\"failed\"" => return Ok(Next::Ended(Reply::Error(outcome(b"error")?))),
+            b"\"failed\"" => {
+                let error = work.masked(outcome(b"error")?);
+                return Ok(Next::Ended(Reply::Error(error)));
+            }
             // By somebody else: nobody else knows its id.
             b"\"cancelled\"" => return Err(Failure::Refused),
             b"\"input_required\"" => {

@@ -15,6 +15,7 @@ use super::ends::{How, Last};
 use super::handshake::{
     HANDSHAKE_ID, INITIALIZED, Proof, Verdict, discover_message, initialize_message, judge,
 };
+use super::masks::Masks;
 use super::stdio::{self, Link};
 use super::{Upstream, revision, stderr};
 use crate::Secret;
@@ -88,8 +89,9 @@ impl Child {
         })?;
         let (link, inbox) = Link::new();
         let reading = stdio::read_all(process.stdout, Arc::clone(&link), Arc::clone(upstream));
-        let secrets = program.env.iter().map(|(_, value)| value.clone()).collect();
-        let talk = stderr::drain(process.stderr, upstream.name.clone(), secrets);
+        let values = program.env.iter().map(|(_, value)| value);
+        let masks = Masks::of(values.chain(&upstream.resolved.secrets));
+        let talk = stderr::drain(process.stderr, upstream.name.clone(), masks);
         Ok(Self {
             server: upstream.name.clone(),
             started: Some(process.started),

@@ -41,6 +41,7 @@ mod late;
 mod lease;
 pub(crate) mod lines;
 mod listening;
+mod masks;
 pub(crate) mod page;
 mod pool;
 mod presence;
@@ -105,6 +106,7 @@ use floor::{Floor, Place};
 use health::{Health, InFlight};
 use http::{HttpSession, Outcome};
 use late::Late;
+use masks::Masks;
 use presence::Presence;
 use quota::Quota;
 use retries::{Retries, is_safe};
@@ -140,6 +142,7 @@ pub(crate) struct Upstream {
     carrier: Carrier,
     /// What it was started with.
     resolved: Resolved,
+    masks: Masks,
     presence: Presence,
     ids: AtomicU64,
     changes: watch::Sender<Changes>,
@@ -247,6 +250,7 @@ impl Upstream {
                 nesting: limits.nesting,
             },
             carrier,
+            masks: Masks::of(&kept.secrets),
             resolved: kept,
             presence: Presence::new(),
             ids: AtomicU64::new(handshake::HANDSHAKE_ID + 1),
@@ -424,9 +428,9 @@ impl Upstream {
                     (Some(farewell), Ok(_)) => farewell.disarm(),
                 }
                 Ok(match outcome? {
-                    Outcome::Done(reply) => Tried::Done(reply),
+                    Outcome::Done(reply) => Tried::Done(self.masks.reply(reply)),
                     Outcome::Unknown => Tried::Lost,
-                    Outcome::Suspect(reply) => Tried::Suspect(reply),
+                    Outcome::Suspect(reply) => Tried::Suspect(self.masks.reply(reply)),
                     Outcome::Events(events) => {
                         let farewell = early.unwrap_or_else(farewell);
                         let stream = EventStream::over_http(events, farewell, call.deadline);
@@ -487,9 +491,9 @@ impl Upstream {
                 let stream = EventStream::over_http(events, farewell, call.deadline);
                 return Ok(Tried::Stream(Box::new(stream.seated(Some(place)))));
             }
-            Ok(Outcome::Done(reply)) => Tried::Done(reply),
+            Ok(Outcome::Done(reply)) => Tried::Done(self.masks.reply(reply)),
             Ok(Outcome::Unknown) => Tried::Lost,
-            Ok(Outcome::Suspect(reply)) => Tried::Suspect(reply),
+            Ok(Outcome::Suspect(reply)) => Tried::Suspect(self.masks.reply(reply)),
             Err(failure) => {
                 farewell.on_failure(failure);
                 return Err(failure);

@@ -6,7 +6,7 @@
 use http::{HeaderName, HeaderValue};
 use mcpc_plan::Transport;
 
-use crate::secret::{self, Missing};
+use crate::secret::{self, Filled, Missing};
 use crate::{Reach, Secret};
 
 /// An upstream's definition with its secrets in place.
@@ -14,6 +14,8 @@ use crate::{Reach, Secret};
 pub(crate) struct Resolved {
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) env: Vec<(Box<str>, Secret)>,
+    /// What of these is in no plan.
+    pub(super) secrets: Vec<Secret>,
 }
 
 /// Why a definition cannot be used. Names fields and sources, never values.
@@ -56,12 +58,15 @@ impl Resolved {
         let mut resolved = Self {
             headers: Vec::new(),
             env: Vec::new(),
+            secrets: Vec::new(),
         };
         for (field, template) in templates {
-            let value = secret::resolve(template, reach).map_err(|missing| Unusable::Missing {
+            let filled = secret::resolve(template, reach);
+            let Filled { value, secrets } = filled.map_err(|missing| Unusable::Missing {
                 field: field.clone(),
                 missing,
             })?;
+            resolved.secrets.extend(secrets);
             let bad = || Unusable::BadValue {
                 field: field.clone(),
             };

@@ -17,7 +17,7 @@ use super::http::Outcome;
 use super::question::{Asker, Question, is_question};
 use super::stdio::StdioEvents;
 use super::{Line, Session};
-use crate::call::{Answer, Era, Event, NextEvent};
+use crate::call::{Answer, Era, Event, NextEvent, Reply};
 use crate::failure::Failure;
 use crate::tasks::Hold;
 
@@ -154,7 +154,10 @@ impl EventStream {
                     question.come_back_by(place.way_back());
                 }
             }
-            Ok(Event::Done(_)) => {
+            Ok(Event::Done(reply)) => {
+                if let Reply::Error(error) = reply {
+                    *error = upstream.masks.error(std::mem::take(error));
+                }
                 if let Some(flight) = &self.flight {
                     upstream.health.note_success(flight);
                 }
