@@ -16,8 +16,9 @@ use tokio::time::{Instant, timeout};
 
 use crate::batch;
 use crate::body::Body;
-use crate::call::{Era, Flight, Reply};
+use crate::call::{Era, Flight, Notification, Reply};
 use crate::client::{Asked, Client};
+use crate::extension;
 use crate::inbound::{self, Accepts, Form, Read, SESSION_HEADER};
 use crate::join;
 use crate::legacy::{self, Caller};
@@ -288,7 +289,8 @@ impl Channel {
         let (id, method, params) = match message {
             Message::Request { id, method, params } => (id, method, params),
             Message::Notification { method, params } => {
-                let _nobody_to_tell = self.notified(served, &method, params);
+                let told = Notification { method, params };
+                let _nobody_to_tell = self.notified(served, told, met, refusable.correlation);
                 return Ok(None);
             }
             Message::Result { id, result } => {
@@ -388,19 +390,49 @@ impl Channel {
     fn notified(
         &mut self,
         served: &Arc<Served>,
-        method: &[u8],
-        params: Option<Bytes>,
+        told: Notification,
+        met: Met,
+        correlation: u64,
     ) -> Result<(), LocalReply> {
-        if method == b"notifications/initialized" {
+        if told.method.as_ref() == b"notifications/initialized" {
             // Over HTTP the client opens a stream for these; here it has one already.
-            let told = listen::of_session(&self.session, served, &self.plane)?;
+            let stream = listen::of_session(&self.session, served, &self.plane)?;
             self.streams.abort_all();
             let outgoing = self.outgoing.clone();
             self.streams
-                .spawn(async move { deliver(told.into_body(), &outgoing).await });
+                .spawn(async move { deliver(stream.into_body(), &outgoing).await });
             return Ok(());
         }
-        legacy::notified(Some(&self.session), served, &self.plane, method, params)
+        legacy::notified(Some(&self.session), served, &self.plane, &told)?;
+        if extension::may_pass(&told.method) {
+            self.pass(served, told, met, correlation)?;
+        }
+        Ok(())
+    }
+
+    /// Passes on what the gateway does not know. It waits for its server beside the requests in flight,
+    /// and counts as one of them.
+    fn pass(
+        &mut self,
+        served: &Arc<Served>,
+        told: Notification,
+        met: Met,
+        correlation: u64,
+    ) -> Result<(), LocalReply> {
+        let bytes = told.params.as_ref().map_or(0, Bytes::len);
+        let params = Params::of(told.params.clone(), met).map_err(|_| LocalReply::BadParams)?;
+        let client = if params.has_meta_version() {
+            Era::Modern
+        } else {
+            Era::Legacy
+        };
+        let load = self.admit(served, bytes)?;
+        let (served, party) = (Arc::clone(served), legacy::party(Some(&self.session)));
+        self.calls.spawn(async move {
+            extension::pass(&served, told, client, party, correlation).await;
+            load
+        });
+        Ok(())
     }
 
     /// Takes an answer of the client. What it was not asked, or has answered before, is ignored.

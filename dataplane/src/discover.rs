@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use crate::beside::{Beside, unknown_members};
 use crate::call::Era;
 use crate::extension;
 use crate::failure::Failure;
@@ -20,6 +21,20 @@ use crate::upstream::Wish;
 
 /// How long the first answer to a client waits at most for an upstream that has just failed.
 const WAIT_AFTER_FAILURE: Duration = Duration::from_millis(500);
+
+/// Capabilities of any revision. What the gateway knows it offers itself or not at all.
+const CAPABILITIES: [&str; 7] = [
+    "tools",
+    "prompts",
+    "resources",
+    "completions",
+    "logging",
+    "extensions",
+    "tasks",
+];
+
+/// What the gateway says itself of what it offers.
+const FLAGS: [&str; 2] = ["listChanged", "subscribe"];
 
 /// What an endpoint offers.
 pub(crate) struct Offer {
@@ -93,18 +108,46 @@ impl Offer {
                 } else {
                     ""
                 };
-                members.push(format!("\"{kind}\":{{{subscribe}\"listChanged\":true}}"));
+                let others = self.unknown_of(kind);
+                members.push(format!(
+                    "\"{kind}\":{{{subscribe}\"listChanged\":true{others}}}"
+                ));
             }
         }
         for kind in ["completions", "logging"] {
             if self.has(kind) {
-                members.push(format!("\"{kind}\":{{}}"));
+                let others = self.unknown_of(kind);
+                let others = others.strip_prefix(',').unwrap_or_default();
+                members.push(format!("\"{kind}\":{{{others}}}"));
             }
         }
         if let (Era::Modern, Some(extensions)) = (client, self.extensions()) {
             members.push(format!("\"extensions\":{extensions}"));
         }
-        format!("{{{}}}", members.join(","))
+        let sole = self.sole();
+        let others = sole.map(|profile| unknown_members(&profile.capabilities, &CAPABILITIES));
+        let others = String::from_utf8(others.unwrap_or_default().into()).unwrap_or_default();
+        let known = members.join(",");
+        let others = others.get(usize::from(known.is_empty())..);
+        format!("{{{known}{}}}", others.unwrap_or_default())
+    }
+
+    /// The upstream, if there is one only: what it says that the gateway does not know is true of the whole
+    /// endpoint then.
+    fn sole(&self) -> Option<&Profile> {
+        match self.profiles.as_slice() {
+            [(_, profile)] => profile.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// What the only upstream says of a capability that the gateway does not know, each with a comma in front.
+    fn unknown_of(&self, capability: &str) -> String {
+        let said = self
+            .sole()
+            .and_then(|profile| json::member(&profile.capabilities, capability.as_bytes()));
+        let others = unknown_members(said.unwrap_or_default(), &FLAGS);
+        String::from_utf8(others.into()).unwrap_or_default()
     }
 
     /// The extensions that exactly one upstream has: their methods can be told to be its own. Apps have
@@ -178,11 +221,12 @@ impl Offer {
     /// The members of the result of `server/discover`.
     pub(crate) fn discover(&self) -> Vec<u8> {
         let mut out = format!(
-            "\"supportedVersions\":[\"2026-07-28\"],\"capabilities\":{},\"_meta\":{{\"io.modelcontextprotocol/serverInfo\":{SERVER}}}",
+            "\"supportedVersions\":[\"2026-07-28\"],\"capabilities\":{}",
             self.capabilities(Era::Modern)
         )
         .into_bytes();
-        self.write_instructions(&mut out);
+        let own = format!(",\"io.modelcontextprotocol/serverInfo\":{SERVER}");
+        self.write_others(&mut out, own.as_bytes());
         out
     }
 
@@ -193,11 +237,16 @@ impl Offer {
             self.capabilities(Era::Legacy)
         )
         .into_bytes();
-        self.write_instructions(&mut out);
+        self.write_others(&mut out, b"");
         out
     }
 
-    fn write_instructions(&self, out: &mut Vec<u8>) {
+    /// The instructions, and what the only upstream says beside all that is known.
+    fn write_others(&self, out: &mut Vec<u8>, own_meta: &[u8]) {
+        match self.sole() {
+            Some(profile) => profile.beside.write(out, own_meta),
+            None => Beside::default().write(out, own_meta),
+        }
         if let Some(text) = self.instructions() {
             out.extend_from_slice(b",\"instructions\":");
             json::write_text(out, &text);

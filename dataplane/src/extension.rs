@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::call::{Era, Party};
+use crate::call::{Era, Notification, Party};
 use crate::discover;
 use crate::json;
 use crate::params::Params;
+use crate::policy;
 use crate::snapshot::{Served, ServedMember};
 
 /// Calls that go on in the background (SEP-2663).
@@ -20,6 +21,58 @@ pub(crate) const TASKS: &[u8] = b"io.modelcontextprotocol/tasks";
 const SKILLS: &[u8] = b"io.modelcontextprotocol/skills";
 /// Resources that clients show (SEP-1865). It has no methods of its own.
 pub(crate) const APPS: &[u8] = b"io.modelcontextprotocol/ui";
+
+/// Notifications of any revision, in either direction. What they mean is for one hop, and the gateway gives
+/// them what meaning they have here; to a side of another era some of them would be something else.
+const NOTIFICATIONS: [&[u8]; 11] = [
+    b"notifications/cancelled",
+    b"notifications/progress",
+    b"notifications/message",
+    b"notifications/initialized",
+    b"notifications/roots/list_changed",
+    b"notifications/tools/list_changed",
+    b"notifications/prompts/list_changed",
+    b"notifications/resources/list_changed",
+    b"notifications/resources/updated",
+    b"notifications/elicitation/complete",
+    b"notifications/subscriptions/acknowledged",
+];
+
+/// Those about tasks: clients have none of their own here, and what they say of those of servers is a request.
+const OF_TASKS: &[u8] = b"notifications/tasks";
+
+/// Whether a client's notification is one that the gateway does not know. No field could mirror some methods,
+/// which no request may have either.
+pub(crate) fn may_pass(method: &[u8]) -> bool {
+    let is_plain = method.iter().all(|byte| matches!(byte, b' '..=b'~'));
+    is_plain && !NOTIFICATIONS.contains(&method) && !method.starts_with(OF_TASKS)
+}
+
+/// Passes on a client's notification that the gateway does not know, to the upstream that a request of
+/// this method would go to.
+pub(crate) async fn pass(
+    served: &Arc<Served>,
+    told: Notification,
+    client: Era,
+    party: Party,
+    correlation: u64,
+) {
+    let Some(member) = owner(served, &told.method).await else {
+        tracing::debug!(
+            correlation = %format_args!("{correlation:016x}"),
+            "a client's notification is no server's and is dropped"
+        );
+        return;
+    };
+    let permit = policy::permit(served.access);
+    let passed = member.replicas.tell(&told, client, party, permit).await;
+    tracing::debug!(
+        correlation = %format_args!("{correlation:016x}"),
+        server = %member.name,
+        failure = ?passed.err(),
+        "a client's notification passed"
+    );
+}
 
 /// The upstream that a method of an extension goes to.
 pub(crate) async fn owner<'a>(served: &'a Arc<Served>, method: &[u8]) -> Option<&'a ServedMember> {

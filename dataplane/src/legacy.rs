@@ -11,7 +11,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use crate::ask::kind;
-use crate::call::{Call, Era, Party, Reply};
+use crate::call::{Call, Era, Notification, Party, Reply};
 use crate::client::{Asked, Client};
 use crate::discover;
 use crate::inbound::{self, Accepts};
@@ -129,9 +129,7 @@ pub(crate) fn caller(
         None => None,
     };
     let set_level = session.as_ref().and_then(|session| session.live.level());
-    let party = session.as_ref().map_or(Party::Unknown, |session| {
-        Party::Session(session.live.number())
-    });
+    let party = party(session.as_ref());
     let client = Client {
         era: Era::Legacy,
         party,
@@ -147,17 +145,11 @@ pub(crate) fn caller(
     Ok(Caller { client, session })
 }
 
-/// A notification from a client of either era. All of them are accepted; a cancellation acts.
-pub(crate) fn notification(
-    head: &Head,
-    served: &Served,
-    plane: &Plane,
-    method: &[u8],
-    params: Option<Bytes>,
-) -> Result<Response, LocalReply> {
-    let session = session(head, served, plane)?;
-    notified(session.as_ref(), served, plane, method, params)?;
-    Ok(accepted())
+/// Who else is surely the client of this session.
+pub(crate) fn party(session: Option<&Session>) -> Party {
+    session.map_or(Party::Unknown, |session| {
+        Party::Session(session.live.number())
+    })
 }
 
 /// Acts on a notification of a client that has this session, if it has one.
@@ -165,14 +157,13 @@ pub(crate) fn notified(
     session: Option<&Session>,
     served: &Served,
     plane: &Plane,
-    method: &[u8],
-    params: Option<Bytes>,
+    told: &Notification,
 ) -> Result<(), LocalReply> {
-    if method == b"notifications/cancelled"
+    if told.method.as_ref() == b"notifications/cancelled"
         && let Some(session) = session
     {
-        let params =
-            Params::read(params, served.limits.nesting).map_err(|_| LocalReply::BadParams)?;
+        let params = Params::read(told.params.clone(), served.limits.nesting);
+        let params = params.map_err(|_| LocalReply::BadParams)?;
         if let Some(id) = params.request_id() {
             plane.sessions.cancel(&session.live, &id);
         }

@@ -13,6 +13,7 @@
 mod admin;
 mod ask;
 mod batch;
+mod beside;
 mod body;
 mod call;
 mod carry;

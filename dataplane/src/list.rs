@@ -18,6 +18,7 @@ use bytes::Bytes;
 use mcpc_plan::{MemberId, Names};
 use tokio::time::{Instant, timeout_at};
 
+use crate::beside::Beside;
 use crate::call::{Era, Party};
 use crate::failure::Failure;
 use crate::join;
@@ -52,6 +53,9 @@ pub(crate) struct Merged {
     pub(crate) is_public: bool,
     /// The servers whose part is missing.
     pub(crate) missing: Vec<Box<str>>,
+    /// What the list says beside its entries, if it is that of one server. Several may each say something
+    /// else, and none of them of the whole.
+    pub(crate) beside: Option<Beside>,
 }
 
 /// Asks every member and merges what comes. A member that the client has to itself is asked there, if it
@@ -76,6 +80,7 @@ pub(crate) async fn merge(
     });
     let given = join::all(asks.collect()).await;
     let mut merging = Merging::new();
+    merging.merged.beside = of_sole(&given);
     let mut failure = None;
     for (member, (part, is_shared)) in served.members.iter().zip(given) {
         let digest = match part {
@@ -127,6 +132,14 @@ pub(crate) async fn merge(
         Kind::Prompts => {}
     }
     Ok(merged)
+}
+
+/// What the list says beside its entries if it is that of one server.
+fn of_sole(given: &[(Result<Part, Failure>, bool)]) -> Option<Beside> {
+    match given {
+        [(Ok(part), _)] => part.beside.clone(),
+        _ => None,
+    }
 }
 
 /// Lists a member's tools if nobody has done so: a client may call without listing, and what its
@@ -212,6 +225,7 @@ impl Merging {
                 ttl_ms: u64::MAX,
                 is_public: true,
                 missing: Vec::new(),
+                beside: None,
             },
             listed: Vec::new(),
             mirrors: HashMap::new(),

@@ -15,9 +15,10 @@ use crate::ask::parked::ParkedCalls;
 use crate::ask::state::StateSeal;
 use crate::ask::waiting::Asking;
 use crate::batch;
-use crate::call::{Era, Reply};
+use crate::call::{Era, Notification, Reply};
 use crate::client::Asked;
 use crate::correlation::Numbers;
+use crate::extension;
 use crate::inbound::{self, Accepts, Read};
 use crate::legacy::{self, Caller};
 use crate::listen::{self, Streams};
@@ -194,14 +195,11 @@ pub(crate) async fn take(
 ) -> Result<Response, LocalReply> {
     let (id, method, params) = match message {
         Message::Request { id, method, params } => (id, method, params),
-        // 2026-07-28 has no sessions, and no notification that means anything over HTTP.
-        Message::Notification { method, .. } if modern::is_late(head) => {
-            serve::log_answering(served, &method, refusable.correlation);
-            return Ok(accepted());
-        }
         Message::Notification { method, params } => {
-            serve::log_answering(served, &method, refusable.correlation);
-            return legacy::notification(head, served, plane, &method, params);
+            let correlation = refusable.correlation;
+            serve::log_answering(served, &method, correlation);
+            let told = Notification { method, params };
+            return Box::pin(notified(head, served, plane, told, met, correlation)).await;
         }
         Message::Result { id, result } => {
             serve::log_answering(served, ANSWER, refusable.correlation);
@@ -236,6 +234,37 @@ pub(crate) async fn take(
     // Boxed, as the sending is in there: a future is moved into each caller's on its way up, so
     // nested ones cost their size at every level.
     Box::pin(serve::answer(asked, caller.session, plane)).await
+}
+
+/// Takes a notification. All of them are accepted, and passed on if a server may know what the gateway does
+/// not.
+async fn notified(
+    head: &Head,
+    served: &Arc<Served>,
+    plane: &Plane,
+    told: Notification,
+    met: Met,
+    correlation: u64,
+) -> Result<Response, LocalReply> {
+    let is_late = modern::is_late(head);
+    // 2026-07-28 has no sessions, and no notification of its own that means anything over HTTP.
+    let session = if is_late {
+        None
+    } else {
+        let session = legacy::session(head, served, plane)?;
+        legacy::notified(session.as_ref(), served, plane, &told)?;
+        session
+    };
+    // What could be read in two ways is passed on to nobody.
+    if extension::may_pass(&told.method)
+        && let Ok(params) = Params::of(told.params.clone(), met)
+    {
+        let is_modern = is_late || params.has_meta_version();
+        let client = if is_modern { Era::Modern } else { Era::Legacy };
+        let party = legacy::party(session.as_ref());
+        extension::pass(served, told, client, party, correlation).await;
+    }
+    Ok(accepted())
 }
 
 /// Answers what came in place of a request: bytes whose framing is not sound.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::beside::Beside;
 use crate::call::Era;
 use crate::json;
 
@@ -20,6 +21,8 @@ pub(crate) struct Profile {
     pub(crate) runs_tasks: bool,
     /// The value of `instructions`, decoded.
     pub(crate) instructions: Option<Box<str>>,
+    /// What it says beside all that.
+    pub(crate) beside: Beside,
 }
 
 impl Profile {

@@ -125,11 +125,13 @@ async fn answer_list(asked: &Asked<'_>, kind: Kind) -> Result<Response, LocalRep
         .flatten();
     members.extend_from_slice(stripped.as_ref().unwrap_or(&merged.entries));
     members.push(b']');
+    let mut own_meta = Vec::new();
     if !merged.missing.is_empty() {
-        members.extend_from_slice(b",\"_meta\":{\"dev.mcpc/unavailable\":");
-        json::write_texts(&mut members, &merged.missing);
-        members.push(b'}');
+        own_meta.extend_from_slice(b",\"dev.mcpc/unavailable\":");
+        json::write_texts(&mut own_meta, &merged.missing);
     }
+    let beside = merged.beside.unwrap_or_default();
+    beside.write(&mut members, &own_meta);
     let cache = Cache {
         ttl_ms: merged.ttl_ms,
         is_public: merged.is_public,

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use mcpc_plan::{Access, Limits, Timeouts};
 use tokio::time::Instant;
 
+use crate::beside::Beside;
 use crate::call::{Call, Era, Reply};
 use crate::failure::Failure;
 use crate::json;
@@ -23,6 +24,8 @@ pub(crate) struct Part {
     pub(crate) entries: Vec<Bytes>,
     pub(super) ttl_ms: u64,
     pub(super) is_public: bool,
+    /// What its first page says beside its entries.
+    pub(super) beside: Option<Beside>,
     /// The era of who gave it.
     pub(super) era: Era,
     /// Whether calls can be tasks there.
@@ -52,6 +55,7 @@ pub(crate) async fn pages(
         entries: Vec::new(),
         ttl_ms: u64::MAX,
         is_public: true,
+        beside: None,
         era: profile.era,
         runs_tasks: profile.runs_tasks,
         is_cut: false,
@@ -150,6 +154,16 @@ impl Part {
             }
         })
         .map_err(|_| Failure::Garbage)?;
+        self.beside.get_or_insert_with(|| {
+            let known = [
+                kind.entries(),
+                "nextCursor",
+                "resultType",
+                "ttlMs",
+                "cacheScope",
+            ];
+            Beside::of(result, &known)
+        });
         self.ttl_ms = self.ttl_ms.min(ttl_ms);
         self.is_public &= is_public;
         Ok(cursor.filter(|_| self.entries.len() < room))

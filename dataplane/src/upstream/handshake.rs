@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Bounds;
 use super::events::{HttpEvents, Step};
-use super::head::{Draft, Kind, NotFieldValue, Verb};
+use super::head::{Draft, Kind, NotFieldValue, Request, Verb};
 use super::http::{HttpSession, METHOD, PROTOCOL_VERSION, code_of, reply_of};
 use super::revision::{self, LEGACY_REVISION};
 use super::wire::Site;
@@ -328,6 +328,15 @@ impl HttpSession {
         deadline: Instant,
     ) -> Result<StatusCode, Failure> {
         let request = Draft::new(verb, &self.preamble, message).end();
+        self.exchange_and_ignore(request, deadline).await
+    }
+
+    /// Sends what expects no answer; answers the status all the same.
+    pub(super) async fn exchange_and_ignore(
+        &self,
+        request: Request,
+        deadline: Instant,
+    ) -> Result<StatusCode, Failure> {
         let sent = self.site.exchange(request, deadline);
         let exchange = timeout_at(deadline, sent)
             .await

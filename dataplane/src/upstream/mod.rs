@@ -70,6 +70,7 @@ mod stdio;
 mod stdio_tests;
 mod stream;
 mod subscribe;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod tour;

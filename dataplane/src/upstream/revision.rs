@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use crate::beside::Beside;
 use crate::call::Era;
 use crate::json;
 use crate::params::MODERN_REVISION;
@@ -15,6 +16,18 @@ use crate::session::Revision;
 
 /// The revision that a legacy upstream is asked for.
 pub(super) const LEGACY_REVISION: &str = Revision::LATEST.as_str();
+
+/// The members of what servers of either era say of themselves.
+const KNOWN: [&str; 8] = [
+    "supportedVersions",
+    "protocolVersion",
+    "capabilities",
+    "serverInfo",
+    "instructions",
+    "resultType",
+    "ttlMs",
+    "cacheScope",
+];
 
 /// Reads the result of `server/discover`. Nothing if it is none, or if no revision is shared.
 pub(super) fn of_discover(result: &Bytes, nesting: u32) -> Option<Profile> {
@@ -40,6 +53,7 @@ pub(super) fn of_discover(result: &Bytes, nesting: u32) -> Option<Profile> {
         subscribes: has_flag(&capabilities, "resources", "subscribe"),
         capabilities,
         instructions: text(instructions),
+        beside: Beside::of(result, &KNOWN),
     })
 }
 
@@ -63,6 +77,7 @@ pub(super) fn of_initialize(result: &Bytes, nesting: u32) -> Option<Profile> {
         subscribes: has_flag(&capabilities, "resources", "subscribe"),
         capabilities,
         instructions: text(instructions),
+        beside: Beside::of(result, &KNOWN),
     })
 }
 
@@ -75,6 +90,7 @@ pub(super) fn unknown_modern() -> Profile {
         subscribes: false,
         capabilities: Bytes::from_static(b"{\"tools\":{},\"prompts\":{},\"resources\":{}}"),
         instructions: None,
+        beside: Beside::default(),
     }
 }
 

@@ -16,6 +16,7 @@ use super::Era;
 use super::text::shown;
 
 mod inquiries;
+mod offers;
 
 use inquiries::state_of;
 
@@ -243,44 +244,6 @@ impl Server {
         let before = pending.len();
         pending.retain(|call| !is_it(call));
         pending.len() < before
-    }
-
-    fn by_itself(&self, method: &str) -> Option<Value> {
-        let offers = self.offers.borrow();
-        let mut capabilities = json!({ "completions": {}, "logging": {} });
-        for kind in ["tools", "prompts", "resources"] {
-            if offers.contains_key(kind) {
-                capabilities[kind] = json!({ "listChanged": true });
-            }
-        }
-        for kind in ["extensions", "tasks"] {
-            if let Some(offered) = offers.get(kind) {
-                capabilities[kind] = offered.clone();
-            }
-        }
-        if offers.contains_key("subscriptions") {
-            capabilities["resources"]["subscribe"] = json!(true);
-        }
-        let list = |kind: &str, member: &str| {
-            let entries = offers.get(kind).cloned().unwrap_or_else(|| json!([]));
-            json!({ member: entries, "resultType": "complete", "ttlMs": 1000, "cacheScope": "public" })
-        };
-        let info = json!({ "name": self.name, "version": "1" });
-        Some(match method {
-            "server/discover" => json!({
-                "supportedVersions": ["2026-07-28"], "capabilities": capabilities, "resultType": "complete",
-                "ttlMs": 0, "cacheScope": "public", "_meta": { "io.modelcontextprotocol/serverInfo": info }
-            }),
-            "initialize" => {
-                json!({ "protocolVersion": "2025-11-25", "capabilities": capabilities, "serverInfo": info })
-            }
-            "ping" | "logging/setLevel" => json!({}),
-            "tools/list" => list("tools", "tools"),
-            "prompts/list" => list("prompts", "prompts"),
-            "resources/list" => list("resources", "resources"),
-            "resources/templates/list" => list("templates", "resourceTemplates"),
-            _ => return None,
-        })
     }
 
     /// `resources/subscribe` and its opposite, for the resources that are offered for it.
