@@ -33,7 +33,7 @@ use crate::respond::message_of;
 use crate::serve;
 use crate::server::Response;
 use crate::session::{Hold, Session};
-use crate::snapshot::Served;
+use crate::snapshot::{InUse, Served};
 
 /// How many requests of one channel may be in flight. HTTP bounds them by connections.
 const REQUESTS_MAX: usize = 256;
@@ -87,6 +87,8 @@ struct Load {
 /// One request, with what it needs to be answered beside others.
 struct Request {
     served: Arc<Served>,
+    /// Until the server has the call.
+    in_use: Option<Arc<InUse>>,
     id: Bytes,
     method: Bytes,
     params: Params,
@@ -311,6 +313,7 @@ impl Channel {
             self.caller(&method, &params, &id, refusable.era, accepts)?;
         Ok(Some(Request {
             served: Arc::clone(served),
+            in_use: served.in_use(),
             id,
             method,
             params,
@@ -483,7 +486,9 @@ impl Request {
             client: self.client,
             correlation: self.correlation,
         };
-        serve::answer(asked, self.session, plane).await
+        let answer = serve::answer(asked, self.session, plane).await;
+        drop(self.in_use);
+        answer
     }
 
     /// The reply as a part of a batch; nothing if the request was cancelled.

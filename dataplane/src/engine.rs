@@ -151,7 +151,7 @@ impl Engine {
         let leaving = self.standing.without(&standing);
         let stopped = leaving.len();
         let grace = Duration::from_millis(snapshot.limits.grace_ms);
-        self.in_use.push(before.use_ends.subscribe());
+        self.in_use.push(before.in_use.0.subscribe());
         self.in_use.retain(|in_use| in_use.has_changed().is_ok());
         for upstream in leaving {
             let in_use = self.in_use.clone();

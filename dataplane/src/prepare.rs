@@ -19,7 +19,7 @@ use crate::known::Known;
 use crate::mirror::Mirrors;
 use crate::refusal::Refusal;
 use crate::shown::Shown;
-use crate::snapshot::{Served, ServedMember, Snapshot};
+use crate::snapshot::{InUse, Served, ServedMember, Snapshot};
 use crate::tool_set::ToolSet;
 use crate::trail::Trail;
 use crate::upstream::{Premises, Private, Replicas, Resolved, Rules, Unusable, Upstream};
@@ -229,6 +229,7 @@ impl Standing {
             Some((upstream.name.clone(), Arc::new(replicas)))
         });
         let servers: Box<[_]> = servers.collect();
+        let in_use = Arc::new(InUse(watch::Sender::new(())));
         let endpoints = plan.endpoints.iter().map(|endpoint| {
             let members = endpoint.members.iter().enumerate();
             let members: Box<[_]> = members
@@ -253,6 +254,7 @@ impl Standing {
                 mirrors: Mirrors::new(),
                 repeats: ToolSet::new(),
                 task_tools: ToolSet::new(),
+                in_use: Arc::downgrade(&in_use),
                 place: place.unwrap_or_default(),
                 endpoint: endpoint.clone(),
             })
@@ -264,7 +266,7 @@ impl Standing {
             listener: plan.listener,
             admin: plan.admin,
             limits: plan.limits,
-            use_ends: watch::Sender::new(()),
+            in_use,
         }
     }
 }

@@ -396,6 +396,8 @@ fn begin_late(
 ) -> Response {
     let audience = Audience::of(after.session.as_ref(), after.takes, &bridge.plane.replays);
     let (plane, served) = (Arc::clone(bridge.plane), Arc::clone(bridge.served));
+    // The request ends here, and the call may still be on its way to the server, or come back for another round.
+    let in_use = served.in_use();
     let id = bridge.member.id;
     let (exposed, arguments) = (bridge.exposed.clone(), bridge.arguments.clone());
     let capabilities = bridge.capabilities.clone();
@@ -419,6 +421,7 @@ fn begin_late(
                     capabilities,
                 };
                 after.settle(&bridge, &mut writer, &sent);
+                drop(in_use);
                 writer.stream(sent.answer, frames).await;
             }
             Err(failure) => writer.fail(failure, frames).await,

@@ -4,7 +4,7 @@
 //! and which arguments of a tool are headers, whether it may be called twice or runs as a task, and what
 //! clients were shown. Made by `prepare`; dropped when the last request that holds it has ended.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use mcpc_plan::{Access, AdminListener, Digest, Endpoint, Limits, Listener, MemberId, Timeouts};
@@ -30,9 +30,12 @@ pub(crate) struct Snapshot {
     pub(crate) endpoints: Box<[Arc<Served>]>,
     /// By name, as in the plan; two names may share what is behind them.
     pub(crate) servers: Box<[(Box<str>, Arc<Replicas>)]>,
-    /// Ends with the snapshot, thus when no request can choose one of these servers any more.
-    pub(crate) use_ends: watch::Sender<()>,
+    pub(crate) in_use: Arc<InUse>,
 }
+
+/// Ends when no request can choose a server of a snapshot any more: with the snapshot and whatever else holds
+/// this. Until then, within the grace, its servers can be reached, whether they have calls or not.
+pub(crate) struct InUse(pub(crate) watch::Sender<()>);
 
 /// One endpoint of a plan, ready to serve.
 pub(crate) struct Served {
@@ -53,6 +56,8 @@ pub(crate) struct Served {
     pub(crate) repeats: ToolSet,
     /// Which of its tools are called as tasks.
     pub(crate) task_tools: ToolSet,
+    /// Does not hold it itself, as streams of changes hold the endpoint for as long as they last.
+    pub(crate) in_use: Weak<InUse>,
 }
 
 /// One member of an endpoint.
@@ -116,6 +121,12 @@ impl ServedMember {
 }
 
 impl Served {
+    /// For what outlives the request that it began with, and may choose a server again. None once that can
+    /// find none.
+    pub(crate) fn in_use(&self) -> Option<Arc<InUse>> {
+        self.in_use.upgrade()
+    }
+
     /// The member with this id.
     pub(crate) fn member(&self, id: MemberId) -> Option<&ServedMember> {
         self.members.get(id.index())

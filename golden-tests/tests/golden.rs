@@ -63,16 +63,17 @@ fn swaps_under_traffic_lose_and_confuse_no_call() {
     }
 }
 
-/// Some seeds, or those that `CHANCE_SEEDS` names: `17`, or `1..5000`.
+/// Seeds on whose courses together everything happens that can, with and without a disk and with a process of
+/// either era; or those that `CHANCE_SEEDS` names: `17`, or `1..5000`.
 #[expect(clippy::expect_used, reason = "who names no numbers is told so")]
-fn seeds() -> std::ops::Range<u64> {
+fn seeds() -> Vec<u64> {
     let Ok(text) = std::env::var("CHANCE_SEEDS") else {
-        return 1..13;
+        return vec![3, 4, 8, 9, 12, 19];
     };
     let number = |text: &str| -> u64 { text.parse().expect("CHANCE_SEEDS holds numbers") };
     match text.split_once("..") {
-        Some((first, end)) => number(first)..number(end),
-        None => number(&text)..number(&text) + 1,
+        Some((first, end)) => (number(first)..number(end)).collect(),
+        None => vec![number(&text)],
     }
 }
 

@@ -112,6 +112,7 @@ impl<'a> Bridge<'a> {
             client: client.clone(),
             call,
             served: Arc::clone(self.served),
+            _in_use: self.served.in_use(),
             member: self.member.id,
             tool,
             count: 0,

@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::json;
 use crate::respond::event;
 use crate::serve;
-use crate::snapshot::Served;
+use crate::snapshot::{InUse, Served};
 use crate::tasks::Manner;
 use crate::tasks::modern::{Asking, TASK};
 
@@ -35,6 +35,8 @@ pub(crate) struct Rounds {
     pub(crate) client: OnStream,
     pub(crate) call: Box<Call>,
     pub(crate) served: Arc<Served>,
+    /// Between two rounds the server has no call that would keep it from leaving.
+    pub(crate) _in_use: Option<Arc<InUse>>,
     /// Which member of the endpoint the call goes to.
     pub(crate) member: MemberId,
     /// The tool, as clients name it.
