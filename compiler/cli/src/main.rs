@@ -30,7 +30,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{ColorChoice, CommandFactory, FromArgMatches};
-use mcpc_daemon::wrong_usage;
+use mcpc_daemon::{first_process, wrong_usage};
 use mcpc_dataplane::Wish;
 
 use args::{Arguments, Command, DemoServer};
@@ -66,6 +66,9 @@ fn main() -> ExitCode {
     mcpc_dataplane::child_entry(std::env::args_os());
     if let Some(exit) = apart::entry(std::env::args_os()) {
         return exit.into();
+    }
+    if let Some(code) = first_process() {
+        return code;
     }
     let given: Vec<OsString> = std::env::args_os().collect();
     let wrong = if names_plan(&given) { 1 } else { 2 };

@@ -8,7 +8,9 @@ use std::process::ExitCode;
 
 use crate::content::is_standard;
 use crate::hooks::Hook;
-use crate::{Ended, GatewayFlags, PlanFile, open_reach, operate, start_log, wrong_usage};
+use crate::{
+    Ended, GatewayFlags, PlanFile, first_process, open_reach, operate, start_log, wrong_usage,
+};
 use clap::Parser;
 use mcpc_dataplane::Refusal;
 
@@ -44,6 +46,9 @@ Exit codes: 0 stopped when asked, 1 the plan is refused, 2 it could not be read 
 /// Runs `mcpcd` with the arguments of this process, until the gateway stops.
 pub fn run() -> ExitCode {
     mcpc_dataplane::child_entry(std::env::args_os());
+    if let Some(code) = first_process() {
+        return code;
+    }
     let arguments =
         Arguments::try_parse().unwrap_or_else(|error| wrong_usage::<Arguments>(&error, 2));
     match (arguments.hook, arguments.plan) {

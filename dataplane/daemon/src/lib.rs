@@ -14,6 +14,7 @@ mod command;
 mod content;
 mod durable;
 mod ending;
+mod first_process;
 mod flags;
 mod folder;
 mod history;
@@ -42,6 +43,7 @@ pub use content::{
     Content, Texts, Unread, is_standard, name_of, read_at_most, read_file, read_texts,
 };
 pub use durable::write_in_one_step;
+pub use first_process::first_process;
 pub use flags::{Fallback, GatewayFlags, LogFormat, LogLevel, Window, address, wrong_usage};
 pub use inquire::{NotAsked, inquire};
 pub use log::start_log;

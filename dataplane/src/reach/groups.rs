@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::process::getpid;
+use rustix::process::{getpid, getppid};
 
 use super::terms::{Controllers, Grouping};
 use super::{group, tree};
@@ -95,16 +95,18 @@ fn read(path: &Path) -> io::Result<String> {
     tree::read(path).ok_or_else(|| io::Error::other(format!("{} cannot be read", path.display())))
 }
 
-/// Moves this gateway, and what it has started by now, out of the way, if it is in there.
+/// Moves this gateway, its first process and what it has started by now, out of the way, if it is in there.
 fn make_room(path: &Path) -> io::Result<()> {
     let own = getpid().as_raw_nonzero().get();
+    let first = first_process();
     for _ in 0..ROUNDS {
         let inside = group::processes(path)?;
         if inside.is_empty() {
             return Ok(());
         }
         let family = tree::family();
-        if !inside.iter().all(|id| *id == own || family.contains(id)) {
+        let is_own = |id: &i32| *id == own || Some(*id) == first || family.contains(id);
+        if !inside.iter().all(is_own) {
             return Err(io::Error::other("it holds processes of others"));
         }
         let aside = path.join(OWN);
@@ -121,6 +123,14 @@ fn make_room(path: &Path) -> io::Result<()> {
         }
     }
     Err(io::Error::other("its processes do not come to rest"))
+}
+
+/// The first process of the container, if it runs this program and has started this gateway.
+fn first_process() -> Option<i32> {
+    let parent = getppid()?;
+    let program = |of: &str| std::fs::read_link(format!("/proc/{of}/exe")).ok();
+    let own = program("self")?;
+    (parent.is_init() && program("1")? == own).then(|| parent.as_raw_nonzero().get())
 }
 
 /// The group that this process is in.

@@ -11,6 +11,7 @@
 )]
 
 mod exchange;
+mod first;
 mod pages;
 mod running;
 mod system;
@@ -19,6 +20,7 @@ mod vanish;
 use std::time::{Duration, Instant};
 
 pub use exchange::{Client, Reply, call_message, exchange, post};
+pub use first::{as_first_process, first_of, zombies};
 pub use pages::Page;
 pub use running::{Running, Stream};
 pub use system::{

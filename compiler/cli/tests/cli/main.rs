@@ -10,6 +10,8 @@ mod directory;
 mod export;
 mod fallback;
 #[cfg(target_os = "linux")]
+mod first_process;
+#[cfg(target_os = "linux")]
 mod hostile;
 mod invocation;
 #[cfg(target_os = "linux")]

@@ -23,7 +23,7 @@ use mcpc_plan::{
     Listener, Member, MemberId, Names, OpenRoute, Plan, Routes, Scheme, Timeouts, Transport,
     Upstream, UpstreamId, Uris,
 };
-use mcpc_process::{Running, Stream, exchange, post, until};
+use mcpc_process::{Running, Stream, as_first_process, children, exchange, first_of, post, until};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -389,4 +389,29 @@ fn a_bad_value_names_the_variable_that_it_came_from() {
     }
     let (_, said) = refused(&folder.mcpcd(&["--listen", "x"]).output().unwrap());
     assert!(!said.contains("the variable"), "{said}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn as_the_first_process_of_a_container_it_stops_when_asked_and_tells_what_was_wrong() {
+    let folder = Folder::with(&plan("/one"));
+    let of = |arguments: &[&str]| as_first_process(&folder.mcpcd(arguments));
+    let Some(mut command) = of(&["--plan", "plan.json"]) else {
+        return;
+    };
+    let mut daemon = Running::start(&mut command);
+    let first = first_of(daemon.id());
+    assert_eq!(children(first).len(), 1, "the gateway is another process");
+    let first = i32::try_from(first).unwrap();
+    let first = rustix::process::Pid::from_raw(first).unwrap();
+    rustix::process::kill_process(first, Signal::TERM).unwrap();
+    assert_eq!(daemon.ended(), Some(0));
+    for (plan, code) in [("nothing.json", 2), ("cut.json", 1)] {
+        std::fs::write(folder.path("cut.json"), "{").unwrap();
+        let arguments = ["--plan", plan];
+        let alone = folder.mcpcd(&arguments).output().unwrap();
+        let ended = of(&arguments).unwrap().output().unwrap();
+        assert_eq!(alone.status.code(), Some(code), "{alone:?}");
+        assert_eq!(ended.status.code(), Some(code), "{ended:?}");
+    }
 }
