@@ -33,10 +33,9 @@ fn start(folder: &Folder, arguments: &[&str]) -> Option<(Running, u32)> {
 
 /// The only child of a process.
 fn only_child(process: u32) -> u32 {
-    match children(process)[..] {
-        [child] => child,
-        ref others => panic!("{others:?} and not one child"),
-    }
+    let all = children(process);
+    assert_eq!(all.len(), 1, "{all:?}");
+    all.first().copied().unwrap()
 }
 
 #[test]
