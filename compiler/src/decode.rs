@@ -80,7 +80,9 @@ pub(crate) fn decode(
     shaped: Shaped,
     sink: &mut Sink,
 ) -> Option<Decoded> {
-    let Shaped { broken, missing } = shaped;
+    let Shaped {
+        broken, missing, ..
+    } = shaped;
     let mut bad = broken;
     judge_leaves(&tree, &meaning.leaves, &mut bad, sink);
     let shortened = shorten(&mut tree, &bad);
@@ -314,9 +316,12 @@ tests: [{ as: r, endpoint: main, call: a/b, expect: allowed }]
         let meaning = Meaning::of(&tree);
         let unknown = crate::expand::expand(&input, &mut tree, &meaning.leaves, &mut sink);
         let shaped = crate::shape::shape(&source, &tree, &meaning, &unknown, &mut sink).unwrap();
+        let refused = shaped.refused.iter().flat_map(|section| &section.found);
+        let refused: Vec<Code> = refused.map(|found| found.code).collect();
         let decoded = decode(tree, &meaning, &unknown, shaped, &mut sink).is_some();
         let found = sink.into_sorted();
-        (found.iter().map(|found| found.code).collect(), decoded)
+        let codes = found.iter().map(|found| found.code);
+        (codes.chain(refused).collect(), decoded)
     }
 
     /// Every pointer into a value.

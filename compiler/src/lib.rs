@@ -255,6 +255,7 @@ fn judge_meaning<T>(
     let mut unknown = expand::expand(input, &mut tree, &expandable, sink);
     unknown.extend(misplaced);
     let shaped = shape::shape(input.source, &tree, meaning, &unknown, sink)?;
+    check::unsupported::refuse_sections(&shaped.refused, sink);
     let decoded = decode::decode(tree, meaning, &unknown, shaped, sink)?;
     let resolved = resolve::resolve(&decoded, input.overrides, sink)?;
     check::check(&resolved, sink);

@@ -19,8 +19,10 @@ pub fn shape_verdict(source: &Source) -> Option<(Value, bool)> {
         return None;
     }
     let meaning = Meaning::of(&tree);
-    shape::shape(source, &tree, &meaning, &Unknown::new(), &mut sink)?;
+    let shaped = shape::shape(source, &tree, &meaning, &Unknown::new(), &mut sink)?;
     let found = sink.into_sorted();
-    let is_taken = found.iter().all(|found| found.severity != Severity::Error);
+    let refused = shaped.refused.iter().flat_map(|section| &section.found);
+    let mut found = found.iter().chain(refused);
+    let is_taken = found.all(|found| found.severity != Severity::Error);
     Some((tree.json(tree.root()?), is_taken))
 }

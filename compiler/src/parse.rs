@@ -289,6 +289,7 @@ impl<'a> Loader<'a> {
                 let (mut map, twice) = Map::new(entries);
                 for (first, second) in twice {
                     self.sink.report(key_given_twice(&first, &second));
+                    self.tree.note_twin(first.value, second.value);
                 }
                 if let Some((site, merged)) = merge {
                     map = self.merge(frame.node, &map, merged, site);

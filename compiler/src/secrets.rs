@@ -77,8 +77,15 @@ fn of_twin(source: &Source, twin: &Diagnostic, hidden: &[Span]) -> impl Iterator
     let rest = Span::new(key.end, line.end.max(key.end));
     let mut window = source.slice(rest).char_indices().take(SHOWN_CHARS_MAX);
     let map = window.find(|(_, character)| *character == '{');
+    let map = map.filter(|(at, _)| !is_empty_map(source, rest.start + at, rest.end));
     let map = map.map(|(at, _)| Span::new(rest.start + at, rest.end));
     is_secret.then_some(key).into_iter().chain(map)
+}
+
+fn is_empty_map(source: &Source, start: usize, end: usize) -> bool {
+    let text = source.slice(Span::new(start, end));
+    let inside = text.strip_prefix('{').unwrap_or(text);
+    inside.trim_start().starts_with('}')
 }
 
 /// What is hidden of one value.

@@ -214,8 +214,9 @@ fn too_large(name: String) -> Box<Rejected> {
         codes::TOO_LARGE,
         "the text is larger than 16 MiB",
         Span::default(),
-        "a configuration is read up to 16 MiB",
-    );
+        "",
+    )
+    .help("make it smaller, or name another file");
     let source = Source::new(name, "");
     Box::new(Rejected { source, diagnostic })
 }

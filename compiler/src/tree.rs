@@ -86,9 +86,16 @@ pub(crate) struct Tree {
     nodes: Vec<Node>,
     root: Option<NodeId>,
     expanded: std::collections::BTreeMap<NodeId, Box<str>>,
+    /// Values of one key of one map: the one that counts, and one that was given again.
+    twins: Vec<(NodeId, NodeId)>,
 }
 
 impl Tree {
+    /// Values that were given again: the one that counts, and the other one, to which no path leads.
+    pub(crate) fn twins(&self) -> &[(NodeId, NodeId)] {
+        &self.twins
+    }
+
     /// The place of the value at a path; of its nearest ancestor if there is no such value, and of
     /// the key if the value is empty.
     pub(crate) fn value_span(&self, path: &Path) -> Span {
@@ -294,6 +301,11 @@ impl Tree {
             node.content = content;
             node.span = Span32::narrow(span);
         }
+    }
+
+    /// Keeps in mind that a value was given twice.
+    pub(crate) fn note_twin(&mut self, first: NodeId, second: NodeId) {
+        self.twins.push((first, second));
     }
 
     /// Takes the items out of a list for which `keep` is false.

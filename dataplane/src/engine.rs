@@ -105,10 +105,25 @@ impl Engine {
     fn try_swap(&mut self, plan: Plan) -> Result<Swapped, Refusal> {
         let live = self.plane.live.load_full();
         let listens = &self.listens;
-        if (listens.for_clients && plan.listener.address != live.listener.address)
-            || (listens.for_operators && plan.admin.address != live.admin.address)
-        {
-            let reason = "the listen or admin address differs, and that needs a restart";
+        let addresses = [
+            (
+                listens.for_clients,
+                "listen",
+                live.listener.address,
+                plan.listener.address,
+            ),
+            (
+                listens.for_operators,
+                "admin",
+                live.admin.address,
+                plan.admin.address,
+            ),
+        ];
+        let mut differing = addresses.iter();
+        let differing = differing.find(|(is_open, _, live, new)| *is_open && live != new);
+        if let Some((_, which, live, new)) = differing {
+            let reason =
+                format!("the {which} address is {live}, and {new} in its place needs a restart");
             return Err(Refusal::new("MCPC9606", reason));
         }
         let is_live = plan.digest == live.digest;

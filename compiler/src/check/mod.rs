@@ -23,7 +23,7 @@ mod replicas;
 mod sharing;
 mod timeouts;
 mod undecidable;
-mod unsupported;
+pub(crate) mod unsupported;
 mod unused;
 
 use crate::diagnostic::Sink;

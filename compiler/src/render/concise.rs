@@ -11,14 +11,11 @@ pub(super) fn render(reports: &[Report<'_>]) -> String {
         let name = report.source.name();
         let (written, left_out) = report.written();
         for diagnostic in written {
-            let start = diagnostic.primary.span.start;
-            let (file, place) = (report.source.file_name(start), report.source.place(start));
             // Writing to a `String` cannot fail.
             let _ = writeln!(
                 text,
-                "{file}:{}:{}: {}[{}]: {}",
-                place.line,
-                place.column,
+                "{}: {}[{}]: {}",
+                report.file_and_place(diagnostic),
                 severity_name(diagnostic.severity),
                 diagnostic.code,
                 diagnostic.message

@@ -13,21 +13,15 @@ pub(super) fn render(reports: &[Report<'_>]) -> String {
         for diagnostic in written {
             let span = diagnostic.primary.span;
             let file = property(report.source.file_name(span.start));
-            let (start, end) = (
-                report.source.place(span.start),
-                report.source.place(span.end),
-            );
             // Writing to a `String` cannot fail.
-            let _ = write!(
-                text,
-                "::{} file={file},line={},col={}",
-                severity_name(diagnostic.severity),
-                start.line,
-                start.column,
-            );
-            // The end is only understood on the same line; it names the last column inside.
-            if end.line == start.line && end.column > start.column {
-                let _ = write!(text, ",endColumn={}", end.column - 1);
+            let _ = write!(text, "::{} file={file}", severity_name(diagnostic.severity));
+            if let Some(start) = report.place(diagnostic) {
+                let end = report.source.place(span.end);
+                let _ = write!(text, ",line={},col={}", start.line, start.column);
+                // The end is only understood on the same line; it names the last column inside.
+                if end.line == start.line && end.column > start.column {
+                    let _ = write!(text, ",endColumn={}", end.column - 1);
+                }
             }
             let title = property(&diagnostic.code.to_string());
             let _ = writeln!(text, ",title={title}::{}", escaped(&with_help(diagnostic)));

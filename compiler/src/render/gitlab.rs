@@ -22,6 +22,7 @@ pub(super) fn render(reports: &[Report<'_>]) -> String {
                 Severity::Error => "major",
                 Severity::Warning => "minor",
             };
+            // A report needs a line, also where there is none.
             let lines = json!({
                 "begin": report.source.place(span.start).line,
                 "end": report.source.place(span.end).line,

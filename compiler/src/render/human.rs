@@ -63,8 +63,7 @@ fn one(report: &Report<'_>, diagnostic: &Diagnostic, renderer: &Renderer) -> Str
         &diagnostic.primary,
         &diagnostic.secondary,
     );
-    if source.text().is_empty() && diagnostic.primary.text.is_empty() {
-        // A file that could not be read has a name, and no line to point at.
+    if report.place(diagnostic).is_none() {
         group = group.element(Origin::path(source.name()));
     } else {
         for excerpt in shown {

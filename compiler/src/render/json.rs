@@ -93,7 +93,10 @@ fn finding<'a>(report: &Report<'a>, diagnostic: &'a Diagnostic) -> Finding<'a> {
         message: &diagnostic.message,
         help: diagnostic.help.as_deref(),
         notes: &diagnostic.notes,
-        labels: std::iter::once(mark(source, file, &diagnostic.primary, true))
+        labels: report
+            .place(diagnostic)
+            .map(|_| mark(source, file, &diagnostic.primary, true))
+            .into_iter()
             .chain(secondary.map(|label| mark(source, file, label, false)))
             .collect(),
         fix: diagnostic.fix.as_ref().map(|fix| {

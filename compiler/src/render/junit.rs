@@ -8,6 +8,7 @@ use std::fmt::Write;
 
 use super::{Report, not_written, with_help};
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::source::Place;
 
 /// Writes one document for all texts.
 pub(super) fn render(reports: &[Report<'_>]) -> String {
@@ -73,22 +74,28 @@ fn suite(report: &Report<'_>) -> Suite {
 fn write_case(text: &mut String, report: &Report<'_>, diagnostic: &Diagnostic) {
     let start = diagnostic.primary.span.start;
     let name = escaped(report.source.file_name(start));
-    let place = report.source.place(start);
-    let (line, column, code) = (place.line, place.column, diagnostic.code);
+    let code = diagnostic.code;
+    let whole = escaped(&report.file_and_place(diagnostic));
     let said = escaped(&with_help(diagnostic));
+    let (at, line) = match report.place(diagnostic) {
+        Some(Place { line, column }) => {
+            (format!(" at {line}:{column}"), format!(" line=\"{line}\""))
+        }
+        None => Default::default(),
+    };
     let _ = writeln!(
         text,
-        "    <testcase classname=\"{name}\" name=\"{code} at {line}:{column}\" file=\"{name}\" line=\"{line}\">"
+        "    <testcase classname=\"{name}\" name=\"{code}{at}\" file=\"{name}\"{line}>"
     );
     let _ = match diagnostic.severity {
         Severity::Error => writeln!(
             text,
-            "      <failure type=\"{code}\" message=\"{}\">{name}:{line}:{column}: {said}</failure>",
+            "      <failure type=\"{code}\" message=\"{}\">{whole}: {said}</failure>",
             escaped(&diagnostic.message)
         ),
         Severity::Warning => writeln!(
             text,
-            "      <system-out>{name}:{line}:{column}: warning: {said}</system-out>"
+            "      <system-out>{whole}: warning: {said}</system-out>"
         ),
     };
     text.push_str("    </testcase>\n");

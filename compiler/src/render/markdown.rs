@@ -23,9 +23,7 @@ pub(super) fn render(reports: &[Report<'_>]) -> String {
         let name = report.source.name();
         let (written, left_out) = report.written();
         for diagnostic in written {
-            let start = diagnostic.primary.span.start;
-            let (file, place) = (report.source.file_name(start), report.source.place(start));
-            let place = format!("{file}:{}:{}", place.line, place.column);
+            let place = report.file_and_place(diagnostic);
             // Writing to a `String` cannot fail.
             let _ = writeln!(
                 text,

@@ -17,7 +17,7 @@ mod markdown;
 mod sarif;
 
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::source::{Source, Span};
+use crate::source::{Place, Source, Span};
 
 pub(crate) use excerpt::LINES_APART_MAX;
 
@@ -121,6 +121,22 @@ impl<'a> Report<'a> {
             source,
             diagnostics,
             secrets: &[],
+        }
+    }
+
+    /// Where a finding is in its file. What is about a file as a whole, such as that there is none, has no
+    /// place in it.
+    fn place(&self, diagnostic: &Diagnostic) -> Option<Place> {
+        let has_place = !self.source.text().is_empty() || !diagnostic.primary.text.is_empty();
+        has_place.then(|| self.source.place(diagnostic.primary.span.start))
+    }
+
+    /// The same behind the name of the file, as most tools write it: `mcpc.yaml:3:5`.
+    fn file_and_place(&self, diagnostic: &Diagnostic) -> String {
+        let file = self.source.file_name(diagnostic.primary.span.start);
+        match self.place(diagnostic) {
+            Some(place) => format!("{file}:{}:{}", place.line, place.column),
+            None => file.to_owned(),
         }
     }
 

@@ -82,13 +82,22 @@ fn result(
         "ruleIndex": rules.binary_search(&diagnostic.code).unwrap_or_default(),
         "level": severity_name(diagnostic.severity),
         "message": { "text": message },
-        "locations": [location(report.source, &diagnostic.primary)],
+        "locations": [primary_location(report, diagnostic)],
         "partialFingerprints": { "mcpcFinding/v1": prints.of(report, diagnostic) },
     });
     if let (Some(result), false) = (result.as_object_mut(), related.is_empty()) {
         result.insert("relatedLocations".to_owned(), Value::Array(related));
     }
     result
+}
+
+/// A finding about a file as a whole has no region in it.
+fn primary_location(report: &Report<'_>, diagnostic: &Diagnostic) -> Value {
+    if report.place(diagnostic).is_some() {
+        return location(report.source, &diagnostic.primary);
+    }
+    let uri = uri(report.source.name());
+    json!({ "physicalLocation": { "artifactLocation": { "uri": uri } } })
 }
 
 fn location(source: &Source, label: &Label) -> Value {

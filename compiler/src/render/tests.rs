@@ -261,3 +261,21 @@ fn secrets_are_masked_in_every_format() {
     let human = render(&[report], Format::Human, Color::Off);
     assert!(human.contains("$<TOKEN>"), "{human}");
 }
+
+#[test]
+fn a_finding_about_a_whole_file_has_no_place_in_it() {
+    let source = Source::new("gone.yaml", "");
+    let found = [Diagnostic::error(SYNTAX, "a fact", Span::default(), "")];
+    for format in Format::ALL {
+        let text = write(&source, &found, format);
+        assert!(text.contains("gone.yaml"), "{text}");
+        let names_place = ["gone.yaml:", "\"line\":", "line=", "startLine", "region"];
+        let named = names_place.iter().find(|it| text.contains(**it));
+        let said = (format == Format::Concise).then_some("gone.yaml: error[MCPC1001]: a fact\n");
+        let said = said.or((format == Format::Junit).then_some("gone.yaml: a fact<"));
+        assert!(
+            named.is_none() || said.is_some_and(|said| text.contains(said)),
+            "{named:?} {text}"
+        );
+    }
+}

@@ -70,9 +70,28 @@ impl Fields {
             show(tree, root, &mut visible);
             visible.sort_unstable();
             let strangers = strangers.into_iter();
+            let strangers = strangers.filter(|span| visible.binary_search(span).is_err());
+            let strangers: Vec<Span> = strangers.collect();
+            let sisters = self.sisters(tree, &strangers);
+            let strangers = strangers.into_iter();
             self.places
-                .extend(strangers.filter(|span| visible.binary_search(span).is_err()));
+                .extend(strangers.filter(|span| !sisters.contains(span)));
         }
+    }
+
+    /// Of values that no path leads to, those that were given for a key which has one already, and that one is
+    /// a scalar which anybody may see.
+    fn sisters(&self, tree: &Tree, strangers: &[Span]) -> BTreeSet<Span> {
+        if tree.twins().is_empty() {
+            return BTreeSet::new();
+        }
+        let hidden: BTreeSet<&Span> = strangers.iter().chain(&self.places).collect();
+        let twins = tree.twins().iter();
+        let twins = twins.filter(|(first, _)| {
+            let is_scalar = !matches!(tree.content(*first), Content::Map(_) | Content::List(_));
+            is_scalar && !hidden.contains(&tree.node_span(*first))
+        });
+        twins.map(|(_, second)| tree.node_span(*second)).collect()
     }
 
     /// Keys that are a secret or hold one, and what follows a flag in a list. The depth is bounded by

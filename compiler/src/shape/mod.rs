@@ -12,13 +12,15 @@ mod values;
 
 use std::collections::BTreeSet;
 
+use crate::check::unsupported;
 use crate::codes;
 use crate::diagnostic::{Code, Diagnostic, Sink};
 use crate::expand::Unknown;
 use crate::meaning::Meaning;
+use crate::path::Path;
 use crate::schema::{self, Kind, MapForm, Schema};
 use crate::source::{Source, Span};
-use crate::tree::{Content, Map, NodeId, Style, Tree};
+use crate::tree::{Content, Entry, Map, NodeId, Style, Tree};
 
 /// More findings than this are not told; the text is something else than a configuration.
 const FINDINGS_MAX: usize = 1000;
@@ -30,6 +32,17 @@ pub(crate) struct Shaped {
     pub(crate) broken: BTreeSet<NodeId>,
     /// Keys that maps lack, or whose name is misspelt there: what they say is not known.
     pub(crate) missing: Vec<(NodeId, &'static str)>,
+    /// What is wrong within sections that are refused as a whole.
+    pub(crate) refused: Vec<Refused>,
+}
+
+/// A section that is refused as a whole.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) path: Path,
+    pub(crate) key: Span,
+    /// What is wrong within helps nobody: it would be repaired in vain.
+    pub(crate) found: Vec<Diagnostic>,
 }
 
 /// Compares the tree with the schema.
@@ -56,6 +69,7 @@ pub(crate) fn shape(
         sink,
         broken: refused.chain(unknown.iter().copied()).collect(),
         missing: Vec::new(),
+        refused: Vec::new(),
         told: BTreeSet::new(),
     };
     pass.judge(root, schema::root());
@@ -65,6 +79,7 @@ pub(crate) fn shape(
     Some(Shaped {
         broken: pass.broken,
         missing: pass.missing,
+        refused: pass.refused,
     })
 }
 
@@ -79,6 +94,7 @@ struct Pass<'a> {
     sink: &'a mut Sink,
     broken: BTreeSet<NodeId>,
     missing: Vec<(NodeId, &'static str)>,
+    refused: Vec<Refused>,
     told: BTreeSet<(Code, Span)>,
 }
 
@@ -111,7 +127,7 @@ impl<'a> Pass<'a> {
         let mut lacks: Vec<&str> = required.filter(|key| map.get(key).is_none()).collect();
         for entry in map.entries() {
             if let Some(below) = form.property(&entry.key) {
-                self.judge(entry.value, below);
+                self.judge_entry(entry, below);
                 if let Some(names) = form.names.filter(|names| !names.fits(&entry.key)) {
                     keys::bad_name(self, node, entry, names);
                 }
@@ -140,6 +156,22 @@ impl<'a> Pass<'a> {
             map.entries().len(),
             (form.entries_min, usize::MAX),
         );
+    }
+
+    /// Judges the value of a key. What is wrong within a section that is refused as a whole is put aside.
+    fn judge_entry(&mut self, entry: &Entry, schema: &'static Schema) {
+        let Some(path) = unsupported::section(self.tree, entry) else {
+            return self.judge(entry.value, schema);
+        };
+        let mut within = Sink::default();
+        std::mem::swap(self.sink, &mut within);
+        self.judge(entry.value, schema);
+        std::mem::swap(self.sink, &mut within);
+        let found = within.into_sorted();
+        if !found.is_empty() {
+            let key = entry.key_span.wide();
+            self.refused.push(Refused { path, key, found });
+        }
     }
 
     /// Whether the value of a node may be told.

@@ -204,7 +204,7 @@ fn repair_type(
             let meant = match text.to_ascii_lowercase().as_str() {
                 "yes" | "on" | "y" => "true",
                 "no" | "off" | "n" => "false",
-                _ => return diagnostic,
+                _ => return diagnostic.help("write `true` or `false`"),
             };
             diagnostic
                 .help(format!("write `{meant}`"))
@@ -220,7 +220,7 @@ fn repair_type(
                 _ => false,
             };
             if !fits {
-                return diagnostic;
+                return diagnostic.help(plainly(schema));
             }
             let repaired = diagnostic.help("remove the quotes");
             if pass.may_tell(node) {
@@ -229,24 +229,51 @@ fn repair_type(
                 repaired
             }
         }
-        (Schema::List(_), Content::Text(_) | Content::Integer(_) | Content::Bool(_)) => {
-            diagnostic.help("put the value in brackets to make a list of it: `[…]`")
-        }
-        (Schema::List(_), Content::Map(_)) => {
-            diagnostic.help("put `- ` in front of each item, or the items in brackets: `[…]`")
-        }
-        (Schema::Map(_) | Schema::Server(_), Content::List(_)) => {
-            diagnostic.help("write `name: value` entries, without `- ` in front of them")
-        }
-        (Schema::Server(_), _) => {
-            diagnostic.help("a server is a map with one of `command`, `url` and `replicas`")
-        }
-        (Schema::Map(form), _) => match keys_here(form) {
-            Some(keys) => diagnostic.help(format!("write a map; {keys}")),
-            None => diagnostic.help("write `name: value` entries"),
+        _ => match in_words(pass, node, schema) {
+            Some(help) => diagnostic.help(help),
+            None => diagnostic,
         },
-        _ => diagnostic,
     }
+}
+
+/// What to write in place of a value, where no repair is certain.
+fn in_words(pass: &Pass<'_>, node: NodeId, schema: &Schema) -> Option<String> {
+    let words = match (schema, pass.tree.content(node)) {
+        (Schema::Boolean | Schema::Integer(_), _) => plainly(schema),
+        (Schema::List(_), Content::Map(_)) => {
+            "put `- ` in front of each item, or the items in brackets: `[…]`"
+        }
+        (Schema::List(_), _) => "put the value in brackets to make a list of it: `[…]`",
+        (Schema::Map(_) | Schema::Server(_), Content::List(_)) => {
+            "write `name: value` entries, without `- ` in front of them"
+        }
+        (Schema::Server(_), _) => "a server is a map with one of `command`, `url` and `replicas`",
+        (Schema::Map(form), _) => match keys_here(form) {
+            Some(keys) => return Some(format!("write a map; {keys}")),
+            None => "write `name: value` entries",
+        },
+        (Schema::Text(_), Content::List(_)) if is_command(pass, node) => {
+            "write the program alone, and what follows it as a list under `args`"
+        }
+        (Schema::Text(form), _) if !form.examples.is_empty() => return Some(examples_help(form)),
+        (Schema::Text(_), _) => "write one text",
+        (Schema::Anything, _) => return None,
+    };
+    Some(words.to_owned())
+}
+
+/// How numbers and truth values are written.
+const fn plainly(schema: &Schema) -> &'static str {
+    match schema {
+        Schema::Boolean => "write `true` or `false`",
+        _ => "write digits alone, without a unit and without quotes",
+    }
+}
+
+/// Other tools take a program and its arguments as one list.
+fn is_command(pass: &Pass<'_>, node: NodeId) -> bool {
+    let entry = pass.tree.entry_of(node);
+    entry.is_some_and(|entry| &*entry.key == "command")
 }
 
 /// What such a text looks like.
