@@ -203,9 +203,10 @@ impl Visit {
         let desk = &self.desk;
         desk.judged(head)?;
         if head.method() != Method::Post {
+            let allow = "POST";
             return Err(desk
-                .refusal(&LocalReply::MethodNotAllowed)
-                .with("allow", "POST"));
+                .refusal(&LocalReply::MethodNotAllowed { allow })
+                .with("allow", allow));
         }
         if !self.is_near {
             let message =
@@ -256,6 +257,7 @@ impl Desk {
         match origin::check_with(head, knows) {
             Verdict::Ok => Ok(()),
             Verdict::BadHost => Err(self.refusal(&LocalReply::BadHost)),
+            Verdict::TwoHosts => Err(self.refusal(&LocalReply::TwoHosts)),
             Verdict::ForeignHost => Err(self.refusal(&LocalReply::ForeignHost)),
             Verdict::ForeignOrigin => Err(self.refusal(&LocalReply::ForeignOrigin)),
         }
@@ -275,9 +277,10 @@ impl Desk {
             _ => return self.refusal(&LocalReply::NoSuchPath),
         };
         if !matches!(head.method(), Method::Get | Method::Head) {
+            let allow = "GET, HEAD";
             return self
-                .refusal(&LocalReply::MethodNotAllowed)
-                .with("allow", "GET, HEAD");
+                .refusal(&LocalReply::MethodNotAllowed { allow })
+                .with("allow", allow);
         }
         page(self, head)
     }

@@ -18,7 +18,7 @@ use crate::json;
 use crate::legacy;
 use crate::message::Message;
 use crate::pipeline::{Plane, accepted, log_refused, take};
-use crate::reply::{LocalReply, Refusable};
+use crate::reply::{Ill, LocalReply, Refusable};
 use crate::server::{Head, Response};
 use crate::session::{Revision, Session};
 use crate::snapshot::Served;
@@ -74,7 +74,7 @@ pub(crate) fn split(
     })
     .map_err(|_| LocalReply::NotJson)?;
     if messages.is_empty() || messages.len() > MESSAGES_MAX {
-        return Err(LocalReply::NotMessage);
+        return Err(LocalReply::Ill(Ill::BatchSize));
     }
     Ok(messages)
 }
@@ -116,7 +116,7 @@ async fn reply_to(
     let taken = match inbound::read(&message, served.limits.nesting) {
         Ok(Read::One(message, _)) if greets(&message).is_some() => {
             refusable.id = greets(&message).cloned();
-            Err(LocalReply::NotMessage)
+            Err(LocalReply::Ill(Ill::BatchedGreeting))
         }
         Ok(Read::One(message, met)) => {
             take(head, message, met, WHOLE, served, plane, &mut refusable).await

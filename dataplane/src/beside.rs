@@ -61,6 +61,13 @@ pub(crate) fn unknown_members(object: &[u8], known: &[&str]) -> Box<[u8]> {
     without(object, |key| is_ambiguous(key, known))
 }
 
+/// `_meta` without what is of one hop. Nothing, if nothing else is in it.
+pub(crate) fn passing_meta(meta: &[u8]) -> Option<Vec<u8>> {
+    let kept = without(meta, |key| is_ambiguous(key, &OF_HOP));
+    let kept = kept.strip_prefix(b",")?;
+    Some([b"{", kept, b"}"].concat())
+}
+
 /// The params of a message without what is of one hop in their `_meta`. If `is_same_era`, what a client says
 /// of itself stays.
 pub(crate) fn passing_params(params: &[u8], is_same_era: bool) -> Option<Vec<u8>> {

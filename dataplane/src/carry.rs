@@ -8,6 +8,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use memchr::memmem;
 
+use crate::beside::passing_meta;
 use crate::call::Era;
 use crate::failure::Failure;
 use crate::json;
@@ -47,10 +48,11 @@ pub(crate) fn complete(result: &Bytes, is_cacheable: bool) -> Bytes {
 /// carried to it in this way.
 pub(crate) fn strip_modern(result: &Bytes) -> Result<Bytes, LocalReply> {
     let mut out = Vec::with_capacity(result.len());
-    let mut kind = None;
+    let (mut kind, mut meta) = (None, None);
     json::members(result, u32::MAX, |member| match member.key {
         b"resultType" => kind = result.get(member.value).map(<[u8]>::to_vec),
         b"ttlMs" | b"cacheScope" => {}
+        b"_meta" => meta = Some(member.value),
         // Up to 2025-11-25 this is an object, and clients refuse a result in which it is not.
         b"structuredContent" if result.get(member.value.start) != Some(&b'{') => {}
         key => {
@@ -62,6 +64,13 @@ pub(crate) fn strip_modern(result: &Bytes) -> Result<Bytes, LocalReply> {
         }
     })
     .map_err(|_| LocalReply::Upstream(Failure::Garbage))?;
+    // Who has answered is said once in a session, by its handshake.
+    let meta = meta.and_then(|meta| passing_meta(result.get(meta)?));
+    if let Some(meta) = meta {
+        out.push(if out.is_empty() { b'{' } else { b',' });
+        out.extend_from_slice(b"\"_meta\":");
+        out.extend_from_slice(&meta);
+    }
     if out.is_empty() {
         out.push(b'{');
     }
@@ -180,6 +189,19 @@ mod tests {
         assert_eq!(strip(r#"{"resultType":"complete"}"#), Ok(Bytes::from("{}")));
         let asks = strip(r#"{"resultType":"input_required","requestState":"x"}"#);
         assert_eq!(asks, Err(LocalReply::Upstream(Failure::AskRefused)));
+    }
+
+    #[test]
+    fn results_for_older_clients_do_not_say_who_has_answered() {
+        let strip = |text: &'static str| strip_modern(&Bytes::from_static(text.as_bytes()));
+        let all =
+            r#"{"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"n"},"k":1},"content":[]}"#;
+        let left = r#"{"content":[],"_meta":{"k":1}}"#;
+        assert_eq!(strip(all), Ok(Bytes::from(left)));
+        let only = r#"{"_meta":{"io.modelcontextprotocol/serverInfo":{}},"content":[]}"#;
+        assert_eq!(strip(only), Ok(Bytes::from(r#"{"content":[]}"#)));
+        let task = r#"{"_meta":{"io.modelcontextprotocol/related-task":{"taskId":"t"}}}"#;
+        assert_eq!(strip(task), Ok(Bytes::from(task)));
     }
 
     #[test]

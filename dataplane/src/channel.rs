@@ -28,7 +28,7 @@ use crate::modern::{self, Mirrors};
 use crate::outbox::{Outbox, Outgoing};
 use crate::params::{Met, Params};
 use crate::pipeline::{Plane, log_refused};
-use crate::reply::{LocalReply, Refusable};
+use crate::reply::{Ill, LocalReply, Refusable};
 use crate::respond::message_of;
 use crate::serve;
 use crate::server::Response;
@@ -271,7 +271,7 @@ impl Channel {
         };
         if let Some(id) = batch::greets(&read.0) {
             refusable.id = Some(id.clone());
-            return Err(LocalReply::NotMessage);
+            return Err(LocalReply::Ill(Ill::BatchedGreeting));
         }
         let request = self.receive(served, read, batch::WHOLE, refusable)?;
         if request.is_some() {

@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue};
 use crate::json::Member;
 use crate::message::{self, Malformed, Message};
 use crate::params::Met;
-use crate::reply::LocalReply;
+use crate::reply::{Ill, LocalReply};
 use crate::server::{Field, Head};
 
 /// The session of a legacy client, in its replies.
@@ -221,6 +221,8 @@ pub(crate) fn read(body: &Bytes, nesting: u32) -> Result<Read, (LocalReply, Opti
     match message::read_along(body, nesting, &Met::PATH, visit) {
         Ok(message) => Ok(Read::One(message, met)),
         Err(Malformed::NotJson) => Err((LocalReply::NotJson, None)),
+        Err(Malformed::TooDeep) => Err((LocalReply::Ill(Ill::TooDeep), None)),
+        Err(Malformed::Listed { id }) => Err((LocalReply::Ill(Ill::Listed), id)),
         Err(Malformed::Batch) => Ok(Read::Batch),
         Err(Malformed::NotMessage { id }) => Err((LocalReply::NotMessage, id)),
     }

@@ -186,6 +186,13 @@ pub(crate) fn elements(
     }
 }
 
+/// Whether a value was refused for its nesting, and not before for something else.
+pub(crate) fn is_too_deep(text: &[u8], nesting: u32) -> bool {
+    let mut scanner = Scanner::new(text, nesting);
+    scanner.blank();
+    scanner.value().is_err() && scanner.is_too_deep
+}
+
 /// The text of a JSON string, given with its quotes; nothing if it is not a string.
 pub(crate) fn text(raw: &[u8]) -> Option<Cow<'_, str>> {
     let inner = raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
@@ -246,6 +253,8 @@ struct Scanner<'a> {
     /// of what follows a string.
     seen: u64,
     depth_max: u32,
+    /// Whether a value was opened that is one level too deep.
+    is_too_deep: bool,
 }
 
 impl<'a> Scanner<'a> {
@@ -255,6 +264,7 @@ impl<'a> Scanner<'a> {
             at: 0,
             seen: 0,
             depth_max: nesting.min(DEPTH_MAX),
+            is_too_deep: false,
         }
     }
 
@@ -339,6 +349,7 @@ impl<'a> Scanner<'a> {
         loop {
             if let Some(is_object) = self.scalar_or_open()? {
                 if depth == self.depth_max {
+                    self.is_too_deep = true;
                     return Err(NotJson);
                 }
                 depth += 1;

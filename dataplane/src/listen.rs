@@ -102,7 +102,7 @@ pub(crate) async fn legacy(
     }
     // Without a session there is nobody to keep a stream for (2025-11-25 Transports: 405).
     let Some(session) = legacy_client::session(head, served, plane)? else {
-        return Err(LocalReply::MethodNotAllowed);
+        return Err(LocalReply::MethodNotAllowed { allow: "POST" });
     };
     if let Some(last) = head.field(Field::LastEvent) {
         let rest = plane.replays.resume(&session.live, last).await?;

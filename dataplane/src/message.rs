@@ -49,10 +49,17 @@ pub(crate) enum Message {
 /// Why bytes are not a JSON-RPC message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Malformed {
-    /// Not valid JSON, or nested too deeply.
+    /// Not valid JSON.
     NotJson,
+    /// Nested deeper than is read.
+    TooDeep,
     /// An array: a batch.
     Batch,
+    /// Its params are a list, which JSON-RPC has and MCP has not. The id, if it has one.
+    Listed {
+        /// The id of the request, one JSON value.
+        id: Option<Bytes>,
+    },
     /// JSON, but not a JSON-RPC 2.0 message. The id, if one can be told, for the error reply.
     NotMessage {
         /// The id of the request, one JSON value.
@@ -131,6 +138,7 @@ pub(crate) fn read_along<'a>(
             Err(Malformed::Batch)
         }
         Err(json::NotJson) if is_scalar(bytes) => Err(Malformed::NotMessage { id: None }),
+        Err(json::NotJson) if json::is_too_deep(bytes, nesting) => Err(Malformed::TooDeep),
         Err(json::NotJson) => Err(Malformed::NotJson),
     }
 }
@@ -169,6 +177,7 @@ impl Parts {
         let first = |span: &Range<usize>| bytes.get(span.start).copied().unwrap_or_default();
         let is_id = |span: &Range<usize>| matches!(first(span), b'"' | b'-' | b'0'..=b'9');
         let is_object = |span: &Range<usize>| first(span) == b'{';
+        let is_list = |span: &Range<usize>| first(span) == b'[';
         let part = |span: Range<usize>| bytes.slice(span);
         let has_id = self.id.is_some();
         let id = self.id.filter(is_id);
@@ -181,13 +190,15 @@ impl Parts {
         }
         if let Some(method) = self.method {
             let answered = self.result.is_some() || self.error.is_some();
-            let unsound = answered || !self.params.as_ref().is_none_or(is_object);
+            let is_listed = self.params.as_ref().is_some_and(is_list);
+            let unsound = answered || !is_listed && !self.params.as_ref().is_none_or(is_object);
             let Some(method) = decoded(bytes, method).filter(|_| !unsound) else {
                 return Err(refused(id));
             };
             let params = self.params.map(part);
             return match id.map(part) {
                 None if has_id => Err(refused(None)),
+                id if is_listed => Err(Malformed::Listed { id }),
                 None => Ok(Message::Notification { method, params }),
                 Some(id) => Ok(Message::Request { id, method, params }),
             };
@@ -302,6 +313,14 @@ mod tests {
             ),
             (r#"[{"jsonrpc":"2.0","id":1,"method":"a"}]"#, "Batch"),
             (r#"{"jsonrpc":"2.0","id":1,"method":"a""#, "NotJson"),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"a","params":[1]}"#,
+                r#"Listed { id: Some(b"1") }"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","method":"a","params":[]}"#,
+                "Listed { id: None }",
+            ),
             ("7", "NotMessage { id: None }"),
             (" \"a\" ", "NotMessage { id: None }"),
             ("1,2", "NotJson"),
@@ -312,6 +331,25 @@ mod tests {
             ),
         ] {
             assert_eq!(kind(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_nested_too_deeply_is_told_from_what_is_no_json() {
+        let (open, close) = ("[".repeat(70), "]".repeat(70));
+        for (text, expected) in [
+            (format!(r#"{{"a":{open}{close}}}"#), Malformed::TooDeep),
+            (format!(r#"{{"a":{open}"#), Malformed::TooDeep),
+            (format!("{open}{close}"), Malformed::TooDeep),
+            (
+                format!(r#"{{"params":{{"_meta":{{"a":{open}"#),
+                Malformed::TooDeep,
+            ),
+            (format!(r#"{{"a":x{open}{close}}}"#), Malformed::NotJson),
+            (format!(r#"{{"a":"{open}"#), Malformed::NotJson),
+        ] {
+            let read = read(&Bytes::from(text.clone()), 64);
+            assert_eq!(read.err(), Some(expected), "{text}");
         }
     }
 
@@ -355,7 +393,8 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":null,"method":"a"}"#,
             r#"{"jsonrpc":"2.0","id":{},"method":"a"}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":5}"#,
-            r#"{"jsonrpc":"2.0","id":1,"method":"a","params":[1]}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"a","params":1}"#,
+            r#"{"jsonrpc":"2.0","id":null,"method":"a","params":[1]}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"a","result":{}}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#,
             r#"{"jsonrpc":"2.0","id":1}"#,

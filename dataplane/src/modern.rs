@@ -44,10 +44,18 @@ pub(crate) fn is_modern(head: &Head, params: &Params) -> bool {
     params.has_meta_version() || is_late(head)
 }
 
-/// Whether the header names a late version. Revisions are dates, so their order is that of their texts.
+/// Whether the header names a late version. Revisions are dates, so their order is that of their texts; what is
+/// no date is no revision of any era.
 pub(crate) fn is_late(head: &Head) -> bool {
+    let is_date = |text: &[u8]| {
+        text.len() == MODERN_REVISION.len()
+            && text
+                .iter()
+                .zip(MODERN_REVISION.bytes())
+                .all(|(byte, like)| byte.is_ascii_digit() && like.is_ascii_digit() || *byte == like)
+    };
     let version = head.field(Field::Version);
-    version.is_some_and(|version| version >= MODERN_REVISION.as_bytes())
+    version.is_some_and(|version| version >= MODERN_REVISION.as_bytes() && is_date(version))
 }
 
 /// Checks a request by the rules of the revision.

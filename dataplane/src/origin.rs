@@ -15,6 +15,8 @@ pub(crate) enum Verdict {
     Ok,
     /// No Host, two of them, or not `name[:port]`: 400.
     BadHost,
+    /// The target names another host than the Host field: 400.
+    TwoHosts,
     /// A host that this gateway does not answer for: 403.
     ForeignHost,
     /// A page of another origin, or an origin that is not a web origin: 403.
@@ -28,8 +30,9 @@ pub(crate) fn check(head: &Head, hosts: &[Box<str>]) -> Verdict {
 
 /// Judges a request by a rule for hosts that the caller gives.
 pub(crate) fn check_with(head: &Head, knows: impl Fn(Host<'_>) -> bool) -> Verdict {
-    let Some(host) = host_of(head) else {
-        return Verdict::BadHost;
+    let host = match host_of(head) {
+        Ok(host) => host,
+        Err(verdict) => return verdict,
     };
     if !knows(host) {
         return Verdict::ForeignHost;
@@ -104,23 +107,21 @@ pub(crate) fn is_known(host: Host<'_>, hosts: &[Box<str>]) -> bool {
 }
 
 /// The one host that target and Host field agree on.
-fn host_of(head: &Head) -> Option<Host<'_>> {
+fn host_of(head: &Head) -> Result<Host<'_>, Verdict> {
+    let parse = |authority| Host::parse(authority).ok_or(Verdict::BadHost);
     if head.repeats(Field::Host) {
-        return None;
+        return Err(Verdict::BadHost);
     }
-    let field = match head.field(Field::Host) {
-        Some(field) => Some(Host::parse(field)?),
-        None => None,
-    };
+    let field = head.field(Field::Host).map(parse).transpose()?;
     let Some(authority) = head.authority() else {
-        return field;
+        return field.ok_or(Verdict::BadHost);
     };
-    let target = Host::parse(authority.as_bytes())?;
+    let target = parse(authority.as_bytes())?;
     match (target, field) {
-        (_, None) => Some(target),
-        (Host::Name(a), Some(Host::Name(b))) if a.eq_ignore_ascii_case(b) => Some(target),
-        (Host::V6(a), Some(Host::V6(b))) if a == b => Some(target),
-        (Host::Name(_) | Host::V6(_), Some(_)) => None,
+        (_, None) => Ok(target),
+        (Host::Name(a), Some(Host::Name(b))) if a.eq_ignore_ascii_case(b) => Ok(target),
+        (Host::V6(a), Some(Host::V6(b))) if a == b => Ok(target),
+        (Host::Name(_) | Host::V6(_), Some(_)) => Err(Verdict::TwoHosts),
     }
 }
 
@@ -286,7 +287,7 @@ mod tests {
         assert_eq!(judge_target(target, &["localhost:8080"], &[]), Verdict::Ok);
         assert_eq!(
             judge_target(target, &["mcp.example.com"], &[]),
-            Verdict::BadHost
+            Verdict::TwoHosts
         );
         assert_eq!(
             judge_target("http://u@localhost/", &["localhost"], &[]),

@@ -256,6 +256,16 @@ impl Params {
         json::member(&self.text, b"capabilities")
     }
 
+    /// Whether they can be those of `initialize`. Not all clients say who they are or that they can do nothing,
+    /// which changes nothing here; what they say has to have its type.
+    pub(crate) fn are_of_initialize(&self) -> bool {
+        let is_object = |key: &[u8]| {
+            let value = json::member(&self.text, key);
+            value.is_none_or(|value| value.first() == Some(&b'{'))
+        };
+        self.protocol_version().is_some() && is_object(b"capabilities") && is_object(b"clientInfo")
+    }
+
     /// The protocol version in `_meta`, decoded: it makes a request modern.
     pub(crate) fn meta_version(&self) -> Option<Bytes> {
         self.text_part(&self.at.meta_version)

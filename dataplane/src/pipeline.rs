@@ -31,7 +31,7 @@ use crate::refusals::Refusals;
 use crate::replay::Replays;
 use crate::reply::{Fault, LocalReply, Refusable};
 use crate::serve;
-use crate::server::{Fault as Misframed, Head, Intake, Method, Response};
+use crate::server::{Fault as Misframed, Field, Head, Intake, Method, Response};
 use crate::session::Sessions;
 use crate::snapshot::{Served, Snapshot};
 use crate::sse::{self, Channels};
@@ -129,6 +129,7 @@ async fn serve(
     match origin::check(head, &snapshot.listener.hosts) {
         Verdict::Ok => {}
         Verdict::BadHost => return Err(LocalReply::BadHost),
+        Verdict::TwoHosts => return Err(LocalReply::TwoHosts),
         Verdict::ForeignHost => return Err(LocalReply::ForeignHost),
         Verdict::ForeignOrigin => return Err(LocalReply::ForeignOrigin),
     }
@@ -140,6 +141,7 @@ async fn serve(
             Some(token) => Box::pin(sse::post(head, intake, served, plane, token)).await,
             None => post(head, intake, served, plane, refusable).await,
         },
+        Method::Get | Method::Delete if modern::is_late(head) => Err(not_allowed(head)),
         Method::Get => {
             serve::log_answering(served, b"GET", refusable.correlation);
             if sse::is_asked(head) {
@@ -151,8 +153,24 @@ async fn serve(
             serve::log_answering(served, b"DELETE", refusable.correlation);
             legacy::end(head, served, plane)
         }
-        Method::Head | Method::Other => Err(LocalReply::MethodNotAllowed),
+        Method::Head | Method::Other => Err(not_allowed(head)),
     }
+}
+
+/// Refuses an HTTP method, with those that its client has: in 2026-07-28 there is one, a session has a
+/// stream and an end, and who knows no revision yet can open a stream of 2024-11-05.
+fn not_allowed(head: &Head) -> LocalReply {
+    let has = |field| head.field(field).is_some();
+    let allow = if modern::is_late(head) {
+        "POST"
+    } else if has(Field::Session) {
+        "POST, GET, DELETE"
+    } else if has(Field::Version) {
+        "POST"
+    } else {
+        "POST, GET"
+    };
+    LocalReply::MethodNotAllowed { allow }
 }
 
 /// A message from a client.
@@ -305,6 +323,20 @@ mod tests {
         F: FnOnce(&'a Head, Intake<'a>, &'a Arc<Plane>) -> R,
     {
         size_of::<R>()
+    }
+
+    #[test]
+    fn a_refused_method_is_answered_with_those_that_its_client_has() {
+        let allowed = |fields: &[(&str, &[u8])]| match not_allowed(&Head::with("PUT /mcp", fields)) {
+            LocalReply::MethodNotAllowed { allow } => allow,
+            _ => "",
+        };
+        assert_eq!(allowed(&[]), "POST, GET");
+        let version: (_, &[u8]) = ("mcp-protocol-version", b"2025-11-25");
+        let session: (_, &[u8]) = ("mcp-session-id", b"x");
+        assert_eq!(allowed(&[version]), "POST");
+        assert_eq!(allowed(&[version, session]), "POST, GET, DELETE");
+        assert_eq!(allowed(&[("mcp-protocol-version", b"2026-07-28")]), "POST");
     }
 
     /// Every request costs one such future, so a careless large value across an await shows here.

@@ -4,6 +4,8 @@
 //! Replies are built from codes and fixed texts, never from configuration values or secrets.
 //! Statuses follow 2026-07-28 (Transports §Error handling) and 2025-11-25 for legacy clients.
 
+mod rows;
+
 use bytes::Bytes;
 use http::StatusCode;
 
@@ -13,9 +15,15 @@ use crate::call::Era;
 use crate::failure::Failure;
 use crate::json;
 use crate::message::write_response_head;
+use crate::params::MODERN_REVISION;
 use crate::server::Response;
 use crate::server::fault::Fault as Misframed;
 use crate::session::{Asks, Revision};
+use rows::{
+    HEADER_MISMATCH, METHOD_NOT_FOUND, PARSE_ERROR, RESOURCE_NOT_FOUND, VERSION_UNSUPPORTED,
+    ask_row, client, failure_row, framing_row, full, gateway, ill_row, misfit, not_acceptable,
+    refused, shed_row, watch_row,
+};
 
 /// A reply that no upstream made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,9 +31,14 @@ pub(crate) enum LocalReply {
     /// No endpoint has this path.
     NoSuchPath,
     /// The endpoint does not answer this HTTP method.
-    MethodNotAllowed,
+    MethodNotAllowed {
+        /// Those that it would answer.
+        allow: &'static str,
+    },
     /// `Host` is missing or malformed.
     BadHost,
+    /// `Host` and the target name different hosts.
+    TwoHosts,
     /// `Host` is not one that the plan accepts.
     ForeignHost,
     /// `Origin` is not one that the plan accepts.
@@ -42,6 +55,8 @@ pub(crate) enum LocalReply {
     NotJson,
     /// The body is not a JSON-RPC message.
     NotMessage,
+    /// A message is ill-formed in a way that has a text of its own.
+    Ill(Ill),
     /// The body is a batch.
     Batch,
     /// The params are not what the method needs.
@@ -94,6 +109,21 @@ pub(crate) enum LocalReply {
     Stopping,
     /// The upstream gave no answer.
     Upstream(Failure),
+}
+
+/// What is wrong with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ill {
+    /// It is nested deeper than the plan allows.
+    TooDeep,
+    /// Its params are a list.
+    Listed,
+    /// A batch is empty, or holds more messages than it may.
+    BatchSize,
+    /// `initialize` is part of a batch.
+    BatchedGreeting,
+    /// `initialize` lacks what a session cannot begin without, or says it in another type.
+    Greeting,
 }
 
 /// Why a question to a modern client, or its answer, does not get there.
@@ -181,97 +211,18 @@ pub(crate) struct Row {
     pub(crate) text: &'static str,
 }
 
-const PARSE_ERROR: i32 = -32700;
-const INVALID_REQUEST: i32 = -32600;
-const METHOD_NOT_FOUND: i32 = -32601;
-const INVALID_PARAMS: i32 = -32602;
-const INTERNAL: i32 = -32603;
-const RESOURCE_NOT_FOUND: i32 = -32002;
-const HEADER_MISMATCH: i32 = -32020;
-const CAPABILITY_MISSING: i32 = -32021;
-const VERSION_UNSUPPORTED: i32 = -32022;
-
-const fn client(status: u16, rpc: i32, code: &'static str, text: &'static str) -> Row {
-    Row {
-        modern: status,
-        legacy: status,
-        rpc,
-        code,
-        fault: Fault::Client,
-        retry: false,
-        text,
-    }
-}
-
-/// A request that is refused whatever its params are.
-const fn refused(status: u16, code: &'static str, text: &'static str) -> Row {
-    client(status, INVALID_REQUEST, code, text)
-}
-
-/// Params that do not fit: they lack something, or name something that is not there.
-const fn misfit(status: u16, code: &'static str, text: &'static str) -> Row {
-    client(status, INVALID_PARAMS, code, text)
-}
-
-const fn gateway(status: u16, code: &'static str, text: &'static str) -> Row {
-    Row {
-        modern: status,
-        legacy: status,
-        rpc: INTERNAL,
-        code,
-        fault: Fault::Gateway,
-        retry: true,
-        text,
-    }
-}
-
-/// There is no room for more of something.
-const fn full(code: &'static str, text: &'static str) -> Row {
-    gateway(503, code, text)
-}
-
-/// Clients of both eras read a JSON-RPC error from 200; some give up on other statuses.
-const fn upstream(code: &'static str, retry: bool, text: &'static str) -> Row {
-    Row {
-        modern: 200,
-        legacy: 200,
-        rpc: INTERNAL,
-        code,
-        fault: Fault::Upstream,
-        retry,
-        text,
-    }
-}
-
-/// Something that the gateway lacks for the moment. Nothing has reached the server.
-const fn short(code: &'static str, text: &'static str) -> Row {
-    Row {
-        fault: Fault::Gateway,
-        ..upstream(code, true, text)
-    }
-}
-
-/// A call that may have had its effect.
-const fn lost(code: &'static str, text: &'static str) -> Row {
-    upstream(code, false, text)
-}
-
-const fn not_acceptable() -> Row {
-    let text = "the client must accept application/json and text/event-stream";
-    refused(406, "MCPC9008", text)
-}
-
 impl LocalReply {
     /// The row of the table.
     pub(crate) fn row(&self) -> Row {
         match self {
             Self::NoSuchPath => refused(404, "MCPC9001", "no endpoint has this path"),
-            Self::MethodNotAllowed => refused(
+            Self::MethodNotAllowed { .. } => refused(
                 405,
                 "MCPC9002",
                 "this endpoint does not answer this HTTP method",
             ),
             Self::BadHost => refused(400, "MCPC9003", "the Host header is missing or malformed"),
+            Self::TwoHosts => refused(400, "MCPC9003", "the target names another host than Host"),
             Self::ForeignHost => refused(403, "MCPC9004", "this Host is not accepted here"),
             Self::ForeignOrigin => refused(403, "MCPC9005", "this Origin is not accepted here"),
             Self::BodyTooLarge => refused(
@@ -286,6 +237,7 @@ impl LocalReply {
             Self::BodyCut => refused(400, "MCPC9009", "the body ended before it was complete"),
             Self::NotJson => client(400, PARSE_ERROR, "MCPC9101", "the body is not valid JSON"),
             Self::NotMessage => refused(400, "MCPC9102", "the body is not a JSON-RPC 2.0 message"),
+            Self::Ill(ill) => ill_row(*ill),
             Self::Batch => refused(400, "MCPC9103", "batches are not part of this revision"),
             Self::BadParams => Row {
                 legacy: 200,
@@ -343,7 +295,7 @@ impl LocalReply {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let response = Response::json(status, Body::whole(self.message(era, id, correlation)));
         match self {
-            Self::MethodNotAllowed => response.with("allow", "POST, GET, DELETE"),
+            Self::MethodNotAllowed { allow } => response.with("allow", allow),
             reply => match reply.retry_after() {
                 Some(seconds) => response.with("retry-after", seconds.to_string()),
                 None => response,
@@ -396,14 +348,15 @@ impl LocalReply {
         out.extend_from_slice(head.as_bytes());
         match self {
             Self::VersionUnsupported { requested } => {
-                // A stateless request can name the stateless revisions only; in a session all others
-                // can be negotiated.
+                // A stateless request can name the stateless revisions only. Who is not of their era is
+                // told of both: it may begin a session, or none.
                 out.extend_from_slice(b",\"supported\":");
                 match era {
                     Era::Modern => out.extend_from_slice(b"[\"2026-07-28\"]"),
                     Era::Legacy => {
                         let latest_first = Revision::ALL.into_iter().rev();
-                        json::write_texts(out, latest_first.map(Revision::as_str));
+                        let older = latest_first.map(Revision::as_str);
+                        json::write_texts(out, [MODERN_REVISION].into_iter().chain(older));
                     }
                 }
                 out.extend_from_slice(b",\"requested\":");
@@ -423,149 +376,6 @@ impl LocalReply {
             out.extend_from_slice(format!(",\"retryAfter\":{seconds}").as_bytes());
         }
         out.extend_from_slice(b"}}");
-    }
-}
-
-fn ask_row(fault: &AskFault) -> Row {
-    match fault {
-        AskFault::CapabilityMissing { .. } => client(
-            400,
-            CAPABILITY_MISSING,
-            "MCPC9113",
-            "the server needs a capability that the client did not declare",
-        ),
-        AskFault::StateUnknown => misfit(
-            400,
-            "MCPC9114",
-            "this requestState was not given out here, or was altered",
-        ),
-        AskFault::StateForeign => misfit(
-            400,
-            "MCPC9115",
-            "this requestState belongs to another request",
-        ),
-        AskFault::StateExpired => misfit(400, "MCPC9116", "this requestState is too old"),
-        AskFault::ParkedGone => misfit(
-            400,
-            "MCPC9117",
-            "the call that waited for this answer has ended",
-        ),
-        AskFault::ParkedFull => gateway(503, "MCPC9208", "too many calls wait for their clients"),
-    }
-}
-
-fn watch_row(fault: WatchFault) -> Row {
-    match fault {
-        WatchFault::Unable => misfit(
-            200,
-            "MCPC9118",
-            "the server of this resource does not tell when it is updated",
-        ),
-        WatchFault::Full => full("MCPC9209", "there are too many subscriptions"),
-    }
-}
-
-fn shed_row(shed: Shed) -> Row {
-    match shed {
-        Shed::Session => full(
-            "MCPC9211",
-            "the gateway is under pressure and begins no session",
-        ),
-        Shed::Call => full(
-            "MCPC9212",
-            "the gateway is under pressure and takes no call",
-        ),
-    }
-}
-
-fn framing_row(fault: Misframed) -> Row {
-    let refuse = |text| client(400, INVALID_REQUEST, "MCPC9010", text);
-    match fault {
-        Misframed::RequestLine => refuse("the request line is malformed"),
-        Misframed::Version => refuse("the HTTP version is neither 1.0 nor 1.1"),
-        Misframed::Connect => refuse("this gateway makes no tunnels"),
-        Misframed::Upgrade => refuse("this gateway does not change protocols"),
-        Misframed::LineEnd => refuse("a line of the request does not end with CR LF"),
-        Misframed::Folded => refuse("a header field is continued on the next line"),
-        Misframed::Field => refuse("a header field is malformed"),
-        Misframed::HostMissing => refuse("the Host header is missing"),
-        Misframed::HostTwice => refuse("the Host header stands twice"),
-        Misframed::BothLengths => refuse("both Content-Length and Transfer-Encoding are given"),
-        Misframed::ContentLength => refuse("Content-Length is not one plain number"),
-        Misframed::TransferEncoding => refuse("Transfer-Encoding is not chunked alone"),
-        Misframed::Chunk => refuse("a chunk of the body is malformed"),
-        Misframed::ChunkExtension => refuse("the chunk extensions are too long"),
-        Misframed::HeadTooLarge => client(
-            431,
-            INVALID_REQUEST,
-            "MCPC9011",
-            "the header fields are larger than this gateway accepts",
-        ),
-        Misframed::TooManyFields => client(
-            431,
-            INVALID_REQUEST,
-            "MCPC9011",
-            "there are more header fields than this gateway accepts",
-        ),
-    }
-}
-
-fn failure_row(failure: Failure) -> Row {
-    match failure {
-        Failure::Unreachable => upstream("MCPC9301", true, "the server cannot be reached"),
-        Failure::ConnectTimeout => upstream(
-            "MCPC9302",
-            true,
-            "the connection to the server did not stand in time",
-        ),
-        Failure::FirstByteTimeout => lost("MCPC9303", "the server did not begin to answer in time"),
-        Failure::IdleTimeout => lost("MCPC9304", "the server stopped in the middle of its answer"),
-        Failure::TotalTimeout => lost("MCPC9305", "the call took longer than it may"),
-        Failure::Closed => lost("MCPC9306", "the server went away before it had answered"),
-        Failure::Garbage => lost("MCPC9307", "the server's answer is not an MCP message"),
-        Failure::WrongId => lost(
-            "MCPC9308",
-            "the server answered a request that was not sent",
-        ),
-        Failure::TooLarge => lost(
-            "MCPC9309",
-            "the server's answer is larger than this gateway accepts",
-        ),
-        Failure::Status(_) => lost("MCPC9310", "the server answered with an HTTP error"),
-        Failure::Unauthorized => lost("MCPC9311", "the server refused the gateway's credentials"),
-        Failure::SessionLost => lost(
-            "MCPC9312",
-            "the server lost its session in the middle of the call",
-        ),
-        Failure::Handshake => upstream("MCPC9313", true, "the handshake with the server failed"),
-        Failure::Degraded(_) => upstream(
-            "MCPC9314",
-            true,
-            "the server ended too often and is not started again for now",
-        ),
-        Failure::CircuitOpen(_) => upstream("MCPC9320", true, "the server failed too often"),
-        Failure::Overloaded => upstream("MCPC9315", true, "the server has too much to do"),
-        Failure::AskRefused => lost(
-            "MCPC9316",
-            "the server asks for something that this client cannot be asked",
-        ),
-        Failure::AsksTooOften => lost("MCPC9319", "the server asks again and again"),
-        Failure::Refused => lost("MCPC9318", "the server refused a request of the gateway"),
-        Failure::NoDescriptor => short(
-            "MCPC9615",
-            "the gateway has no descriptor left to reach the server",
-        ),
-        Failure::SessionServersFull => short(
-            "MCPC9330",
-            "no further session can have a server of its own",
-        ),
-        Failure::NoProcess => short("MCPC9616", "the system does not start the server's process"),
-        Failure::NotConfined => upstream(
-            "MCPC9321",
-            false,
-            "the system cannot hold the server to its sandbox or its limits",
-        ),
-        Failure::Stopped => upstream("MCPC9317", true, "the server left the configuration"),
     }
 }
 

@@ -30,7 +30,7 @@ use crate::pipeline::{Plane, accepted};
 use crate::policy;
 use crate::pulse;
 use crate::replay::{self, Audience};
-use crate::reply::LocalReply;
+use crate::reply::{Ill, LocalReply};
 use crate::respond::{Writer, cancelled, in_form, stream_response};
 use crate::route;
 use crate::server::Response;
@@ -145,9 +145,8 @@ async fn answer_list(asked: &Asked<'_>, kind: Kind) -> Result<Response, LocalRep
 }
 
 async fn answer_initialize(asked: &Asked<'_>, plane: &Plane) -> Result<Response, LocalReply> {
-    let declared = asked.params.capabilities();
-    if declared.is_some_and(|declared| declared.first() != Some(&b'{')) {
-        return Err(LocalReply::BadParams);
+    if !asked.params.are_of_initialize() {
+        return Err(LocalReply::Ill(Ill::Greeting));
     }
     let grant = legacy::grant(&asked.params);
     let offer = discover::offer(asked.served).await;

@@ -340,7 +340,7 @@ const MODERN: [(&str, &str, &str, &str, Refused); 11] = [
         "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/list\r\n",
         "tools/list",
         "[1]",
-        (400, -32600, "MCPC9102", ID),
+        (400, -32602, "MCPC9104", ID),
     ),
 ];
 
@@ -372,7 +372,7 @@ const LEGACY: [(&str, &str, &str, &str, Refused); 6] = [
         "",
         "ping",
         "[1]",
-        (400, -32600, "MCPC9102", ID),
+        (400, -32602, "MCPC9104", ID),
     ),
     (
         "a call without a name",
