@@ -16,6 +16,8 @@ use crate::diagnostic::Code;
 pub struct CodeEntry {
     /// The code.
     pub code: Code,
+    /// The code as it is written.
+    pub name: &'static str,
     /// The title, as it stands in the index.
     pub title: &'static str,
     /// The page, in Markdown.
@@ -38,6 +40,7 @@ macro_rules! codes {
         /// Every code there is, sorted.
         pub const CODES: &[CodeEntry] = &[$(CodeEntry {
             code: $name,
+            name: concat!("MCPC", stringify!($number)),
             title: $title,
             page: include_str!(concat!("../../docs/errors/MCPC", stringify!($number), ".md")),
         }),*];

@@ -95,6 +95,7 @@ mod tests {
         let page = "# x\n\n```yaml bad\nversion: 1\nversion: 1\n```\n\n```yaml good\n{\n```\n";
         let entry = |number| CodeEntry {
             code: Code(number),
+            name: "",
             title: "",
             page,
         };

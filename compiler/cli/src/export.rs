@@ -1,9 +1,12 @@
 //! `mcpc schema` and `mcpc completions`: generated texts for editors and shells. Also owns what is
 //! said when a file cannot be written, which `mcpc plan --out` shares.
 
+use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use mcpc_compiler::{CODES, CodeEntry};
 use mcpc_daemon::{is_standard, write_in_one_step};
 
 use crate::Exit;
@@ -19,10 +22,39 @@ pub(crate) fn schema(out: Option<&Path>) -> Exit {
 }
 
 /// Prints a completion script.
-pub(crate) fn completions(shell: clap_complete::Shell, command: &mut clap::Command) -> Exit {
+pub(crate) fn completions(shell: clap_complete::Shell, command: clap::Command) -> Exit {
     let mut script = Vec::new();
-    clap_complete::generate(shell, command, "mcpc", &mut script);
+    clap_complete::generate(shell, &mut with_codes(command), "mcpc", &mut script);
+    if shell == clap_complete::Shell::Fish {
+        script.extend(codes_for_fish().into_bytes());
+    }
     print(&script)
+}
+
+/// The generator for fish knows choices of flags alone. What would end the text of a title is left out.
+fn codes_for_fish() -> String {
+    let mut text = String::new();
+    for entry in CODES {
+        let title = entry.title.replace(['\'', '\\'], "");
+        let _infallible = writeln!(
+            text,
+            "complete -c mcpc -n \"__fish_mcpc_using_subcommand explain\" -a {} -d '{title}'",
+            entry.name
+        );
+    }
+    text
+}
+
+/// The command line as scripts know it: the codes are choices there. For the command itself they are none,
+/// as it also takes them in lower case or without `MCPC`, and names near ones.
+fn with_codes(command: clap::Command) -> clap::Command {
+    let code = |entry: &CodeEntry| PossibleValue::new(entry.name).help(entry.title);
+    let codes: Vec<PossibleValue> = CODES.iter().map(code).collect();
+    command.mut_subcommand("explain", |explain| {
+        explain.mut_arg("subject", |subject| {
+            subject.value_parser(PossibleValuesParser::new(codes))
+        })
+    })
 }
 
 /// Writes a file in one step, and says so if that fails.

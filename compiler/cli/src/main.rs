@@ -118,7 +118,7 @@ fn dispatch(command: Command, terminal: Terminal) -> Exit {
         Command::Explain(explain) => explain::run(&explain, terminal),
         Command::Schema { out } => export::schema(out.as_deref()),
         Command::Version { json } => version::run(json),
-        Command::Completions { shell } => export::completions(shell, &mut Arguments::command()),
+        Command::Completions { shell } => export::completions(shell, Arguments::command()),
         Command::Run(arguments) => run::run(&arguments, terminal),
         Command::Status(status) => status::run(&status),
         Command::Reload(order) => order::run(&order, Wish::Reload),

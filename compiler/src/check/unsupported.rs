@@ -31,10 +31,12 @@ pub(crate) fn section(tree: &Tree, entry: &Entry) -> Option<Path> {
     })
 }
 
-/// Refuses those in which something is wrong, in place of that.
+/// Refuses those in which something is wrong, in place of that. The others are refused as all settings are.
 pub(crate) fn refuse_sections(sections: &[Refused], sink: &mut Sink) {
-    for Refused { path, key, .. } in sections {
-        sink.report(not_supported(path, *key));
+    for Refused { path, key, found } in sections {
+        if !found.is_empty() {
+            sink.report(not_supported(path, *key));
+        }
     }
 }
 

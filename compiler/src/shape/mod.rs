@@ -32,7 +32,7 @@ pub(crate) struct Shaped {
     pub(crate) broken: BTreeSet<NodeId>,
     /// Keys that maps lack, or whose name is misspelt there: what they say is not known.
     pub(crate) missing: Vec<(NodeId, &'static str)>,
-    /// What is wrong within sections that are refused as a whole.
+    /// Sections that are refused as a whole.
     pub(crate) refused: Vec<Refused>,
 }
 
@@ -168,10 +168,8 @@ impl<'a> Pass<'a> {
         self.judge(entry.value, schema);
         std::mem::swap(self.sink, &mut within);
         let found = within.into_sorted();
-        if !found.is_empty() {
-            let key = entry.key_span.wide();
-            self.refused.push(Refused { path, key, found });
-        }
+        let key = entry.key_span.wide();
+        self.refused.push(Refused { path, key, found });
     }
 
     /// Whether the value of a node may be told.

@@ -159,6 +159,7 @@ mod tests {
     fn verdict(page: &'static str, case: &str, code: &str) -> Vec<String> {
         let entry = CodeEntry {
             code: Code(3001),
+            name: "",
             title: "unknown key",
             page,
         };
@@ -202,6 +203,7 @@ mod tests {
         assert_eq!(incomplete_codes(&[], &Repository::of(vec![page])).len(), 1);
         let entry = |number| CodeEntry {
             code: Code(number),
+            name: "",
             title: "",
             page: "",
         };

@@ -21,6 +21,11 @@ fn completions_are_made_for_every_shell() {
         let ran = folder.mcpc(&["completions", shell]).exits_with(0);
         assert!(ran.text().contains("mcpc"), "{shell}");
         assert!(ran.text().contains("explain"), "{shell}");
+        for entry in mcpc_compiler::CODES {
+            let is_offered = ran.text().contains(entry.name);
+            let offers = ["bash", "zsh", "fish"].contains(&shell);
+            assert!(is_offered || !offers, "{shell}: {}", entry.name);
+        }
     }
     folder.mcpc(&["completions", "tcsh"]).exits_with(2);
 }

@@ -41,6 +41,47 @@ fn plan_bytes_depend_on_neither_directory_nor_secrets() {
 }
 
 #[test]
+fn a_plan_names_its_file_and_not_the_way_to_it() {
+    let folder = Folder::with_config(SMALLEST);
+    for name in ["other.yaml", "parts/10-time.yaml", "parts/20-more.yaml"] {
+        std::fs::create_dir_all(folder.path().join("parts")).unwrap();
+        let text = match name {
+            "parts/20-more.yaml" => "servers: { more: { command: x } }\n",
+            _ => SMALLEST,
+        };
+        folder.write(name, text);
+    }
+    let plan = |of: &str| folder.mcpc(&["plan", of]).exits_with(0).out;
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let parts = plan("parts");
+    for way in ["./parts", "parts/", "parts/../parts", &path("parts")] {
+        assert_eq!(plan(way), parts, "{way}");
+    }
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(path("parts"), path("linked")).unwrap();
+        assert_eq!(plan("linked"), parts);
+        // The name that was given is the one that findings and logs show.
+        std::os::unix::fs::symlink(path("mcpc.yaml"), path("link.yaml")).unwrap();
+        assert_ne!(plan("link.yaml"), plan("mcpc.yaml"));
+    }
+    let input = folder.mcpc_with_input(&["plan", "-"], SMALLEST.as_bytes());
+    let input = input.exits_with(0).out;
+    let without_places = |plan: &[u8]| -> serde_json::Value {
+        let mut plan: serde_json::Value = serde_json::from_slice(plan).unwrap();
+        let members = plan.as_object_mut().unwrap();
+        members.remove("digest").unwrap();
+        members.remove("provenance").unwrap();
+        plan
+    };
+    let whole = plan("mcpc.yaml");
+    for other in [plan("other.yaml"), input] {
+        assert_ne!(other, whole);
+        assert_eq!(without_places(&other), without_places(&whole));
+    }
+}
+
+#[test]
 fn plan_on_standard_output_verifies_and_ends_with_a_line_break() {
     let ran = Folder::with_config(SMALLEST).mcpc(&["plan"]).exits_with(0);
     let plan = mcpc_plan::Plan::from_bytes(&ran.out).unwrap();
