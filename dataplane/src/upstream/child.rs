@@ -64,7 +64,11 @@ pub(super) struct Child {
     writer: JoinHandle<()>,
     reader: JoinHandle<()>,
     talk: JoinHandle<()>,
-    /// One of the pipes is closed or the process has ended; its calls have been told.
+    /// One of the pipes is closed or the process has ended.
+    is_ending: bool,
+    /// The end of the process, until it is looked at.
+    end: Option<std::io::Result<Ended>>,
+    /// Its calls have been told of its end.
     is_gone: bool,
     has_ended: bool,
     how: Option<How>,
@@ -103,6 +107,8 @@ impl Child {
             writer: tokio::spawn(stdio::write_all(process.stdin, inbox)),
             reader: tokio::spawn(reading),
             talk: tokio::spawn(talk),
+            is_ending: false,
+            end: None,
             is_gone: false,
             has_ended: false,
             how: None,
@@ -112,18 +118,26 @@ impl Child {
         })
     }
 
-    /// Waits until the process has ended or closed one of its pipes. Whoever waits for an answer
-    /// has been told when this returns.
-    pub(super) async fn gone(&mut self) {
-        if self.is_gone {
+    /// Waits until the process has ended or closed one of its pipes. Its last words may still come.
+    pub(super) async fn ending(&mut self) {
+        if self.is_ending {
             return;
         }
-        let ended = tokio::select! {
+        self.end = tokio::select! {
             ended = &mut self.ended => Some(ended),
             _end = &mut self.reader => None,
             _broken = &mut self.writer => None,
         };
-        let ended = match ended {
+        self.is_ending = true;
+    }
+
+    /// The same, and waits for the last words. Whoever waits for an answer has been told when this returns.
+    pub(super) async fn gone(&mut self) {
+        if self.is_gone {
+            return;
+        }
+        self.ending().await;
+        let ended = match self.end.take() {
             // Mostly a pipe closes because the process ends, and its end says more.
             None => timeout(LAST_WORDS, &mut self.ended).await.ok(),
             ended => ended,

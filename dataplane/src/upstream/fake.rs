@@ -365,6 +365,8 @@ pub(super) fn permit() -> policy::Permit {
 pub(super) struct Act {
     pub(super) lines: Vec<String>,
     pub(super) dies: bool,
+    /// Closes its output and goes on.
+    pub(super) hangs_up: bool,
 }
 
 impl Act {
@@ -372,6 +374,7 @@ impl Act {
         Self {
             lines: vec![line.into()],
             dies: false,
+            hangs_up: false,
         }
     }
 
@@ -379,13 +382,21 @@ impl Act {
         Self {
             lines: Vec::new(),
             dies: false,
+            hangs_up: false,
         }
     }
 
     pub(super) fn die() -> Self {
         Self {
-            lines: Vec::new(),
             dies: true,
+            ..Self::silent()
+        }
+    }
+
+    pub(super) fn hang_up() -> Self {
+        Self {
+            hangs_up: true,
+            ..Self::silent()
         }
     }
 }
@@ -441,6 +452,10 @@ impl Reach for Programs {
                 }
                 if act.dies {
                     return;
+                }
+                if act.hangs_up {
+                    drop(output);
+                    return std::future::pending().await;
                 }
             }
         };

@@ -213,7 +213,7 @@ impl State {
         };
         let (condition, last_failure) = match phase.stage {
             Stage::Waiting => (UpstreamState::Idle, last_failure),
-            Stage::Starting => (UpstreamState::Starting, last_failure),
+            Stage::Starting | Stage::Ending => (UpstreamState::Starting, last_failure),
             // A session may be at hand although nobody answers any more.
             Stage::Ready(_) if last_failure.is_some() => (UpstreamState::Failing, last_failure),
             Stage::Ready(_) if unhealthy => (UpstreamState::Failing, checked),

@@ -112,7 +112,8 @@ impl Upstream {
             Stage::Degraded { .. } => {
                 tracing::error!(server = %name, "the server ended too often and is left alone for now");
             }
-            Stage::Waiting | Stage::Starting | Stage::Stopping | Stage::Stopped => {}
+            Stage::Waiting | Stage::Starting | Stage::Ending | Stage::Stopping | Stage::Stopped => {
+            }
         }
         let has_session = matches!(stage, Stage::Ready(_));
         self.presence.publish(stage);
@@ -441,8 +442,13 @@ async fn hold_child(upstream: &Arc<Upstream>, child: &mut Child, profile: Profil
         upstream.note_all_changed();
     }
     let link = Arc::clone(&child.link);
+    let gone = async {
+        child.ending().await;
+        upstream.presence.end(&session);
+        child.gone().await;
+    };
     let held = tokio::select! {
-        () = child.gone() => ChildHeld::Lost,
+        () = gone => ChildHeld::Lost,
         () = probe::guard(upstream, &session) => ChildHeld::Lost,
         () = checks::keep(upstream, &session) => ChildHeld::Lost,
         () = subscribe::keep(upstream, &session) => ChildHeld::Lost,

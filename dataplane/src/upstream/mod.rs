@@ -385,7 +385,8 @@ impl Upstream {
                     self.lose(&session);
                     return Ok((Answer::Done(reply), era));
                 }
-                Ok(Tried::Lost) if has_repeated => {
+                // A process that is gone was not sent it, so it can wait for any number of others.
+                Ok(Tried::Lost) if has_repeated && session.is_http() => {
                     self.note_failure(Failure::SessionLost, &flight);
                     return Err(Failure::SessionLost);
                 }
@@ -394,8 +395,7 @@ impl Upstream {
                     session =
                         Box::pin(self.presence.session_after(&session, call.deadline)).await?;
                 }
-                // A connection can die under a request that was written already. Only what changes
-                // nothing is sent again.
+                // It can die under a request that was written. Only what changes nothing is sent again.
                 Err(Failure::Closed) if is_safe && session.is_http() => {}
                 Err(failure) => {
                     self.note_failure(failure, &flight);

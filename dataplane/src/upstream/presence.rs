@@ -26,6 +26,8 @@ pub(super) enum Stage {
     Starting,
     /// Calls can be sent.
     Ready(Arc<Session>),
+    /// Its process is ending. What comes of that is decided once its last words are heard.
+    Ending,
     /// The last attempt failed; the next one is at `until`, or sooner if `on_demand` and needed.
     Resting {
         failure: Failure,
@@ -110,7 +112,7 @@ impl Presence {
                             return Err(*failure);
                         }
                     }
-                    Stage::Waiting | Stage::Starting => {}
+                    Stage::Waiting | Stage::Starting | Stage::Ending => {}
                 }
             }
             match timeout_at(deadline, phase.changed()).await {
@@ -170,6 +172,20 @@ impl Presence {
                 matches!(&phase.stage, Stage::Ready(ready) if Arc::ptr_eq(ready, session));
             if is_current {
                 phase.stage = Stage::Starting;
+            }
+            is_current
+        });
+    }
+
+    /// Takes the session of a process out of use at once, because that is ending: a call that comes now waits
+    /// for the next process, and is not one of those that fail with this one.
+    pub(super) fn end(&self, session: &Arc<Session>) {
+        self.phase.send_if_modified(|phase| {
+            let is_current =
+                matches!(&phase.stage, Stage::Ready(ready) if Arc::ptr_eq(ready, session));
+            if is_current {
+                self.live.store(None);
+                phase.stage = Stage::Ending;
             }
             is_current
         });

@@ -170,6 +170,26 @@ async fn a_program_that_changes_its_era_is_found_at_its_second_start() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_comes_while_a_program_ends_waits_for_the_next_one() {
+    let (programs, mut record) = Programs::new(|number, message| match legacy(message) {
+        Some(act) => act,
+        None if number == 1 => Act::hang_up(),
+        None => Act::say(result(message, &number.to_string())),
+    });
+    let upstream = fake(&programs, PlanEra::Legacy);
+    let in_flight = tokio::spawn({
+        let upstream = Arc::clone(&upstream);
+        async move { call(&upstream, PARAMS).await }
+    });
+    while record.recv().await.unwrap().1["method"] != "tools/call" {}
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    // The one that it had is given up once it can have no last words any more.
+    assert!(!in_flight.is_finished());
+    assert_eq!(call(&upstream, PARAMS).await.as_deref(), Ok("2"));
+    assert_eq!(in_flight.await.unwrap(), Err(Failure::Closed));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lazy_program_is_not_started_before_it_is_needed() {
     let (programs, _record) = Programs::new(|_, message| legacy(message).unwrap());
     let upstream = fake(&programs, PlanEra::Legacy);
@@ -261,6 +281,7 @@ async fn what_belongs_to_nobody_is_counted_and_the_call_is_cancelled_in_time() {
                 r#"[{"jsonrpc":"2.0","id":1,"result":{}}]"#.into(),
             ],
             dies: false,
+            ..Act::silent()
         })
     });
     let upstream = fake(&programs, PlanEra::Legacy);
@@ -326,6 +347,7 @@ async fn notifications_reach_their_owner_and_nobody_else() {
                 result(message, "{}"),
             ],
             dies: false,
+            ..Act::silent()
         }
     });
     for (is_alone, expected) in [
@@ -365,7 +387,10 @@ async fn a_slow_reader_loses_notifications_and_still_gets_its_answer() {
         );
         let mut lines = vec![note; 500];
         lines.push(result(message, "{}"));
-        Act { lines, dies: false }
+        Act {
+            lines,
+            ..Act::silent()
+        }
     });
     let slow = tool_call(Era::Legacy, Leave::Cancels, WITH_PROGRESS);
     let Ok(Answer::Stream(mut stream)) = upstream.send(slow, permit()).await else {

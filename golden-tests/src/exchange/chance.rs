@@ -404,7 +404,11 @@ impl<'a> Scene<'a> {
             for server in &self.servers {
                 while server.echo(0) {}
             }
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            let next = Instant::now() + Duration::from_secs(1);
+            while Instant::now() < next {
+                tokio::time::sleep(LOOK).await;
+                self.trial.look_after();
+            }
         }
         for index in 0..self.calls.len() {
             if let Some(fault) = self.calls.get(index).and_then(|call| self.judge(call)) {
