@@ -298,15 +298,14 @@ impl Head {
         bounds: HeadBounds,
     ) -> Result<Option<usize>, Fault> {
         loop {
-            let Some(line) = self.next_line(bytes)? else {
-                if bytes.len() - self.reading.start > bounds.bytes {
+            // What lies behind the bound is not looked at, or the verdict would depend on how much is here.
+            let most = bytes.len().min(self.reading.start + bounds.bytes);
+            let Some(line) = self.next_line(bytes.get(..most).unwrap_or_default())? else {
+                if most < bytes.len() {
                     return Err(Fault::HeadTooLarge);
                 }
                 return Ok(None);
             };
-            if self.reading.line - self.reading.start > bounds.bytes {
-                return Err(Fault::HeadTooLarge);
-            }
             let text = bytes.get(line.range()).unwrap_or_default();
             if self.reading.protocol == Protocol::Unknown {
                 if text.is_empty() && self.reading.start == 0 {

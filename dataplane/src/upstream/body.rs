@@ -300,10 +300,9 @@ impl Body {
 /// The length of a chunk's line and the size that it tells; nothing if it is incomplete.
 fn chunk_line(bytes: &[u8]) -> Result<Option<(usize, u64)>, Failure> {
     let Some(end) = memchr::memchr(b'\n', bytes) else {
-        return match bytes.len() {
-            ..=CHUNK_LINE_BYTES_MAX => Ok(None),
-            _ => Err(Failure::Garbage),
-        };
+        // The longest line may lack its line feed alone.
+        let may_come = bytes.len() <= CHUNK_LINE_BYTES_MAX + 1;
+        return may_come.then_some(None).ok_or(Failure::Garbage);
     };
     let line = bytes.get(..end).and_then(|line| line.strip_suffix(b"\r"));
     let line = line.filter(|line| line.len() <= CHUNK_LINE_BYTES_MAX);
@@ -330,11 +329,11 @@ fn trailers(bytes: &[u8]) -> Result<Option<usize>, Failure> {
     if bytes.starts_with(b"\r\n") {
         return Ok(Some(2));
     }
-    let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") else {
-        return match bytes.len() {
-            ..=TRAILER_BYTES_MAX => Ok(None),
-            _ => Err(Failure::Garbage),
-        };
+    let most = bytes.len().min(TRAILER_BYTES_MAX);
+    let bounded = bytes.get(..most).unwrap_or_default();
+    let Some(end) = memchr::memmem::find(bounded, b"\r\n\r\n") else {
+        let may_come = bytes.len() < TRAILER_BYTES_MAX;
+        return may_come.then_some(None).ok_or(Failure::Garbage);
     };
     let mut fields = [httparse::EMPTY_HEADER; TRAILERS_MAX];
     let lines = bytes.get(..end + 4).unwrap_or_default();
