@@ -34,7 +34,6 @@ mod figures;
 pub mod fuzzing;
 mod gateway;
 mod hub;
-mod identity;
 mod inbound;
 mod inquiry;
 mod join;

@@ -7,13 +7,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use mcpc_plan::{ContentKey, MemberId, Plan, Source};
+use mcpc_plan::{ContentKey, Identities, Identity, MemberId, Plan, Rules, Source};
 use tokio::sync::watch;
 
 use crate::Reach;
 use crate::directory::Directory;
 use crate::hub::Hub;
-use crate::identity::{Identities, Identity};
 use crate::keeper::Keeper;
 use crate::known::Known;
 use crate::mirror::Mirrors;
@@ -22,11 +21,12 @@ use crate::shown::Shown;
 use crate::snapshot::{InUse, Served, ServedMember, Snapshot};
 use crate::tool_set::ToolSet;
 use crate::trail::Trail;
-use crate::upstream::{Premises, Private, Replicas, Resolved, Rules, Unusable, Upstream};
+use crate::upstream::{Premises, Private, Replicas, Resolved, Unusable, Upstream};
 
 /// What is alive behind the live plan and may outlive it.
 #[derive(Default)]
 pub(crate) struct Standing {
+    identities: Identities,
     upstreams: HashMap<Identity, Arc<Upstream>>,
     /// What sessions have to themselves, beside the upstream with the same identity.
     privates: HashMap<Identity, Arc<Private>>,
@@ -55,7 +55,7 @@ impl Standing {
         reach.renew()?;
         let mut standing = Self::default();
         let mut resolved = Vec::new();
-        let identities = Identities::of(&plan);
+        let identities = self.identities.followed_by(&plan);
         for upstream in plan
             .upstreams
             .iter()
@@ -96,6 +96,7 @@ impl Standing {
             standing.hubs.insert(endpoint.path.clone(), hub);
         }
         let snapshot = Arc::new(standing.snapshot(plan, &identities));
+        standing.identities = identities;
         Ok(Prepared {
             snapshot,
             standing,

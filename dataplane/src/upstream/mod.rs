@@ -60,7 +60,6 @@ mod retries;
 #[cfg(test)]
 mod retries_tests;
 mod revision;
-mod rules;
 #[cfg(test)]
 mod session_tests;
 mod sse;
@@ -85,7 +84,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use mcpc_plan::{Limits, Transport};
+use mcpc_plan::{Limits, Rules, Transport};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -126,7 +125,6 @@ pub(crate) use private::{Counts, Premises, Private};
 pub(crate) use question::{Question, Unaskable};
 pub(crate) use replicas::{Replica, Replicas, Sent};
 pub(crate) use resolved::{Resolved, Unusable};
-pub(crate) use rules::Rules;
 pub(crate) use stream::EventStream;
 use stream::Opening;
 pub(crate) use watches::{Inbox, Unwatchable, Watch, Watches};

@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use mcpc_plan::{Limits, StartWhen, Transport};
+use mcpc_plan::{Limits, Rules, StartWhen, Transport};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
-use super::{Clients, End, LADDER, Rules, Sent, Upstream};
+use super::{Clients, End, LADDER, Sent, Upstream};
 use crate::Reach;
 use crate::call::Call;
 use crate::failure::Failure;

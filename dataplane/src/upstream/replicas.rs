@@ -8,14 +8,14 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use mcpc_plan::{Balance, ContentKey, Transport};
+use mcpc_plan::{Balance, ContentKey, Rules, Transport};
 use tokio::time::{Instant, sleep};
 
 use super::quota::Quota;
 use super::retries::{self, Spent};
 use super::tour::Tour;
 use super::turns::Turns;
-use super::{Checked, Private, Reading, Rules, State, Upstream, Wish};
+use super::{Checked, Private, Reading, State, Upstream, Wish};
 use crate::ask::state::ReplicaMark;
 use crate::call::{Answer, Call, Era, Party, Reply};
 use crate::failure::Failure;

@@ -124,7 +124,7 @@ impl Stage {
         };
         let instances = definition.instances().into_iter();
         let alive: Vec<(ContentKey, Arc<Upstream>)> = instances.map(start).collect();
-        let find = |key: &ContentKey, _: &super::Rules| {
+        let find = |key: &ContentKey, _: &mcpc_plan::Rules| {
             let mut alive = alive.iter();
             alive.find_map(|(its, upstream)| (its == key).then(|| Arc::clone(upstream)))
         };

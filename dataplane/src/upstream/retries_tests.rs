@@ -106,7 +106,7 @@ async fn a_server_that_always_fails_gets_few_calls_twice() {
     stage
         .replicas
         .upstreams()
-        .for_each(|upstream| upstream.obey(&super::Rules::default(), None));
+        .for_each(|upstream| upstream.obey(&mcpc_plan::Rules::default(), None));
     for _ in 0..20 {
         assert_eq!(stage.send(repeatable()).await, Err(Failure::Status(503)));
     }

@@ -30,6 +30,12 @@ impl Digest {
         Self(text.into())
     }
 
+    /// The digest that these are the 64 hexadecimal digits of, if they are.
+    pub fn from_digits(digits: &str) -> Option<Self> {
+        let is_it = digits.len() == 64 && digits.bytes().all(|it| it.is_ascii_hexdigit());
+        is_it.then(|| Self(format!("sha256:{digits}").into()))
+    }
+
     /// A stand-in until the plan is sealed; never verifies.
     pub fn unsealed() -> Self {
         Self("".into())

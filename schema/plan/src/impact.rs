@@ -1,12 +1,12 @@
 //! What putting one plan in place of another does to the servers behind them, and to what is offered.
 //!
-//! Owns the comparison of servers by content key (that of names is `exposure`'s): what has the same key keeps its process, its session and its
-//! connections, whatever its name. A server with replicas goes on as long as one of them does. Values of secrets are not in a plan, so a new one is not seen here;
+//! Owns the comparison of servers by identity (that of names is `exposure`'s): what has the same content key keeps its process, its session and its
+//! connections, whatever its name, unless two servers that shared them part. A server with replicas goes on as long as one of them does. Values of secrets are not in a plan, so a new one is not seen here;
 //! the data plane starts such a server anew as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{ContentKey, Exposure, Plan};
+use crate::{Exposure, Identities, Identity, Plan, Rules, Upstream};
 
 /// What becomes of each server, by name and in the order of names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,15 +28,17 @@ pub struct Impact<'p> {
 impl<'p> Impact<'p> {
     /// What becomes of the servers of an old plan and of those of a new one.
     pub fn between(old: &'p Plan, new: &'p Plan) -> Self {
-        let (before, after) = (Servers::of(old), Servers::of(new));
+        let identities = Identities::of(old);
+        let before = Servers::of(old, &identities);
+        let after = Servers::of(new, &identities.followed_by(new));
         let mut impact = Self {
             needs_restart: old.listener.address != new.listener.address
                 || old.admin.address != new.admin.address,
             exposures: Exposure::between(old, new),
             ..Self::default()
         };
-        for (&name, keys) in &after.by_name {
-            let list = if keys.iter().any(|key| before.keys.contains(key)) {
+        for (&name, own) in &after.by_name {
+            let list = if own.iter().any(|it| before.all.contains(it)) {
                 &mut impact.stays
             } else if before.by_name.contains_key(name) {
                 &mut impact.restarts
@@ -45,32 +47,35 @@ impl<'p> Impact<'p> {
             };
             list.push(name);
         }
-        let is_gone = |name: &str, keys: &[&ContentKey]| {
-            let goes_on = keys.iter().any(|key| after.keys.contains(key));
+        let is_gone = |name: &str, own: &[Identity]| {
+            let goes_on = own.iter().any(|it| after.all.contains(it));
             !after.by_name.contains_key(name) && !goes_on
         };
         let gone = before
             .by_name
             .iter()
-            .filter(|(name, keys)| is_gone(name, keys));
+            .filter(|(name, own)| is_gone(name, own));
         impact.stops = gone.map(|(name, _)| *name).collect();
         impact
     }
 }
 
-/// The servers of one plan.
+/// The servers of one plan, and what each is reached by.
 struct Servers<'p> {
-    by_name: BTreeMap<&'p str, Vec<&'p ContentKey>>,
-    keys: BTreeSet<&'p ContentKey>,
+    by_name: BTreeMap<&'p str, Vec<Identity>>,
+    all: BTreeSet<Identity>,
 }
 
 impl<'p> Servers<'p> {
-    fn of(plan: &'p Plan) -> Self {
-        let pairs = plan.upstreams.iter();
-        let by_name: BTreeMap<&str, Vec<&ContentKey>> = pairs
-            .map(|upstream| (upstream.name.as_ref(), upstream.keys()))
-            .collect();
-        let keys = by_name.values().flatten().copied().collect();
-        Self { by_name, keys }
+    fn of(plan: &'p Plan, identities: &Identities) -> Self {
+        let own = |upstream: &'p Upstream| {
+            let rules = Rules::of(upstream);
+            let keys = upstream.keys().into_iter();
+            let own = keys.map(|key| identities.get(key, &rules)).collect();
+            (upstream.name.as_ref(), own)
+        };
+        let by_name: BTreeMap<&str, Vec<Identity>> = plan.upstreams.iter().map(own).collect();
+        let all = by_name.values().flatten().cloned().collect();
+        Self { by_name, all }
     }
 }

@@ -15,6 +15,7 @@ mod endpoint;
 mod error;
 mod exposure;
 mod fallback;
+mod identity;
 mod impact;
 mod limits;
 mod pattern;
@@ -36,6 +37,7 @@ pub use endpoint::{
 pub use error::PlanError;
 pub use exposure::Exposure;
 pub use fallback::Fallback;
+pub use identity::{Identities, Identity, Rules};
 pub use impact::Impact;
 pub use limits::Limits;
 pub use pattern::Pattern;
