@@ -1,13 +1,14 @@
 //! What `mcpc run` says when it serves: where, what, and a command that shows it works.
 //!
 //! What is exposed is asked of the gateway itself, over its own listener, as any client would. It
-//! runs beside the gateway and gives up after a few seconds: a slow server delays a line of text.
+//! runs beside the gateway and gives up after a few seconds: a slow server delays a line of text. An endpoint with a server that
+//! starts with its first call is not asked, since the question would be that call.
 
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use mcpc_plan::{Endpoint, Plan};
+use mcpc_plan::{Endpoint, Plan, StartWhen, Transport};
 use serde_json::{Value, json};
 
 use crate::terminal::say;
@@ -38,7 +39,11 @@ pub(crate) fn greet(address: SocketAddr, admin: SocketAddr, plan: &Plan) {
         let _infallible = write!(text, "\nTry it:\n{}\n", curl(address, &first.path));
     }
     say(&text);
-    let endpoints = plan.endpoints.clone();
+    let endpoints: Box<[_]> = plan
+        .endpoints
+        .iter()
+        .map(|it| (it.clone(), asleep(plan, it)))
+        .collect();
     let spawned = std::thread::Builder::new()
         .name("greeting".to_owned())
         .spawn(move || say(&exposed(address, &endpoints)));
@@ -80,10 +85,30 @@ fn request(method: &str) -> Value {
     })
 }
 
+/// The servers of an endpoint that start with their first call.
+fn asleep(plan: &Plan, endpoint: &Endpoint) -> Vec<Box<str>> {
+    let members = endpoint.members.iter();
+    let servers = members.filter_map(|member| plan.upstreams.get(member.upstream.index()));
+    let asleep = servers.filter(|server| match &server.transport {
+        Transport::Stdio(process) => process.start.when == StartWhen::Lazy,
+        Transport::Http(_) | Transport::Replicated(_) => false,
+    });
+    asleep.map(|server| server.name.clone()).collect()
+}
+
 /// What each endpoint exposes, as far as its servers have answered in time.
-fn exposed(address: SocketAddr, endpoints: &[Endpoint]) -> String {
+fn exposed(address: SocketAddr, endpoints: &[(Endpoint, Vec<Box<str>>)]) -> String {
     let mut text = String::from("\n");
-    for endpoint in endpoints {
+    for (endpoint, asleep) in endpoints {
+        if !asleep.is_empty() {
+            let names = asleep.join(", ");
+            let _infallible = writeln!(
+                text,
+                "  {} is not asked yet: {names} starts with the first call",
+                endpoint.path
+            );
+            continue;
+        }
         let counts = LISTS.map(|(method, key, noun)| {
             let count = count(address, &endpoint.path, method, key);
             match count {

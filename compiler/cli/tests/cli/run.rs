@@ -83,6 +83,27 @@ fn a_configuration_from_a_url_is_followed_and_its_mistakes_are_told() {
 }
 
 #[test]
+fn a_server_that_starts_with_its_first_call_is_not_started_to_be_shown() {
+    let lazy = BOTH.replace("[demo, clock]", "[demo, clock], start: { when: lazy }");
+    let folder = Folder::with_config(&lazy);
+    let mut served = run(&folder);
+    served.hears("/mcp is not asked yet: clock starts with the first call");
+    let state = |name: &str| {
+        let status = served.status();
+        let all = status.get("upstreams").and_then(Value::as_array).unwrap();
+        let one = all.iter().find(|it| it["name"] == name);
+        one.and_then(|it| it["state"].as_str().map(str::to_owned))
+    };
+    assert_eq!(state("clock").as_deref(), Some("idle"));
+    until("notes is there", || {
+        state("notes").as_deref() == Some("ready")
+    });
+    assert!(converted(&served, "clock__convert"));
+    assert_eq!(state("clock").as_deref(), Some("ready"));
+    served.stop();
+}
+
+#[test]
 fn the_curl_line_works_as_it_is_printed() {
     let folder = Folder::with_config(BOTH);
     let mut served = run(&folder);
