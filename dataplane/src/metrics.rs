@@ -165,6 +165,9 @@ fn pressure(page: &mut Page, status: &Status, plane: &Plane) {
     for trouble in &status.troubles {
         troubles.count(&[&trouble.code], 1);
     }
+    if status.is_kept_badly() {
+        troubles.count(&["MCPC9613"], 1);
+    }
 }
 
 /// A server or replica, as the page names it.

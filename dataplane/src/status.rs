@@ -408,6 +408,9 @@ pub struct PlanHealth {
     pub live: Option<Live>,
     /// The refused one.
     pub refused: Option<Refused>,
+    /// Those that are kept on disk, and what is wrong with that.
+    #[serde(default)]
+    pub kept: Option<Kept>,
 }
 
 /// An upstream and how it is.
@@ -483,6 +486,7 @@ impl Status {
                     status: plan,
                     live: self.live.clone(),
                     refused: self.refused.clone(),
+                    kept: self.kept.clone(),
                 },
                 upstreams,
             },

@@ -44,7 +44,14 @@ pub(crate) fn begin(
     let Some(plan) = last_good(said, history) else {
         return Err(unusable.ended);
     };
-    let gateway = start(&plan, plans.content().name(), flags, reach).map_err(|_| unusable.ended)?;
+    let started = start(&plan, plans.content().name(), flags, reach);
+    let gateway = started.map_err(|refusal| {
+        // What has nothing to do with either plan was said before.
+        if refusal != unusable.refusal {
+            tell_not_started(&refusal);
+        }
+        unusable.ended
+    })?;
     let Refusal { code, reason } = &unusable.refusal;
     gateway.note_set_aside(Taken::LastGood, unusable.digest, &unusable.refusal);
     let plan_name = plan.digest.short();
@@ -127,7 +134,8 @@ fn begin_with_source(
     {
         return Err(unusable(aside.refusal()));
     }
-    let gateway = start(&plan, plans.content().name(), flags, reach).map_err(unusable)?;
+    let started = start(&plan, plans.content().name(), flags, reach);
+    let gateway = started.inspect_err(tell_not_started).map_err(unusable)?;
     Ok((gateway, plan))
 }
 
@@ -139,14 +147,11 @@ fn start(
     reach: &Arc<dyn Reach>,
 ) -> Result<Gateway, Refusal> {
     let options = options(flags, Arc::clone(reach), source);
-    let started = options.and_then(|options| Gateway::start(plan.clone(), options));
-    started.inspect_err(|refusal| {
-        error!(
-            code = refusal.code,
-            reason = refusal.reason,
-            "the gateway does not start"
-        );
-    })
+    options.and_then(|options| Gateway::start(plan.clone(), options))
+}
+
+fn tell_not_started(Refusal { code, reason }: &Refusal) {
+    error!(code, reason, "the gateway does not start");
 }
 
 /// How the flags want a gateway to run.

@@ -101,13 +101,28 @@ impl History {
                 history.plans.truncate(PLANS_KEPT);
                 history.set_aside = index.set_aside;
             }
-            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => {
-                let reason = error.kind();
-                warn!(code = "MCPC9613", %reason, "the plans kept from before cannot be read");
-            }
-            Some(Err(_)) | None => {}
+            Some(Err(error)) => history.find_again(&error),
+            None => {}
         }
         history
+    }
+
+    /// Without an index, the plans are those that lie there, by when they were written. What was set aside is forgotten.
+    fn find_again(&mut self, error: &io::Error) {
+        let folder = self.folder.as_deref();
+        self.plans = folder.map(plans_in).unwrap_or_default();
+        // A new gateway has no index, and nothing is wrong with that.
+        if self.plans.is_empty() && error.kind() == io::ErrorKind::NotFound {
+            return;
+        }
+        let reason = format!("{INDEX}: {}", error.kind());
+        let found = self.plans.len();
+        warn!(
+            code = "MCPC9613",
+            reason,
+            found,
+            "the order of the plans kept from before cannot be read; their files tell it"
+        );
     }
 
     /// The last plan that was live, if it can be read.
@@ -208,10 +223,13 @@ impl History {
             return;
         }
         self.told = self.trouble;
-        if let Some(reason) = self.trouble {
+        if let Some(kind) = self.trouble {
+            let reason = kind.to_string();
+            let folder = self.folder.as_deref().unwrap_or(Path::new(""));
             warn!(
                 code = "MCPC9613",
-                %reason,
+                reason,
+                folder = %folder.display(),
                 "the plan cannot be kept on disk; traffic goes on, and it is tried again"
             );
         } else {
@@ -278,7 +296,8 @@ impl History {
     fn read(&self, digest: &Digest) -> Result<Plan, String> {
         let folder = self.folder.as_deref().ok_or("it was never written")?;
         let path = file_of(folder, digest);
-        let bytes = plan_file::read(&path).map_err(|error| error.kind().to_string())?;
+        let bytes = regular(&path).and_then(|()| plan_file::read(&path));
+        let bytes = bytes.map_err(|error| error.kind().to_string())?;
         let plan = Plan::from_bytes(&bytes).map_err(|error| error.to_string())?;
         if plan.digest != *digest {
             return Err("the file holds another plan".to_owned());
@@ -291,13 +310,37 @@ impl History {
 
 fn read_index(folder: &Path) -> io::Result<Index> {
     let mut bytes = Vec::new();
-    let file = fs::File::open(folder.join(INDEX))?;
+    let path = folder.join(INDEX);
+    regular(&path)?;
+    let file = fs::File::open(path)?;
     file.take(INDEX_BYTES_MAX).read_to_end(&mut bytes)?;
     let index: Index = serde_json::from_slice(&bytes)?;
     if index.format != FORMAT || !index.plans.iter().all(is_digest) {
         return Err(io::ErrorKind::InvalidData.into());
     }
     Ok(index)
+}
+
+/// The plans whose files lie in a folder, the newest first. Whether they are whole shows when they are read.
+fn plans_in(folder: &Path) -> Vec<Digest> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let written = |entry: fs::DirEntry| {
+        let name = entry.file_name().into_string().ok()?;
+        let digest = Digest::from_digits(name.strip_suffix(".json")?)?;
+        Some((entry.metadata().ok()?.modified().ok()?, digest))
+    };
+    let mut found: Vec<_> = entries.filter_map(written).collect();
+    found.sort_by(|(one, _), (other, _)| other.cmp(one));
+    let newest = found.into_iter().take(PLANS_KEPT);
+    newest.map(|(_, digest)| digest).collect()
+}
+
+/// Refuses what is no file: opening a pipe would wait for whoever writes to it.
+fn regular(path: &Path) -> io::Result<()> {
+    let is_file = fs::metadata(path)?.is_file();
+    is_file
+        .then_some(())
+        .ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
 /// For its owner only, as all that a gateway keeps. A new one lasts, or what is written into it would not.
@@ -316,8 +359,7 @@ fn make(folder: &Path) -> io::Result<()> {
 /// A digest becomes a file's name, so it must be nothing else.
 fn is_digest(digest: &Digest) -> bool {
     let digits = digest.as_str().strip_prefix("sha256:");
-    digits
-        .is_some_and(|digits| digits.len() == 64 && digits.bytes().all(|it| it.is_ascii_hexdigit()))
+    digits.and_then(Digest::from_digits).is_some()
 }
 
 fn name_of(digest: &Digest) -> String {
@@ -331,8 +373,6 @@ fn file_of(folder: &Path, digest: &Digest) -> PathBuf {
 
 /// Whether a file of this name was made here: a plan, or the unfinished write of one.
 fn is_own(name: &str) -> bool {
-    let is_plan = name.strip_suffix(".json").is_some_and(|digits| {
-        digits.len() == 64 && digits.bytes().all(|it| it.is_ascii_hexdigit())
-    });
-    is_plan || name.starts_with(".tmp")
+    let is_plan = name.strip_suffix(".json").and_then(Digest::from_digits);
+    is_plan.is_some() || name.starts_with(".tmp")
 }

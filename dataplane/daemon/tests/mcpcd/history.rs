@@ -188,6 +188,55 @@ fn only_the_last_plans_are_kept_and_each_is_whole() {
 }
 
 #[test]
+fn plans_are_found_again_without_their_index() {
+    let folder = Folder::with(&plan("/one"));
+    let mut daemon = keeping(&folder);
+    replace(&folder, &mut daemon, "/two");
+    until("both plans are kept", || {
+        daemon.status().pointer("/kept/plans/1").is_some()
+    });
+    daemon.stop();
+    let index = folder.path("state/plans/history.json");
+    folder.replace(b"no plan");
+    for spoiled in [None, Some("{\"format\":"), Some("[]")] {
+        std::fs::remove_file(&index).unwrap();
+        if let Some(text) = spoiled {
+            std::fs::write(&index, text).unwrap();
+        }
+        let daemon = Running::start(&mut falling_back(&folder));
+        assert_ne!(status_of(&daemon, "/two"), 404);
+        let kept = daemon.status();
+        assert_eq!(at(&kept, "/kept/plans/1"), plan("/one").digest.as_str());
+        daemon.signal(Signal::TERM);
+        let (code, said) = daemon.rest();
+        assert!(code == Some(0) && said.contains("MCPC9613"), "{said}");
+    }
+}
+
+#[test]
+fn a_pipe_in_place_of_a_kept_plan_is_passed_over() {
+    let folder = Folder::with(&plan("/one"));
+    let mut daemon = keeping(&folder);
+    replace(&folder, &mut daemon, "/two");
+    until("both plans are kept", || {
+        daemon.status().pointer("/kept/plans/1").is_some()
+    });
+    let newest = daemon.status();
+    daemon.stop();
+    let name = at(&newest, "/kept/plans/0")
+        .strip_prefix("sha256:")
+        .unwrap();
+    let path = folder.path(&format!("state/plans/{name}.json"));
+    std::fs::remove_file(&path).unwrap();
+    let made = rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR);
+    made.unwrap();
+    folder.replace(b"no plan");
+    let daemon = Running::start(&mut falling_back(&folder));
+    assert_ne!(status_of(&daemon, "/one"), 404);
+    daemon.stop();
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_stops_nothing_and_is_tried_again() {
     let folder = Folder::with(&plan("/one"));
     std::fs::create_dir(folder.path("state")).unwrap();
@@ -196,7 +245,14 @@ fn a_folder_that_cannot_be_written_stops_nothing_and_is_tried_again() {
     let mut daemon = keeping(&folder);
     let seen = daemon.status();
     assert_ne!(at(&seen, "/kept/error"), "");
-    assert!(daemon.page("/health").contains("\"degraded\""));
+    let health = daemon.page("/health");
+    assert!(health.contains("\"degraded\""));
+    assert!(health.contains(at(&seen, "/kept/error")), "{health}");
+    let metrics = daemon.page("/metrics");
+    assert!(
+        metrics.contains("mcpc_trouble{code=\"MCPC9613\"} 1"),
+        "{metrics}"
+    );
     assert!(daemon.page("/readyz").starts_with("HTTP/1.1 200"));
     replace(&folder, &mut daemon, "/two");
     assert_ne!(status_of(&daemon, "/two"), 404);
