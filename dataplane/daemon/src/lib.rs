@@ -25,6 +25,7 @@ mod inquire;
 mod log;
 mod operate;
 mod operation;
+mod outlet;
 mod outset;
 mod plan_file;
 mod probation;

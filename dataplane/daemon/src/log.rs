@@ -3,12 +3,11 @@
 //! With `--stdio` standard output is the client's, and JSON goes to standard error as well.
 //! Only events of our own crates are taken. Libraries below log headers and bodies at their lowest
 //! levels, and those carry secrets. A log that cannot be written, on a full disk or into a pipe that
-//! nobody reads any more, costs its lines and nothing else: status says that they are lost.
+//! nobody reads any more, costs its lines and nothing else (`outlet`): status says that they are lost.
 
 use std::fmt;
 use std::io::{self, Write};
 
-use mcpc_dataplane::LOG;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::Targets;
@@ -18,6 +17,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
+use crate::outlet::{ERR, OUT, Outlet};
 use crate::{GatewayFlags, LogFormat};
 
 /// The crates whose events are logged.
@@ -72,24 +72,13 @@ fn write_line(out: &mut impl fmt::Write, text: &str) -> fmt::Result {
 
 /// Where lines are written. That never fails, for nobody could be told.
 #[derive(Clone, Copy)]
-enum Lines {
-    Out,
-    Err,
-}
+struct Lines(&'static Outlet);
 
 impl Lines {
     fn of(flags: &GatewayFlags) -> Self {
         match flags.log_format {
-            LogFormat::Json if !flags.stdio => Self::Out,
-            LogFormat::Json | LogFormat::Human => Self::Err,
-        }
-    }
-
-    /// A line ends with a line break, so nothing of it waits in a buffer.
-    fn write_whole(self, line: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Out => io::stdout().lock().write_all(line),
-            Self::Err => io::stderr().lock().write_all(line),
+            LogFormat::Json if !flags.stdio => Self(&OUT),
+            LogFormat::Json | LogFormat::Human => Self(&ERR),
         }
     }
 }
@@ -97,15 +86,7 @@ impl Lines {
 impl Write for Lines {
     /// Takes one line, as the layer above gives it.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match self.write_whole(line) {
-            Ok(()) => {
-                // Says so in the log itself, which takes lines again.
-                LOG.end();
-            }
-            Err(error) => {
-                LOG.note(&error);
-            }
-        }
+        self.0.put(line);
         Ok(line.len())
     }
 

@@ -16,6 +16,7 @@ use crate::content::Content;
 use crate::history::History;
 use crate::inputs::{Event, Inputs};
 use crate::operation::{Asked, Operation};
+use crate::outlet::settle;
 use crate::outset;
 use crate::plan_file::Addresses;
 use crate::state_dir::state_dir;
@@ -101,6 +102,17 @@ pub enum Ended {
 
 /// Runs a gateway until it is told to stop. `started` hears of it once, when it serves.
 pub fn operate(
+    plans: &mut dyn Plans,
+    flags: &GatewayFlags,
+    reach: &Arc<dyn Reach>,
+    started: impl FnOnce(&Gateway, &Plan),
+) -> Ended {
+    let ended = live(plans, flags, reach, started);
+    settle();
+    ended
+}
+
+fn live(
     plans: &mut dyn Plans,
     flags: &GatewayFlags,
     reach: &Arc<dyn Reach>,

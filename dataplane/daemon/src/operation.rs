@@ -5,7 +5,6 @@
 //! [`Plans`]; what a swap does is the gateway's business; what can be gone back to is known to `history`.
 //! When something is asked is `inputs`'s.
 
-use std::io::{self, Write};
 use std::time::Duration;
 
 use mcpc_dataplane::{Outcome, Refusal, Refused, Swapped, Taken, Timestamp, Verdict, Wish};
@@ -16,6 +15,7 @@ use tracing::{error, info, warn};
 use crate::begin::warn_without_state;
 use crate::history::{By, History, SetAside};
 use crate::operate::{Plans, Rejected};
+use crate::outlet::ERR;
 use crate::probation::Before;
 use crate::served::Served;
 use crate::trials::Trials;
@@ -291,7 +291,7 @@ pub(crate) fn tell(rejected: &Rejected, format: LogFormat) {
         LogFormat::Json => error!(code, reason, details, "there is no plan to go live"),
         LogFormat::Human => {
             error!(code, "there is no plan to go live");
-            let _unheard = io::stderr().lock().write_all(details.as_bytes());
+            ERR.put(details.as_bytes());
         }
     }
 }

@@ -116,6 +116,30 @@ impl Running {
         }
     }
 
+    /// Starts a gateway and reads its standard error until it serves, and no further.
+    #[track_caller]
+    pub fn start_unread(command: &mut Command) -> (Self, impl Sized) {
+        let mut child = command
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the gateway can be started");
+        let stderr = child.stderr.take().expect("standard error is a pipe");
+        let mut lines = BufReader::new(stderr).lines();
+        let serving = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find(|line| line.contains("serving"))
+            .expect("it serves");
+        let running = Self {
+            child,
+            lines: channel().1,
+            said: Vec::new(),
+            address: address_after(&serving, "address"),
+            admin: address_after(&serving, "admin"),
+        };
+        (running, lines)
+    }
+
     /// Waits for a line that contains this text, and gives it.
     #[track_caller]
     pub fn hears(&mut self, text: &str) -> String {

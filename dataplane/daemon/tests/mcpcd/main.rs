@@ -180,6 +180,21 @@ fn refused(output: &Output) -> (Option<i32>, String) {
 }
 
 #[test]
+fn a_log_that_nobody_reads_holds_up_neither_requests_nor_plans_nor_the_end() {
+    let folder = Folder::with(&plan("/one"));
+    let mut command = folder.mcpcd(&["--plan", "plan.json", "--log-level", "debug"]);
+    let (daemon, _unread) = Running::start_unread(&mut command);
+    // More than a pipe holds: each is a line of a hundred bytes and more.
+    for _ in 0..1500 {
+        assert_eq!(status_of(&daemon, "/nowhere"), 404);
+    }
+    folder.replace(&plan("/two").to_bytes().unwrap());
+    until("the new plan is live", || status_of(&daemon, "/two") != 404);
+    assert!(daemon.page("/readyz").starts_with("HTTP/1.1 200"));
+    daemon.stop();
+}
+
+#[test]
 fn a_replaced_plan_goes_live_and_a_refused_one_changes_nothing() {
     let folder = Folder::with(&plan("/one"));
     let mut daemon = folder.start();
