@@ -136,7 +136,10 @@ fn words(kind: &ErrorKind) -> (&'static str, &'static str) {
         ),
         ErrorKind::CommentNotSeparated => ("a comment needs a space before `#`", QUOTE),
         ErrorKind::UndeclaredTagHandle => ("this tag is not known", "remove the tag"),
-        _ => ("the reader cannot go on from here", ""),
+        _ => (
+            "the reader cannot go on from here",
+            "look above for a quote or a bracket that is not closed, and at the indentation",
+        ),
     }
 }
 

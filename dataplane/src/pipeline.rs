@@ -327,7 +327,8 @@ mod tests {
 
     #[test]
     fn a_refused_method_is_answered_with_those_that_its_client_has() {
-        let allowed = |fields: &[(&str, &[u8])]| match not_allowed(&Head::with("PUT /mcp", fields)) {
+        let allowed = |fields: &[(&str, &[u8])]| match not_allowed(&Head::with("PUT /mcp", fields))
+        {
             LocalReply::MethodNotAllowed { allow } => allow,
             _ => "",
         };

@@ -5,7 +5,7 @@ use crate::codes;
 use crate::diagnostic::{Diagnostic, plain_text};
 use crate::schema::{self, MapForm, Pattern};
 use crate::source::Span;
-use crate::tree::{Entry, Map, NodeId, Style};
+use crate::tree::{Content, Entry, Map, NodeId, Style};
 
 /// A key that the form of its map does not have.
 pub(super) fn unknown_key(
@@ -38,9 +38,18 @@ pub(super) fn unknown_key(
         Some(meant) => Diagnostic::error(codes::UNKNOWN_KEY, message, span, "no such key")
             .help(format!("remove it; `{meant}` is already given")),
         None => {
-            let help = other_shape(name, &path).unwrap_or_else(|| match keys_here(form) {
-                Some(keys) => format!("remove it; {keys}"),
-                None => "remove it".to_owned(),
+            let help = elsewhere(name, &path, form).unwrap_or_else(|| {
+                let is_part = matches!(
+                    pass.tree.content(entry.value),
+                    Content::Map(_) | Content::List(_)
+                );
+                let remove = if is_part && form.is_anchor("x-") {
+                    "remove it, or begin its name with `x-` if other places take it by an anchor"
+                } else {
+                    "remove it"
+                };
+                let keys = keys_here(form).map(|keys| format!("; {keys}"));
+                format!("{remove}{}", keys.unwrap_or_default())
             });
             Diagnostic::error(codes::UNKNOWN_KEY, message, span, "no such key").help(help)
         }
@@ -48,15 +57,25 @@ pub(super) fn unknown_key(
     pass.report(entry.value, diagnostic);
 }
 
-/// A key that another shape of server has, or that other tools ask for.
-fn other_shape(name: &str, path: &str) -> Option<String> {
-    if !path.starts_with("servers.") || path.matches('.').count() != 1 {
+/// A key that another shape of server or an endpoint has, or that other tools ask for.
+fn elsewhere(name: &str, path: &str, form: &MapForm) -> Option<String> {
+    // The first part may be misspelt, as in `mcpServers`.
+    let is_server = ["command", "url", "replicas"]
+        .iter()
+        .any(|key| form.property(key).is_some());
+    if !is_server || path.matches('.').count() != 1 {
         return None;
     }
-    if matches!(name, "type" | "transport") {
-        return Some(
-            "remove it; how a server is reached follows from `command`, `url` or `replicas`".into(),
-        );
+    let words = match name {
+        "type" | "transport" => {
+            "remove it; how a server is reached follows from `command`, `url` or `replicas`"
+        }
+        "disabled" | "enabled" => "remove it; a server that is not wanted is left out",
+        "prefix" => "remove it; an endpoint has a `prefix`, for all of its servers",
+        _ => "",
+    };
+    if !words.is_empty() {
+        return Some(words.to_owned());
     }
     let shape = schema::servers()?.shape_with(name)?;
     Some(format!(
@@ -77,6 +96,16 @@ pub(super) fn missing_key(pass: &mut Pass<'_>, node: NodeId, name: &str) {
             format!("needs `{name}`"),
         );
         match name {
+            // In JSON, and in YAML that looks like it.
+            "version"
+                if pass
+                    .source
+                    .text()
+                    .get(start..)
+                    .is_some_and(|it| it.starts_with('{')) =>
+            {
+                diagnostic.help("add `\"version\": 1,` behind the first `{`")
+            }
             "version" => at_top(
                 pass,
                 node,

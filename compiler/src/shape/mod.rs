@@ -125,6 +125,7 @@ impl<'a> Pass<'a> {
     fn judge_map(&mut self, node: NodeId, map: &Map, form: &'static MapForm) {
         let required = form.required.iter().map(|key| &**key);
         let mut lacks: Vec<&str> = required.filter(|key| map.get(key).is_none()).collect();
+        servers::judge_indents(self, map, form);
         for entry in map.entries() {
             if let Some(below) = form.property(&entry.key) {
                 self.judge_entry(entry, below);

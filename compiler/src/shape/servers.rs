@@ -8,7 +8,8 @@ use mcpc_config::Server;
 use super::Pass;
 use crate::codes;
 use crate::diagnostic::{Diagnostic, plain_text};
-use crate::tree::{Entry, Map, NodeId};
+use crate::schema::{MapForm, Schema};
+use crate::tree::{Content, Entry, Map, NodeId};
 
 /// Looks at the shape of a server.
 pub(super) fn judge(pass: &mut Pass<'_>, node: NodeId, map: &Map) {
@@ -18,6 +19,47 @@ pub(super) fn judge(pass: &mut Pass<'_>, node: NodeId, map: &Map) {
         (Some(_), None) => {}
         (Some(first), Some(second)) => several(pass, node, first, second),
         (None, _) => none(pass, node, map),
+    }
+}
+
+/// Finds servers whose keys stand beside them instead of below them, and tells that once.
+pub(super) fn judge_indents(pass: &mut Pass<'_>, map: &Map, form: &MapForm) {
+    let Some(Schema::Server(servers)) = form.property("a") else {
+        return;
+    };
+    let mut empty: Option<(&Entry, Vec<&Entry>)> = None;
+    let mut outdented = Vec::new();
+    for entry in map.entries() {
+        let content = pass.tree.content(entry.value);
+        let is_server = matches!(content, Content::Map(map)
+            if Server::SHAPES.iter().any(|key| map.get(key).is_some()));
+        match &mut empty {
+            _ if *content == Content::Null => outdented.extend(empty.replace((entry, Vec::new()))),
+            Some((_, keys)) if !is_server && servers.shape_with(&entry.key).is_some() => {
+                keys.push(entry);
+            }
+            _ => outdented.extend(empty.take()),
+        }
+    }
+    outdented.extend(empty);
+    for (server, keys) in outdented {
+        let Some(first) = keys.first() else {
+            continue;
+        };
+        let broken = keys.iter().chain([&server]).map(|entry| entry.value);
+        pass.broken.extend(broken);
+        let name = plain_text(&server.key);
+        let diagnostic = Diagnostic::error(
+            codes::WRONG_TYPE,
+            format!("`servers.{name}` has no value"),
+            server.key_span.wide(),
+            "needs a map",
+        )
+        .and(first.key_span.wide(), "this stands beside it, not below it")
+        .help(format!(
+            "indent what belongs to `{name}` by two more blanks"
+        ));
+        pass.report(server.value, diagnostic);
     }
 }
 

@@ -243,16 +243,27 @@ fn in_words(pass: &Pass<'_>, node: NodeId, schema: &Schema) -> Option<String> {
         (Schema::List(_), Content::Map(_)) => {
             "put `- ` in front of each item, or the items in brackets: `[…]`"
         }
+        (Schema::List(_), Content::Text(_)) if is_at(pass, node, "args") => {
+            "write a list with an item for each argument: `[--port, \"80\"]`"
+        }
         (Schema::List(_), _) => "put the value in brackets to make a list of it: `[…]`",
         (Schema::Map(_) | Schema::Server(_), Content::List(_)) => {
             "write `name: value` entries, without `- ` in front of them"
         }
         (Schema::Server(_), _) => "a server is a map with one of `command`, `url` and `replicas`",
+        (Schema::Map(form), Content::Text(_) | Content::Integer(_))
+            if form.property("address").is_some() =>
+        {
+            "write it as its address: `{ address: \"127.0.0.1:8080\" }`"
+        }
+        (Schema::Map(form), Content::Text(_)) if form.property("url").is_some() => {
+            "write it as its URL: `{ url: \"https://mcp.example.com/mcp\" }`"
+        }
         (Schema::Map(form), _) => match keys_here(form) {
             Some(keys) => return Some(format!("write a map; {keys}")),
             None => "write `name: value` entries",
         },
-        (Schema::Text(_), Content::List(_)) if is_command(pass, node) => {
+        (Schema::Text(_), Content::List(_)) if is_at(pass, node, "command") => {
             "write the program alone, and what follows it as a list under `args`"
         }
         (Schema::Text(form), _) if !form.examples.is_empty() => return Some(examples_help(form)),
@@ -266,14 +277,14 @@ fn in_words(pass: &Pass<'_>, node: NodeId, schema: &Schema) -> Option<String> {
 const fn plainly(schema: &Schema) -> &'static str {
     match schema {
         Schema::Boolean => "write `true` or `false`",
-        _ => "write digits alone, without a unit and without quotes",
+        _ => "write digits alone, with no zero in front, no unit and no quotes",
     }
 }
 
-/// Other tools take a program and its arguments as one list.
-fn is_command(pass: &Pass<'_>, node: NodeId) -> bool {
+/// Other tools take a program and its arguments as one list, or as one text.
+fn is_at(pass: &Pass<'_>, node: NodeId, key: &str) -> bool {
     let entry = pass.tree.entry_of(node);
-    entry.is_some_and(|entry| &*entry.key == "command")
+    entry.is_some_and(|entry| &*entry.key == key)
 }
 
 /// What such a text looks like.

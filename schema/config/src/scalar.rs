@@ -500,8 +500,10 @@ fn split_number(text: &str) -> Result<(u64, &str), ScalarError> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let is_unit = unit.bytes().all(|byte| byte.is_ascii_alphabetic());
-    match number.parse() {
-        Ok(number) if is_unit => Ok((number, unit)),
+    // What no number holds is larger than all that is allowed.
+    let number = (digits > 0).then(|| number.parse().unwrap_or(u64::MAX));
+    match number {
+        Some(number) if is_unit => Ok((number, unit)),
         _ => error("a whole number is expected, and its unit directly after it"),
     }
 }
