@@ -42,4 +42,5 @@ mod streams;
 mod swaps;
 mod tls;
 mod tls_server;
+mod unanswered;
 mod vanished;
