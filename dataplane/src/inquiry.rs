@@ -123,6 +123,7 @@ impl Inquiry {
         reach.give_up_after(Duration::from_millis(plan.limits.unacknowledged_ms));
         let keeper =
             KeeperThread::start().map_err(|error| Refusal::system("start a thread", &error))?;
+        keeper.keeper().let_start(plan.limits.starts);
         let (reach, left) = Attended::new(reach);
         let (tell, heard) = mpsc::channel(AT_ONCE);
         let stopping = watch::Sender::new(false);

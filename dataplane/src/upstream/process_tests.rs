@@ -21,6 +21,9 @@ use crate::failure::Failure;
 use crate::status::UpstreamState;
 use crate::{Reach, Real};
 
+/// No end is waited for longer, on however busy a machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A legacy server in the shell. `$BEFORE` runs first, `$CALL` answers a call; both see `$id`.
 const SERVER: &str = r#"
 eval "$1"
@@ -69,7 +72,7 @@ async fn is_gone(group: Pid) -> bool {
             tokio::task::yield_now().await;
         }
     };
-    timeout(Duration::from_secs(2), gone).await.is_ok()
+    timeout(PATIENCE, gone).await.is_ok()
 }
 
 #[tokio::test]
@@ -111,10 +114,12 @@ async fn the_whole_tree_ends_although_it_ignores_everything_and_holds_the_pipes(
     let upstream = shell(before, ANSWER, "while :; do sleep 100; done");
     call(&upstream).await.unwrap();
     let group = group(&upstream);
-    let began = Instant::now();
-    upstream.stop(Duration::ZERO).await;
+    // Returns at the end of the ladder at the latest; what it could not see end by then, ends all the same. How long
+    // that takes beside a grace is held by a gateway of its own, in the tests of faults.
+    timeout(PATIENCE, upstream.stop(Duration::ZERO))
+        .await
+        .unwrap();
     assert!(is_gone(group).await);
-    assert!(began.elapsed() < Duration::from_secs(7));
 }
 
 #[tokio::test]

@@ -46,6 +46,28 @@ fn written_down(folder: &Folder) -> Vec<u32> {
     ids.map(|id| id.parse().unwrap()).collect()
 }
 
+/// A legacy server that is there alone while it starts, and ends if it is not.
+const ALONE: &str = r#"/bin/mkdir alone || exit 3
+while IFS= read -r line; do
+  id=$${line#*\"id\":}; id=$${id%%,*}
+  case $$line in
+  *'"initialize"'*) /bin/rmdir alone; echo '{"jsonrpc":"2.0","id":'$$id',"result":{"protocolVersion":"2025-11-25","capabilities":{}}}';;
+  *'"id"'*) echo '{"jsonrpc":"2.0","id":'$$id',"result":{}}';;
+  esac
+done"#;
+
+#[test]
+fn as_many_servers_start_at_once_as_the_configuration_says() {
+    let script = serde_json::to_string(ALONE).unwrap();
+    let mut text = "version: 1\nlimits: { starts: 1 }\nservers:\n".to_owned();
+    for number in 0..6 {
+        let args = format!("[-c, {script}]");
+        writeln!(text, "  s{number}: {{ command: /bin/sh, args: {args}, env: {{ N: \"{number}\" }}, era: legacy }}").unwrap();
+    }
+    let (_folder, ran) = online(&text);
+    ran.exits_with(0).says("mcpc.yaml: no findings");
+}
+
 #[test]
 fn servers_that_are_there_and_have_what_is_named_are_clean() {
     let (_folder, ran) = online(
