@@ -88,10 +88,8 @@ fn without(object: &[u8], is_left_out: impl Fn(&[u8]) -> bool) -> Box<[u8]> {
     let mut out = Vec::new();
     let walk = json::members(object, u32::MAX, |member| {
         if !is_left_out(member.key) {
-            out.extend_from_slice(b",\"");
-            out.extend_from_slice(member.key);
-            out.extend_from_slice(b"\":");
-            out.extend_from_slice(object.get(member.value).unwrap_or_default());
+            let value = object.get(member.value).unwrap_or_default();
+            json::write_member(&mut out, member.key, value);
         }
     });
     if walk.is_err() {

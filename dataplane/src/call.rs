@@ -102,6 +102,8 @@ pub(crate) struct Call {
     pub(crate) name: Option<Bytes>,
     /// The params as the upstream shall see them, but for what depends on its era.
     pub(crate) params: Params,
+    /// What its message says beside what JSON-RPC defines, each member with a comma in front.
+    pub(crate) beside: Box<[u8]>,
     /// The era of the client.
     pub(crate) era: Era,
     /// What a legacy client can be asked, which modern upstreams are told with each call.
@@ -139,6 +141,7 @@ impl Call {
             method,
             name: None,
             params,
+            beside: Box::default(),
             era: Era::Legacy,
             asks: Asks::default(),
             party: Party::Unknown,
@@ -197,15 +200,59 @@ pub(crate) struct Notification {
     pub(crate) method: Bytes,
     /// The params, one JSON value, or nothing.
     pub(crate) params: Option<Bytes>,
+    /// What its message says beside what JSON-RPC defines, each member with a comma in front.
+    pub(crate) beside: Box<[u8]>,
 }
 
 /// The outcome of a call as the upstream gave it: one JSON value, not parsed further.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
     /// The value of `result`.
-    Result(Bytes),
+    Result(Said),
     /// The value of `error`.
-    Error(Bytes),
+    Error(Said),
+}
+
+impl Reply {
+    /// What the message says beside its value; afterwards it says nothing else.
+    pub(crate) fn take_beside(&mut self) -> Box<[u8]> {
+        let (Self::Result(said) | Self::Error(said)) = self;
+        std::mem::take(&mut said.beside)
+    }
+}
+
+/// A value of a message, and what else its message says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Said {
+    value: Bytes,
+    /// Members that JSON-RPC does not define, each with a comma in front. Nearly always there are none.
+    pub(crate) beside: Box<[u8]>,
+}
+
+impl Said {
+    /// What a message says.
+    pub(crate) fn new(value: Bytes, beside: Box<[u8]>) -> Self {
+        Self { value, beside }
+    }
+
+    /// The value alone.
+    pub(crate) fn into_value(self) -> Bytes {
+        self.value
+    }
+}
+
+impl From<Bytes> for Said {
+    fn from(value: Bytes) -> Self {
+        Self::new(value, Box::default())
+    }
+}
+
+impl std::ops::Deref for Said {
+    type Target = Bytes;
+
+    fn deref(&self) -> &Bytes {
+        &self.value
+    }
 }
 
 /// The next step of an answer, or why there is none.

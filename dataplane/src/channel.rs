@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::batch;
 use crate::body::Body;
-use crate::call::{Era, Flight, Notification, Reply};
+use crate::call::{Era, Flight, Notification, Reply, Said};
 use crate::client::{Asked, Client};
 use crate::extension;
 use crate::inbound::{self, Accepts, Form, Read, SESSION_HEADER};
@@ -92,6 +92,7 @@ struct Request {
     id: Bytes,
     method: Bytes,
     params: Params,
+    beside: Box<[u8]>,
     client: Client,
     session: Option<Session>,
     correlation: u64,
@@ -288,19 +289,32 @@ impl Channel {
         accepts: Accepts,
         refusable: &mut Refusable,
     ) -> Result<Option<Request>, LocalReply> {
-        let (id, method, params) = match message {
-            Message::Request { id, method, params } => (id, method, params),
-            Message::Notification { method, params } => {
-                let told = Notification { method, params };
+        let (id, method, params, beside) = match message {
+            Message::Request {
+                id,
+                method,
+                params,
+                beside,
+            } => (id, method, params, beside),
+            Message::Notification {
+                method,
+                params,
+                beside,
+            } => {
+                let told = Notification {
+                    method,
+                    params,
+                    beside,
+                };
                 let _nobody_to_tell = self.notified(served, told, met, refusable.correlation);
                 return Ok(None);
             }
-            Message::Result { id, result } => {
-                self.answered(Some(&id), Reply::Result(result));
+            Message::Result { id, result, beside } => {
+                self.answered(Some(&id), Reply::Result(Said::new(result, beside)));
                 return Ok(None);
             }
-            Message::Error { id, error } => {
-                self.answered(id.as_ref(), Reply::Error(error));
+            Message::Error { id, error, beside } => {
+                self.answered(id.as_ref(), Reply::Error(Said::new(error, beside)));
                 return Ok(None);
             }
         };
@@ -317,6 +331,7 @@ impl Channel {
             id,
             method,
             params,
+            beside,
             client,
             session,
             correlation: refusable.correlation,
@@ -483,6 +498,7 @@ impl Request {
             id: self.id,
             method: self.method,
             params: self.params,
+            beside: self.beside,
             client: self.client,
             correlation: self.correlation,
         };

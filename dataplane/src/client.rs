@@ -24,6 +24,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) method: Bytes,
     /// The params.
     pub(crate) params: Params,
+    /// What its message says beside what JSON-RPC defines, each member with a comma in front.
+    pub(crate) beside: Box<[u8]>,
     /// Whose request it is.
     pub(crate) client: Client,
     /// The number under which logs speak of this request.

@@ -86,16 +86,18 @@ pub fn message(bytes: &[u8]) {
     };
     assert!(is_json(&bytes), "no JSON passed");
     let (method, params) = match message {
-        Message::Request { id, method, params } => {
+        Message::Request {
+            id, method, params, ..
+        } => {
             assert!(is_json(&id), "an id that is no JSON");
             (method, params)
         }
-        Message::Notification { method, params } => (method, params),
-        Message::Result { id, result } => {
+        Message::Notification { method, params, .. } => (method, params),
+        Message::Result { id, result, .. } => {
             assert!(is_json(&id) && is_json(&result));
             return;
         }
-        Message::Error { id, error } => {
+        Message::Error { id, error, .. } => {
             assert!(is_json(&error) && id.is_none_or(|id| is_json(&id)));
             return;
         }

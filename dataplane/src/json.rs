@@ -216,6 +216,14 @@ pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
     }
 }
 
+/// Appends a member with a comma in front: a key as it stands between its quotes, and a value.
+pub(crate) fn write_member(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(key);
+    out.extend_from_slice(b"\":");
+    out.extend_from_slice(value);
+}
+
 /// Appends texts as an array of JSON strings.
 pub(crate) fn write_texts<T: AsRef<str>>(out: &mut Vec<u8>, texts: impl IntoIterator<Item = T>) {
     out.push(b'[');

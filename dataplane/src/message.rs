@@ -22,6 +22,8 @@ pub(crate) enum Message {
         method: Bytes,
         /// The params, one JSON object.
         params: Option<Bytes>,
+        /// What else it says: members that JSON-RPC does not define, each with a comma in front.
+        beside: Box<[u8]>,
     },
     /// Expects none.
     Notification {
@@ -29,6 +31,8 @@ pub(crate) enum Message {
         method: Bytes,
         /// The params, one JSON object.
         params: Option<Bytes>,
+        /// What else it says, as in a request.
+        beside: Box<[u8]>,
     },
     /// A successful answer.
     Result {
@@ -36,6 +40,8 @@ pub(crate) enum Message {
         id: Bytes,
         /// The value of `result`.
         result: Bytes,
+        /// What else it says, as in a request.
+        beside: Box<[u8]>,
     },
     /// A failed answer; without an id the request could not be read.
     Error {
@@ -43,6 +49,8 @@ pub(crate) enum Message {
         id: Option<Bytes>,
         /// The value of `error`, an object.
         error: Bytes,
+        /// What else it says, as in a request.
+        beside: Box<[u8]>,
     },
 }
 
@@ -79,6 +87,8 @@ struct Parts {
     params: Span,
     result: Span,
     error: Span,
+    /// Members beside all these. Nearly no message has any, and then nothing is allocated.
+    beside: Vec<u8>,
     ambiguous: bool,
     /// Then it is not clear whom an error would answer.
     has_two_ids: bool,
@@ -94,10 +104,10 @@ pub(crate) fn read(bytes: &Bytes, nesting: u32) -> Result<Message, Malformed> {
 /// for clients is built on that, and a client should not have to check it again.
 pub(crate) fn read_of_server(bytes: &Bytes, nesting: u32) -> Result<Message, Malformed> {
     match read(bytes, nesting)? {
-        Message::Result { id, result } if result.first() != Some(&b'{') => {
+        Message::Result { id, result, .. } if result.first() != Some(&b'{') => {
             Err(Malformed::NotMessage { id: Some(id) })
         }
-        Message::Error { id, error } if !is_error(&error) => Err(Malformed::NotMessage { id }),
+        Message::Error { id, error, .. } if !is_error(&error) => Err(Malformed::NotMessage { id }),
         message => Ok(message),
     }
 }
@@ -128,7 +138,7 @@ pub(crate) fn read_along<'a>(
     let mut parts = Parts::default();
     let read = json::members_along(bytes, nesting, path, &mut |level, member| {
         if level == 0 {
-            parts.take(&member);
+            parts.take(bytes, &member);
         }
         visit(level, member);
     });
@@ -152,7 +162,7 @@ fn is_scalar(bytes: &[u8]) -> bool {
 }
 
 impl Parts {
-    fn take(&mut self, member: &Member<'_>) {
+    fn take(&mut self, bytes: &[u8], member: &Member<'_>) {
         let slot = match member.key {
             b"jsonrpc" => &mut self.version,
             b"id" => &mut self.id,
@@ -164,6 +174,11 @@ impl Parts {
                 self.ambiguous |= is_ambiguous(
                     other,
                     &["jsonrpc", "id", "method", "params", "result", "error"],
+                );
+                json::write_member(
+                    &mut self.beside,
+                    other,
+                    bytes.get(member.value.clone()).unwrap_or_default(),
                 );
                 return;
             }
@@ -199,18 +214,29 @@ impl Parts {
             return match id.map(part) {
                 None if has_id => Err(refused(None)),
                 id if is_listed => Err(Malformed::Listed { id }),
-                None => Ok(Message::Notification { method, params }),
-                Some(id) => Ok(Message::Request { id, method, params }),
+                None => Ok(Message::Notification {
+                    method,
+                    params,
+                    beside: self.beside.into(),
+                }),
+                Some(id) => Ok(Message::Request {
+                    id,
+                    method,
+                    params,
+                    beside: self.beside.into(),
+                }),
             };
         }
         match (id, self.result, self.error) {
             (Some(id), Some(result), None) => Ok(Message::Result {
                 id: part(id),
                 result: part(result),
+                beside: self.beside.into(),
             }),
             (id, None, Some(error)) if is_object(&error) => Ok(Message::Error {
                 id: id.map(part),
                 error: part(error),
+                beside: self.beside.into(),
             }),
             (id, _, _) => Err(refused(id)),
         }
@@ -270,20 +296,30 @@ pub(crate) fn write_notification(out: &mut Vec<u8>, method: &str, params: Option
     out.push(b'}');
 }
 
+/// Puts into a whole message what else it says.
+pub(crate) fn add_beside(message: &mut Vec<u8>, beside: &[u8]) {
+    if !beside.is_empty() && message.pop().is_some() {
+        message.extend_from_slice(beside);
+        message.push(b'}');
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn kind(text: &'static str) -> String {
         match read(&Bytes::from_static(text.as_bytes()), 64) {
-            Ok(Message::Request { id, method, params }) => {
+            Ok(Message::Request {
+                id, method, params, ..
+            }) => {
                 format!("request {id:?} {method:?} {params:?}")
             }
-            Ok(Message::Notification { method, params }) => {
+            Ok(Message::Notification { method, params, .. }) => {
                 format!("notification {method:?} {params:?}")
             }
-            Ok(Message::Result { id, result }) => format!("result {id:?} {result:?}"),
-            Ok(Message::Error { id, error }) => format!("error {id:?} {error:?}"),
+            Ok(Message::Result { id, result, .. }) => format!("result {id:?} {result:?}"),
+            Ok(Message::Error { id, error, .. }) => format!("error {id:?} {error:?}"),
             Err(malformed) => format!("{malformed:?}"),
         }
     }

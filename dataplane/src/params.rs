@@ -406,6 +406,7 @@ impl Call {
         } else {
             self.write_params_across(out, id, era);
         }
+        out.extend_from_slice(&self.beside);
         out.push(b'}');
     }
 

@@ -15,7 +15,7 @@ use crate::ask::parked::ParkedCalls;
 use crate::ask::state::StateSeal;
 use crate::ask::waiting::Asking;
 use crate::batch;
-use crate::call::{Era, Notification, Reply};
+use crate::call::{Era, Notification, Reply, Said};
 use crate::client::Asked;
 use crate::correlation::Numbers;
 use crate::extension;
@@ -211,22 +211,35 @@ pub(crate) async fn take(
     plane: &Arc<Plane>,
     refusable: &mut Refusable,
 ) -> Result<Response, LocalReply> {
-    let (id, method, params) = match message {
-        Message::Request { id, method, params } => (id, method, params),
-        Message::Notification { method, params } => {
+    let (id, method, params, beside) = match message {
+        Message::Request {
+            id,
+            method,
+            params,
+            beside,
+        } => (id, method, params, beside),
+        Message::Notification {
+            method,
+            params,
+            beside,
+        } => {
             let correlation = refusable.correlation;
             serve::log_answering(served, &method, correlation);
-            let told = Notification { method, params };
+            let told = Notification {
+                method,
+                params,
+                beside,
+            };
             return Box::pin(notified(head, served, plane, told, met, correlation)).await;
         }
-        Message::Result { id, result } => {
+        Message::Result { id, result, beside } => {
             serve::log_answering(served, ANSWER, refusable.correlation);
-            let reply = Reply::Result(result);
+            let reply = Reply::Result(Said::new(result, beside));
             return legacy::response(head, served, plane, Some(&id), reply);
         }
-        Message::Error { id, error } => {
+        Message::Error { id, error, beside } => {
             serve::log_answering(served, ANSWER, refusable.correlation);
-            let reply = Reply::Error(error);
+            let reply = Reply::Error(Said::new(error, beside));
             return legacy::response(head, served, plane, id.as_ref(), reply);
         }
     };
@@ -246,6 +259,7 @@ pub(crate) async fn take(
         id,
         method,
         params,
+        beside,
         client: caller.client,
         correlation,
     };

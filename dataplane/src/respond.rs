@@ -24,7 +24,7 @@ use crate::failure::Failure;
 use crate::inbound::{Accepts, Form};
 use crate::json;
 use crate::level::Level;
-use crate::message::{write_notification, write_response_head};
+use crate::message::{add_beside, write_notification, write_response_head};
 use crate::pipeline::accepted;
 use crate::pulse;
 use crate::replay::Audience;
@@ -381,28 +381,29 @@ impl Writer {
     }
 
     /// The client's message for an upstream's reply.
-    fn envelope(&self, reply: Reply) -> Result<Body, LocalReply> {
+    fn envelope(&self, mut reply: Reply) -> Result<Body, LocalReply> {
         if let Way::Retry(retry) = &self.way {
             retry.blamed(&reply)?;
         }
         let is_error = matches!(reply, Reply::Error(_));
         self.trail.answered(self.correlation, is_error);
+        let beside = reply.take_beside();
         let (member, value) = match reply {
             Reply::Result(result) if self.client == self.upstream => match &self.way {
-                Way::Retry(retry) => ("result", retry.seal_result(result)?),
-                Way::None | Way::Stream(_) => ("result", result),
+                Way::Retry(retry) => ("result", retry.seal_result(result.into_value())?),
+                Way::None | Way::Stream(_) => ("result", result.into_value()),
             },
             Reply::Result(result) => match self.carry_result(&result) {
                 Err(LocalReply::Upstream(failure)) => return self.without_answer(failure),
                 carried => ("result", carried?),
             },
-            Reply::Error(error) if self.client == self.upstream => ("error", error),
+            Reply::Error(error) if self.client == self.upstream => ("error", error.into_value()),
             Reply::Error(error) => match self.sent_to_pages(&error)? {
                 Some(result) => ("result", result),
                 None => ("error", carry_error(&error, self.client, self.reads())),
             },
         };
-        Ok(self.wrap(member, value))
+        Ok(self.wrap_with(member, value, &beside))
     }
 
     /// The URI of the resource that is read, if one is.
@@ -420,14 +421,25 @@ impl Writer {
     }
 
     fn wrap(&self, member: &str, value: Bytes) -> Body {
+        self.wrap_with(member, value, b"")
+    }
+
+    /// The same with what else the message says.
+    fn wrap_with(&self, member: &str, value: Bytes, beside: &[u8]) -> Body {
         let mut out = Vec::with_capacity(64 + self.id.len() + value.len().min(COPY_MAX));
         write_response_head(&mut out, Some(&self.id), member);
         if value.len() <= COPY_MAX {
             out.extend_from_slice(&value);
+            out.extend_from_slice(beside);
             out.push(b'}');
             return Body::whole(out);
         }
-        Body::pieces([out.into(), value, Bytes::from_static(b"}")])
+        let end = if beside.is_empty() {
+            Bytes::from_static(b"}")
+        } else {
+            [beside, b"}"].concat().into()
+        };
+        Body::pieces([out.into(), value, end])
     }
 
     /// A result of the other era: members that the client's era has not are left out, those that
@@ -462,6 +474,7 @@ impl Writer {
             b"notifications/elicitation/complete" if self.client == Era::Modern => return None,
             other => write_notification(&mut out, std::str::from_utf8(other).ok()?, Some(params)),
         }
+        add_beside(&mut out, &notification.beside);
         Some(event(&out))
     }
 }
@@ -583,7 +596,7 @@ mod tests {
     fn an_upstreams_error_has_the_status_that_the_clients_era_gives_it() {
         let status = |text: &'static str, client| {
             let error = Bytes::from_static(text.as_bytes());
-            status_of(&Reply::Error(error), client).as_u16()
+            status_of(&Reply::Error(error.into()), client).as_u16()
         };
         for (code, modern) in [
             (r#"{"code":-32601}"#, 404),

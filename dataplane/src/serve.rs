@@ -171,6 +171,7 @@ async fn answer_routed(
         id,
         method,
         mut params,
+        beside,
         mut client,
         correlation,
     } = asked;
@@ -201,6 +202,7 @@ async fn answer_routed(
         method,
         name: route.name,
         params,
+        beside,
         era,
         asks: askable(&client, session.as_ref()),
         party: client.party,

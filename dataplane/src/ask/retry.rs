@@ -134,7 +134,7 @@ impl ParkedCall {
         for (key, question) in std::mem::take(&mut self.questions) {
             match json::member(answers, key.as_bytes()) {
                 Some(answer) => {
-                    question.answer(&Reply::Result(Bytes::copy_from_slice(answer)));
+                    question.answer(&Reply::Result(Bytes::copy_from_slice(answer).into()));
                 }
                 None => self.questions.push((key, question)),
             }

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     fn reply() -> Reply {
-        Reply::Result(bytes::Bytes::from_static(b"{}"))
+        Reply::Result(bytes::Bytes::from_static(b"{}").into())
     }
 
     #[test]

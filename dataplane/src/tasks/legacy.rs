@@ -117,7 +117,8 @@ mod tests {
 
     #[test]
     fn only_what_names_a_task_is_one() {
-        let of = |text: &'static str| begun(&Reply::Result(Bytes::from_static(text.as_bytes())));
+        let of =
+            |text: &'static str| begun(&Reply::Result(Bytes::from_static(text.as_bytes()).into()));
         assert!(matches!(of(r#"{"content":[]}"#), Ok(None)));
         assert!(matches!(
             of(r#"{"task":{"taskId":"a","status":"working"}}"#),

@@ -98,7 +98,7 @@ impl<'a> Work<'a> {
     async fn ask(&self, request: Box<Call>) -> Result<Bytes, Failure> {
         let sent = self.member.replicas.send(request, self.permit).await?;
         match sent.answer.into_reply().await? {
-            Reply::Result(result) => Ok(result),
+            Reply::Result(result) => Ok(result.into_value()),
             Reply::Error(_) => Err(Failure::Refused),
         }
     }

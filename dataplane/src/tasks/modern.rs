@@ -143,7 +143,7 @@ async fn follow(
         Ok(Next::Questions(result)) => {
             // From here on `rounds` holds it.
             hold.release();
-            Ok(Answer::Done(Reply::Result(result)))
+            Ok(Answer::Done(Reply::Result(result.into())))
         }
         Ok(Next::Ended(reply)) => {
             hold.release();
@@ -179,10 +179,10 @@ async fn watch(
             Ok(task.slice(range))
         };
         match seen.status.as_slice() {
-            b"\"completed\"" => return Ok(Next::Ended(Reply::Result(outcome(b"result")?))),
+            b"\"completed\"" => return Ok(Next::Ended(Reply::Result(outcome(b"result")?.into()))),
             b"\"failed\"" => {
                 let error = work.masked(outcome(b"error")?);
-                return Ok(Next::Ended(Reply::Error(error)));
+                return Ok(Next::Ended(Reply::Error(error.into())));
             }
             // By somebody else: nobody else knows its id.
             b"\"cancelled\"" => return Err(Failure::Refused),
@@ -247,7 +247,10 @@ mod tests {
             );
             call.era = era;
             let error = format!(r#"{{"code":{code},"message":"m","data":{data}}}"#);
-            is_demanded(&call, &Answer::Done(Reply::Error(error.into())))
+            is_demanded(
+                &call,
+                &Answer::Done(Reply::Error(Bytes::from(error).into())),
+            )
         };
         let tasks =
             r#"{"requiredCapabilities":{"extensions":{"io.modelcontextprotocol/tasks":{}}}}"#;

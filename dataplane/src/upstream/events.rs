@@ -15,7 +15,7 @@ use super::head::{Draft, Kind, Verb};
 use super::http::{HttpSession, is_id, number_of};
 use super::sse::Decoder;
 use super::wire::Exchange;
-use crate::call::{Call, Event, Notification, Reply};
+use crate::call::{Call, Event, Notification, Reply, Said};
 use crate::failure::Failure;
 use crate::json;
 use crate::message::{self, Message};
@@ -105,16 +105,31 @@ impl HttpEvents {
     fn sort(&self, data: &Bytes) -> Result<Option<Step>, Failure> {
         let message = message::read_of_server(data, self.nesting).map_err(|_| Failure::Garbage)?;
         Ok(match message {
-            Message::Result { id, result } if is_id(&id, self.id) => {
-                Some(Step::Event(Event::Done(Reply::Result(result))))
-            }
-            Message::Error { id, error } if id.as_ref().is_none_or(|id| is_id(id, self.id)) => {
-                Some(Step::Event(Event::Done(Reply::Error(error))))
+            Message::Result { id, result, beside } if is_id(&id, self.id) => Some(Step::Event(
+                Event::Done(Reply::Result(Said::new(result, beside))),
+            )),
+            Message::Error { id, error, beside }
+                if id.as_ref().is_none_or(|id| is_id(id, self.id)) =>
+            {
+                Some(Step::Event(Event::Done(Reply::Error(Said::new(
+                    error, beside,
+                )))))
             }
             Message::Result { .. } | Message::Error { .. } => return Err(Failure::WrongId),
-            Message::Request { id, method, params } => Some(Step::Asked(id, method, params)),
-            Message::Notification { method, params } => {
-                sort_notification(method, params, |token| token == Some(self.id))
+            Message::Request {
+                id, method, params, ..
+            } => Some(Step::Asked(id, method, params)),
+            Message::Notification {
+                method,
+                params,
+                beside,
+            } => {
+                let told = Notification {
+                    method,
+                    params,
+                    beside,
+                };
+                sort_notification(told, |token| token == Some(self.id))
             }
         })
     }
@@ -162,18 +177,17 @@ impl HttpEvents {
 /// Which notifications are a caller's: progress with its token, and what is not known to be
 /// somebody else's.
 pub(super) fn sort_notification(
-    method: Bytes,
-    params: Option<Bytes>,
+    told: Notification,
     is_mine: impl Fn(Option<u64>) -> bool,
 ) -> Option<Step> {
-    match method.as_ref() {
-        b"notifications/progress" if !is_mine(progress_token(params.as_ref())) => None,
-        b"notifications/resources/updated" => Some(Step::Updated(params)),
-        ACKNOWLEDGED => Some(Step::Acknowledged(params)),
+    match told.method.as_ref() {
+        b"notifications/progress" if !is_mine(progress_token(told.params.as_ref())) => None,
+        b"notifications/resources/updated" => Some(Step::Updated(told.params)),
+        ACKNOWLEDGED => Some(Step::Acknowledged(told.params)),
         b"notifications/tools/list_changed"
         | b"notifications/prompts/list_changed"
-        | b"notifications/resources/list_changed" => Some(Step::Changed(method)),
-        _ => Some(Step::Event(Event::Notify(Notification { method, params }))),
+        | b"notifications/resources/list_changed" => Some(Step::Changed(told.method)),
+        _ => Some(Step::Event(Event::Notify(told))),
     }
 }
 

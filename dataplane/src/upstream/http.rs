@@ -17,7 +17,7 @@ use super::Bounds;
 use super::events::HttpEvents;
 use super::head::{Draft, Kind, NotFieldValue, Preamble, Verb};
 use super::wire::Site;
-use crate::call::{Call, Era, Reply};
+use crate::call::{Call, Era, Reply, Said};
 use crate::failure::Failure;
 use crate::json;
 use crate::message::{self, Message};
@@ -173,17 +173,25 @@ pub(super) fn reply_of(
     bounds: &Bounds,
 ) -> Result<Reply, Failure> {
     match message::read_of_server(body, bounds.nesting) {
-        Ok(Message::Result { id: found, result }) if status.is_success() => {
+        Ok(Message::Result {
+            id: found,
+            result,
+            beside,
+        }) if status.is_success() => {
             if is_id(&found, id) {
-                Ok(Reply::Result(result))
+                Ok(Reply::Result(Said::new(result, beside)))
             } else {
                 Err(Failure::WrongId)
             }
         }
-        Ok(Message::Error { id: found, error }) => {
+        Ok(Message::Error {
+            id: found,
+            error,
+            beside,
+        }) => {
             let is_ours = found.is_none_or(|found| is_id(&found, id));
             if is_ours || !status.is_success() {
-                Ok(Reply::Error(error))
+                Ok(Reply::Error(Said::new(error, beside)))
             } else {
                 Err(Failure::WrongId)
             }

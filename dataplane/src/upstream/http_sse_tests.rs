@@ -194,7 +194,7 @@ async fn call(upstream: &Arc<Upstream>) -> Result<Reply, Failure> {
 }
 
 fn is_done(reply: &Result<Reply, Failure>) -> bool {
-    matches!(reply, Ok(Reply::Result(result)) if *result == Bytes::from_static(b"{\"content\":[]}"))
+    matches!(reply, Ok(Reply::Result(result)) if **result == Bytes::from_static(b"{\"content\":[]}"))
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::Upstream;
 use crate::Secret;
-use crate::call::Reply;
+use crate::call::{Reply, Said};
 use crate::json;
 
 /// Shorter values are too common in plain text to be told apart from it.
@@ -70,9 +70,23 @@ impl Masks {
     /// A reply as others may see it.
     pub(super) fn reply(&self, reply: Reply) -> Reply {
         match reply {
-            Reply::Error(error) => Reply::Error(self.error(error)),
+            Reply::Error(error) => Reply::Error(self.said(error)),
             Reply::Result(_) => reply,
         }
+    }
+
+    /// An error, and what else its message says: there all texts get stars, names as well.
+    pub(super) fn said(&self, mut said: Said) -> Said {
+        let beside = std::mem::take(&mut said.beside);
+        let error = self.error(said.into_value());
+        let Some(members) = beside.strip_prefix(b",") else {
+            return error.into();
+        };
+        let nested: Bytes = [b"[{", members, b"}]"].concat().into();
+        let masked = self.error(nested);
+        let members = masked.strip_prefix(b"[{").unwrap_or_default();
+        let members = members.strip_suffix(b"}]").unwrap_or_default();
+        Said::new(error, [b",", members].concat().into())
     }
 
     /// An error with stars in its texts. The names of its own members stay, whatever the secrets are: without

@@ -115,11 +115,11 @@ impl Question {
 
     /// Gives the client's answer to the upstream.
     pub(crate) fn answer(mut self, reply: &Reply) {
-        let (member, value) = match reply {
-            Reply::Result(result) => ("result", result.as_ref()),
-            Reply::Error(error) => ("error", error.as_ref()),
+        let (member, said) = match reply {
+            Reply::Result(result) => ("result", result),
+            Reply::Error(error) => ("error", error),
         };
-        self.send(member, value);
+        self.send(member, &[said.as_ref(), &said.beside].concat());
     }
 
     /// Tells the upstream that its question does not reach anybody.

@@ -20,7 +20,7 @@ use super::http::number_of;
 use super::lines::{Framer, Line, id_of_answer};
 use super::question::{Asker, Question, is_question};
 use super::{Clients, Upstream};
-use crate::call::{Call, Era, Event, NextEvent, Notification, Reply};
+use crate::call::{Call, Era, Event, NextEvent, Notification, Reply, Said};
 use crate::failure::Failure;
 use crate::message::{self, Message};
 
@@ -307,21 +307,28 @@ impl Link {
                 || answered.is_some_and(|id| self.finish(id, Err(Failure::Garbage)));
         };
         match message {
-            Message::Result { id, result } => number_of(&id).is_some_and(|id| {
-                let is_awaited = self.finish(id, Ok(Event::Done(Reply::Result(result))));
+            Message::Result { id, result, beside } => number_of(&id).is_some_and(|id| {
+                let is_awaited = self.finish(
+                    id,
+                    Ok(Event::Done(Reply::Result(Said::new(result, beside)))),
+                );
                 if !is_awaited {
                     upstream.floor.end(id);
                 }
                 is_awaited
             }),
-            Message::Error { id, error } => {
+            Message::Error { id, error, beside } => {
                 let owner = match id {
                     Some(id) => number_of(&id),
                     None => self.only_one(|_| true),
                 };
-                owner.is_some_and(|id| self.finish(id, Ok(Event::Done(Reply::Error(error)))))
+                owner.is_some_and(|id| {
+                    self.finish(id, Ok(Event::Done(Reply::Error(Said::new(error, beside)))))
+                })
             }
-            Message::Request { id, method, params } => {
+            Message::Request {
+                id, method, params, ..
+            } => {
                 if is_question(&method) && upstream.era() == Some(Era::Legacy) {
                     upstream.floor.ask(Question::new(
                         id,
@@ -335,27 +342,41 @@ impl Link {
                 }
                 true
             }
-            Message::Notification { method, params } => {
-                let token = progress_token(params.as_ref());
-                match sort_notification(method, params, |token| token.is_some()) {
-                    Some(Step::Changed(method)) => {
-                        upstream.note_change(&method);
-                        true
-                    }
-                    Some(Step::Updated(params)) => {
-                        upstream.note_update(params.as_ref());
-                        true
-                    }
-                    Some(Step::Acknowledged(params)) => {
-                        self.acknowledge(params);
-                        true
-                    }
-                    Some(Step::Event(event)) => token
-                        .or_else(|| self.owner(&event, upstream.clients))
-                        .is_some_and(|id| self.notify(id, event)),
-                    Some(Step::Asked(..)) | None => true,
-                }
+            Message::Notification {
+                method,
+                params,
+                beside,
+            } => {
+                let told = Notification {
+                    method,
+                    params,
+                    beside,
+                };
+                self.hear(told, upstream)
             }
+        }
+    }
+
+    /// Sorts a notification; false if it belongs to nobody.
+    fn hear(&self, told: Notification, upstream: &Upstream) -> bool {
+        let token = progress_token(told.params.as_ref());
+        match sort_notification(told, |token| token.is_some()) {
+            Some(Step::Changed(method)) => {
+                upstream.note_change(&method);
+                true
+            }
+            Some(Step::Updated(params)) => {
+                upstream.note_update(params.as_ref());
+                true
+            }
+            Some(Step::Acknowledged(params)) => {
+                self.acknowledge(params);
+                true
+            }
+            Some(Step::Event(event)) => token
+                .or_else(|| self.owner(&event, upstream.clients))
+                .is_some_and(|id| self.notify(id, event)),
+            Some(Step::Asked(..)) | None => true,
         }
     }
 
@@ -367,6 +388,7 @@ impl Link {
         let notification = Notification {
             method: Bytes::from_static(ACKNOWLEDGED),
             params,
+            beside: Box::default(),
         };
         self.notify(id, Event::Notify(notification));
     }
@@ -482,6 +504,7 @@ mod tests {
         Event::Notify(Notification {
             method: Bytes::from_static(b"notifications/progress"),
             params: None,
+            beside: Box::default(),
         })
     }
 

@@ -156,7 +156,7 @@ impl EventStream {
             }
             Ok(Event::Done(reply)) => {
                 if let Reply::Error(error) = reply {
-                    *error = upstream.masks.error(std::mem::take(error));
+                    *error = upstream.masks.said(std::mem::take(error));
                 }
                 if let Some(flight) = &self.flight {
                     upstream.health.note_success(flight);

@@ -162,7 +162,7 @@ impl Told<'_> {
                 self.held.insert(uri.into());
                 Standing::Held
             }
-            Ok(Reply::Error(error)) => Standing::Refused(Some(error)),
+            Ok(Reply::Error(error)) => Standing::Refused(Some(error.into_value())),
             Err(failure) => Standing::Failed(failure),
         };
         if standing != Standing::Held {

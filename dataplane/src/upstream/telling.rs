@@ -14,7 +14,7 @@ use super::{Line, Replicas, Upstream};
 use crate::beside::passing_params;
 use crate::call::{Era, Notification, Party};
 use crate::failure::Failure;
-use crate::message::write_notification;
+use crate::message::{add_beside, write_notification};
 use crate::policy::Permit;
 
 impl Replicas {
@@ -53,6 +53,7 @@ impl Upstream {
         let mut message = Vec::new();
         let method = std::str::from_utf8(&told.method).map_err(|_| Failure::Garbage)?;
         write_notification(&mut message, method, params.as_deref());
+        add_beside(&mut message, &told.beside);
         match &session.line {
             Line::Http(http) => http.notify(era, &told.method, message, deadline).await,
             Line::Stdio(link) => link.write(message, deadline).await,

@@ -18,7 +18,7 @@ use super::Era;
 use super::events::Events;
 use super::script::Script;
 use super::server::Log;
-use super::text::shown;
+use super::text::{beside, shown};
 
 /// One client.
 pub(crate) struct Client {
@@ -359,9 +359,10 @@ impl Client {
             ("error", &message["error"])
         };
         self.note(&format!(
-            "gets {status}{} {kind} {}",
+            "gets {status}{} {kind} {}{}",
             message["id"],
-            show(value)
+            show(value),
+            beside(&message)
         ));
     }
 }

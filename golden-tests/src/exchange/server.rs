@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::Era;
-use super::text::shown;
+use super::text::{beside, shown};
 
 mod inquiries;
 mod offers;
@@ -148,7 +148,7 @@ impl Server {
             return Taken::Nothing;
         }
         if id.is_null() {
-            self.take_notification(method, &message["params"]);
+            self.take_notification(method, message);
             return Taken::Nothing;
         }
         let foreign_handshake = match self.era {
@@ -180,7 +180,8 @@ impl Server {
         if let (Some(_), Some(place)) = (&token, params.pointer_mut("/_meta/progressToken")) {
             *place = json!("own");
         }
-        self.note(&format!("sees {method} {}", shown(&params, self.is_raw)));
+        let params_shown = shown(&params, self.is_raw);
+        self.note(&format!("sees {method} {params_shown}{}", beside(message)));
         let arguments = &params["arguments"];
         if params["requestState"] == state_of(arguments) {
             self.hear(arguments, &params["inputResponses"]["q"]);
@@ -216,7 +217,8 @@ impl Server {
         self.note(&format!("sees {id} {kind} {}", shown(value, self.is_raw)));
     }
 
-    fn take_notification(&self, method: &str, params: &Value) {
+    fn take_notification(&self, method: &str, message: &Value) {
+        let params = &message["params"];
         if method == "notifications/cancelled" {
             // A stream of a process has no connection that could be closed.
             let ended = Some(&params["requestId"]);
@@ -230,7 +232,10 @@ impl Server {
             "notifications/cancelled" if self.forget(|call| call.id == params["requestId"]) => {
                 self.note("sees its call cancelled");
             }
-            other => self.note(&format!("sees {other} {}", shown(params, self.is_raw))),
+            other => {
+                let params = shown(params, self.is_raw);
+                self.note(&format!("sees {other} {params}{}", beside(message)));
+            }
         }
     }
 

@@ -23,6 +23,20 @@ pub(crate) fn shown(value: &Value, is_raw: bool) -> String {
     sorted(value, is_raw, 0).to_string()
 }
 
+/// What a message says beside what JSON-RPC defines; nearly always nothing.
+pub(crate) fn beside(message: &Value) -> String {
+    const DEFINED: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
+    let members = message.as_object().into_iter().flatten();
+    let others = members.filter(|(key, _)| !DEFINED.contains(&key.as_str()));
+    let others: Map<_, _> = others
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    if others.is_empty() {
+        return String::new();
+    }
+    format!(" beside {}", sorted(&Value::Object(others), true, 0))
+}
+
 fn sorted(value: &Value, is_raw: bool, depth: usize) -> Value {
     match value {
         Value::Object(object) => {
