@@ -214,6 +214,7 @@ codes! {
     EVENT_UNKNOWN 9210 "there is no stream that goes on after this event"
     SESSION_SHED 9211 "under pressure, no session begins"
     CALL_SHED 9212 "under pressure, no call is taken"
+    CALL_CUT_OFF 9213 "the gateway stopped before the call was finished"
     UNREACHABLE 9301 "a server cannot be reached"
     CONNECT_TIMEOUT 9302 "a connection did not stand in time"
     FIRST_BYTE_TIMEOUT 9303 "a server did not begin to answer in time"

@@ -150,6 +150,11 @@ impl Door for Visit {
         Purpose::Operators
     }
 
+    /// Probes get through, however many connect and say nothing.
+    fn is_always_open(&self) -> bool {
+        true
+    }
+
     fn facing(&self, peer: SocketAddr) -> Self {
         Self {
             desk: Arc::clone(&self.desk),
@@ -324,7 +329,7 @@ impl Desk {
     /// What came of an order. It may take as long as a configuration takes to compile.
     async fn carried_out(&self, wish: Wish) -> Response {
         let Some(outcome) = self.orders.clone().give(wish).await else {
-            let message = "the gateway takes no order now; try again";
+            let message = "the gateway starts or stops, and takes no order now";
             return self.no_order(StatusCode::SERVICE_UNAVAILABLE, message);
         };
         let status = match outcome.verdict {

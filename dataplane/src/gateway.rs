@@ -18,7 +18,7 @@ use crate::descriptors;
 use crate::engine::Engine;
 use crate::figures::{self, Figures};
 use crate::keeper::KeeperThread;
-use crate::listener::QUIET;
+use crate::listener::{FAREWELL, QUIET};
 use crate::metrics;
 use crate::order::{Order, Orders};
 use crate::pressure;
@@ -203,8 +203,10 @@ impl Gateway {
         // What is left after the children is for the threads to end.
         let all = began + grace.saturating_sub(last / 7);
         self.engine.drain();
+        // Clients hear first that their calls are cut off, then servers, and then connections are closed.
+        let farewell = FAREWELL.min(calls / 4);
         let end = End {
-            calls: began + calls,
+            calls: began + calls - farewell / 2,
             all,
         };
         self.engine.release(QUIET.min(calls), end);

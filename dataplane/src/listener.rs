@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use crate::descriptors::{self, Purpose};
 use crate::pipeline::{self, Plane};
@@ -44,6 +44,10 @@ const ROUND: Duration = Duration::from_millis(100);
 /// client could know gets its answer.
 pub(crate) const QUIET: Duration = Duration::from_millis(200);
 
+/// The last part of the grace of calls is for telling those that are still under way that they are cut off:
+/// this, but no more than a quarter.
+pub(crate) const FAREWELL: Duration = Duration::from_millis(500);
+
 /// The pause after an accept that failed for want of something, doubled each time up to the most.
 const PAUSE_LEAST: Duration = Duration::from_millis(10);
 const PAUSE_MOST: Duration = Duration::from_secs(1);
@@ -66,6 +70,11 @@ pub(crate) trait Door: Answers + Clone + 'static {
 
     /// Whether no connection is to be kept after a reply.
     fn is_brief(&self) -> bool {
+        false
+    }
+
+    /// Whether somebody new takes the place of who is silent when there are as many as there may be.
+    fn is_always_open(&self) -> bool {
         false
     }
 
@@ -192,7 +201,13 @@ impl<D: Door> Accepting<D> {
             self.pause = PAUSE_LEAST;
         }
         let bounds = self.door.bounds();
-        let Some(slot) = Slot::take(self.door.facing(peer), bounds.connections) else {
+        let facing = || self.door.facing(peer);
+        let slot = Slot::take(facing(), bounds.connections).or_else(|| {
+            let has_room = self.door.is_always_open() && self.connections.evict();
+            // Who was evicted is gone when it is looked at next.
+            has_room.then(|| Slot::take(facing(), bounds.connections.saturating_mul(2)))?
+        });
+        let Some(slot) = slot else {
             self.log(
                 "a connection was closed: there are as many as there may be",
                 None,
@@ -308,10 +323,11 @@ impl<D: Door> Accepting<D> {
         }
     }
 
-    /// Lets connections finish within the grace, then cuts the rest.
+    /// Lets connections finish within the grace, then answers the rest with that, and cuts who does not take it.
     async fn drain(&mut self, grace: Duration) {
         self.connections.drain();
-        let mut deadline = pin!(sleep(grace));
+        let farewell = FAREWELL.min(grace / 4);
+        let mut deadline = pin!(sleep(grace.saturating_sub(farewell)));
         let mut quiet = pin!(sleep_until(Instant::now() + QUIET.min(grace)));
         let mut finishing = false;
         let mut sweep = interval(SWEEP);
@@ -328,6 +344,9 @@ impl<D: Door> Accepting<D> {
                 () = &mut deadline => break,
             }
         }
+        self.connections.stop_calls();
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        let _out_of_time = timeout(farewell, all).await;
         self.tasks.shutdown().await;
     }
 }

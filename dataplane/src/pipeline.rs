@@ -4,6 +4,7 @@
 //! Owns the order and nothing else. The plan is loaded once and handed down, so one request never
 //! sees two. Comes from `listener`, goes to `respond`.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
@@ -27,6 +28,7 @@ use crate::modern::{self, Mirrors};
 use crate::origin::{self, Verdict};
 use crate::params::{Met, Params};
 use crate::pressure::Pressure;
+use crate::pulse;
 use crate::refusals::Refusals;
 use crate::replay::Replays;
 use crate::reply::{Fault, LocalReply, Refusable};
@@ -110,7 +112,16 @@ pub(crate) async fn handle(head: &Head, intake: Intake<'_>, plane: &Arc<Plane>) 
         id: None,
         correlation,
     };
-    match serve(head, intake, &snapshot, plane, &mut refusable).await {
+    let served = {
+        let serving = pin!(serve(head, intake, &snapshot, plane, &mut refusable));
+        tokio::select! {
+            biased;
+            served = serving => served,
+            // Dropped as if the client had left, but it is there and hears of it.
+            () = pulse::stopped() => Err(LocalReply::CutOff),
+        }
+    };
+    match served {
         Ok(response) => response,
         Err(reply) => {
             log_refused(plane, &snapshot.digest, correlation, &reply);

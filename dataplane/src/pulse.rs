@@ -4,6 +4,8 @@
 //! stream is opened before it is there. There is no timer for either: the sweep of a thread's
 //! connections beats once a second, and every few beats it wakes those connections that owe
 //! something, whose futures then look here. A thread without connections never beats.
+//!
+//! Also that the gateway has stopped and its grace is over, which is told to the futures in the same way.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -20,11 +22,33 @@ pub(crate) const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 
 thread_local! {
     static SECONDS: Cell<u32> = const { Cell::new(0) };
+    static HAS_STOPPED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// One more second has gone by on this thread.
 pub(crate) fn beat() {
     SECONDS.set(SECONDS.get().wrapping_add(1));
+}
+
+/// The grace of this thread's calls is over. Whoever says so wakes its connections.
+pub(crate) fn stop() {
+    HAS_STOPPED.set(true);
+}
+
+/// Whether the grace of this thread's calls is over.
+pub(crate) fn has_stopped() -> bool {
+    HAS_STOPPED.get()
+}
+
+/// Resolves when the grace of this thread's calls is over. Wakes nobody: whoever says so does.
+pub(crate) fn stopped() -> impl Future<Output = ()> {
+    poll_fn(|_| {
+        if has_stopped() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
 }
 
 /// A moment on this thread.

@@ -223,27 +223,42 @@ impl Writer {
 
     /// Writes a whole answer, and those of the calls that it makes necessary.
     pub(crate) async fn stream(mut self, answer: Answer, frames: Frames) {
+        let outcome = tokio::select! {
+            biased;
+            outcome = self.write(answer, &frames) => outcome,
+            () = pulse::stopped() => return frames.send(self.cut_off()).await,
+        };
+        match outcome {
+            Some(Ok(reply)) => frames.send(self.last_frame(reply)).await,
+            Some(Err(failure)) => frames.send(self.failure_frame(failure)).await,
+            None => {}
+        }
+    }
+
+    /// Writes all but the end, and gives that; nothing if there is none to be written.
+    async fn write(&mut self, answer: Answer, frames: &Frames) -> Option<Result<Reply, Failure>> {
         let mut rounds = self.rounds.take();
-        let mut outcome = self.relay(answer, &frames).await;
+        let mut outcome = self.relay(answer, frames).await;
         while let (Some(Ok(reply)), Some(rounds)) = (&outcome, &mut rounds) {
             let Some(result) = rounds::asks(reply) else {
                 break;
             };
             let next = tokio::select! {
                 biased;
-                () = cancelled(self.flight.as_ref()) => return,
-                next = rounds.next(result, &frames) => next,
+                () = cancelled(self.flight.as_ref()) => return None,
+                next = rounds.next(result, frames) => next,
             };
             outcome = match next {
-                Ok(answer) => self.relay(answer, &frames).await,
+                Ok(answer) => self.relay(answer, frames).await,
                 Err(failure) => Some(Err(failure)),
             };
         }
-        match outcome {
-            Some(Ok(reply)) => frames.send(self.last_frame(reply)).await,
-            Some(Err(failure)) => frames.send(self.failure_frame(failure)).await,
-            None => {}
-        }
+        outcome
+    }
+
+    /// The last frame of a call that the end of the gateway has cut off.
+    pub(crate) fn cut_off(&self) -> Vec<u8> {
+        self.frame(Err(LocalReply::CutOff))
     }
 
     /// Writes events until the reply or the failure; nothing is left to be written if the client has
@@ -367,7 +382,14 @@ impl Writer {
     fn without_answer(&self, failure: Failure) -> Result<Body, LocalReply> {
         self.trail.failed(self.correlation, failure);
         let result = self.asked_in_vain(failure);
-        let result = result.ok_or(LocalReply::Upstream(failure))?;
+        let result = result.ok_or_else(|| {
+            // Servers end with the gateway, which is nothing that they did.
+            if pulse::has_stopped() {
+                LocalReply::CutOff
+            } else {
+                LocalReply::Upstream(failure)
+            }
+        })?;
         Ok(self.wrap("result", result))
     }
 

@@ -407,6 +407,7 @@ fn begin_late(
             biased;
             () = cancelled(writer.flight.as_ref()) => return,
             sent = sending => sent,
+            () = pulse::stopped() => return frames.send(writer.cut_off()).await,
         };
         let Some(member) = served.member(id) else {
             return;

@@ -147,6 +147,15 @@ pub(super) fn watch_row(fault: WatchFault) -> Row {
     }
 }
 
+/// The call may have had its effect.
+pub(super) const CUT_OFF: Row = Row {
+    retry: false,
+    ..full(
+        "MCPC9213",
+        "the gateway stops, and the call was not finished in time",
+    )
+};
+
 pub(super) fn shed_row(shed: Shed) -> Row {
     match shed {
         Shed::Session => full(
@@ -247,6 +256,10 @@ pub(super) fn failure_row(failure: Failure) -> Row {
             false,
             "the system cannot hold the server to its sandbox or its limits",
         ),
-        Failure::Stopped => upstream("MCPC9317", true, "the server left the configuration"),
+        Failure::Stopped => upstream(
+            "MCPC9317",
+            true,
+            "the server was taken out of use: the configuration has changed",
+        ),
     }
 }

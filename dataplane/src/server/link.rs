@@ -95,6 +95,9 @@ const IDLE_ROUNDS: u32 = 10;
 const HEAD_ROUNDS: u32 = 20;
 /// After so many rounds in which nobody was idle, those who are busy make room as well.
 const BUSY_ROUNDS: u32 = 20;
+/// How long a client may take for the rest of a request when the gateway stops. It may have just begun, or
+/// have begun long ago and hold up the end.
+const LAST_SECONDS: u32 = 1;
 pub(super) const STALLED_SECONDS: u32 = 60;
 pub(super) const END_SECONDS: u32 = 2;
 
@@ -155,6 +158,16 @@ impl Connections {
         closed
     }
 
+    /// Somebody new takes the place of who has been silent for longest. Gives whether anybody was.
+    pub(crate) fn evict(&self) -> bool {
+        let tick = self.clock.tick.get();
+        let links = self.links.borrow();
+        let silent = links.iter().rev().filter_map(Weak::upgrade);
+        let silent = silent.filter(|link| link.is_silent());
+        let longest = silent.max_by_key(|link| tick.wrapping_sub(link.since.get()));
+        longest.is_some_and(|link| link.tell(Order::Cut))
+    }
+
     /// Nobody waits to be accepted. Connections are kept after a reply, or they are not.
     pub(crate) fn be_brief(&self, is_brief: bool) {
         self.busy_rounds.set(0);
@@ -171,6 +184,14 @@ impl Connections {
     /// Closes idle connections, and the others after their response.
     pub(crate) fn finish(&self) {
         self.tell_all(Order::Finish);
+    }
+
+    /// The grace of calls is over: each is answered with that now.
+    pub(crate) fn stop_calls(&self) {
+        pulse::stop();
+        for link in self.links.borrow().iter().filter_map(Weak::upgrade) {
+            link.wake();
+        }
     }
 
     fn tell_all(&self, order: Order) {
@@ -277,15 +298,19 @@ impl Link {
         let more_than = |since: u32, seconds: u32| tick.wrapping_sub(since) > seconds;
         let since = self.since.get();
         let (waiting, busy) = (self.waiting.get(), self.busy.get());
+        let (head, body) = match self.order.get() {
+            Order::GoOn => (HEAD_SECONDS, BODY_SECONDS),
+            Order::Drain | Order::Finish | Order::Cut => (LAST_SECONDS, LAST_SECONDS),
+        };
         let stalled = self.stalled.get();
         if stalled.is_some_and(|since| more_than(since, STALLED_SECONDS)) {
             return Order::Cut;
         }
         match self.owes.get() {
             Owes::End if more_than(since, END_SECONDS) => Order::Cut,
-            Owes::Body if waiting && more_than(since, BODY_SECONDS) => Order::Cut,
+            Owes::Body if waiting && more_than(since, body) => Order::Cut,
             Owes::Body if waiting && more_than(self.owed.get(), WHOLE_BODY_SECONDS) => Order::Cut,
-            Owes::Head if waiting && !busy && more_than(since, HEAD_SECONDS) => Order::Cut,
+            Owes::Head if waiting && !busy && more_than(since, head) => Order::Cut,
             Owes::Nothing if !busy && more_than(since, idle) => Order::Finish,
             Owes::End | Owes::Body | Owes::Head | Owes::Nothing => Order::GoOn,
         }
@@ -296,6 +321,12 @@ impl Link {
         let quiet = round.wrapping_sub(self.round.get());
         let is_silent = !self.has_asked.get() || quiet >= SILENT_ROUNDS;
         !self.busy.get() && self.owes.get() == Owes::Nothing && is_silent
+    }
+
+    /// Whether nothing is being answered, and nothing was asked in full.
+    fn is_silent(&self) -> bool {
+        let is_silent = matches!(self.owes.get(), Owes::Nothing | Owes::Head | Owes::End);
+        !self.busy.get() && is_silent && self.order.get() < Order::Cut
     }
 
     /// Whether a client is in the way of those who wait.

@@ -10,6 +10,9 @@ use bytes::{Bytes, BytesMut};
 /// stands near one of them: at the front in Python and Rust servers, at the end in TypeScript ones.
 const KEPT_BYTES: usize = 256;
 
+/// A longer line gives back the room that it took: a process may answer with much once and never again.
+const LONG_BYTES: usize = 256 * 1024;
+
 /// Something between two line breaks.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Line {
@@ -75,6 +78,7 @@ impl Framer {
         let mut line = self.buffer.split_to(end);
         drop(self.buffer.split_to(1));
         self.scanned = 0;
+        self.settle(end);
         if line.last() == Some(&b'\r') {
             line.truncate(line.len() - 1);
         }
@@ -92,10 +96,18 @@ impl Framer {
         (!line.is_empty()).then(|| Line::Whole(line.freeze()))
     }
 
+    /// Lets go of what held the first `length` bytes, which are taken, if they were many.
+    fn settle(&mut self, length: usize) {
+        if length > LONG_BYTES {
+            self.buffer = BytesMut::from(self.buffer.as_ref());
+        }
+    }
+
     /// Forgets the first `length` bytes but for what tells whose they were.
     fn skip(&mut self, length: usize) {
         let bytes = self.buffer.split_to(length);
         self.scanned = 0;
+        self.settle(length);
         let skipped = self.skipped.get_or_insert_with(|| Skipped {
             head: Bytes::copy_from_slice(bytes.get(..KEPT_BYTES).unwrap_or(&bytes)),
             tail: BytesMut::new(),
@@ -193,6 +205,23 @@ mod tests {
         lines.extend(framer.rest());
         assert_eq!(framer.rest(), None, "a rest is taken once");
         lines
+    }
+
+    #[test]
+    fn a_long_line_gives_back_the_room_that_it_took() {
+        let mut framer = Framer::new(16 << 20);
+        for length in [8 << 20, 20 << 20] {
+            for chunk in vec![b'x'; length].chunks(1 << 16) {
+                framer.room().extend_from_slice(chunk);
+                assert_eq!(framer.next(), None);
+            }
+            framer.room().extend_from_slice(b"\nnext");
+            assert!(framer.next().is_some() && framer.next().is_none());
+            let room = framer.room();
+            assert_eq!(room.split(), "next");
+            framer.scanned = 0;
+            assert!(framer.room().capacity() < 2 * LONG_BYTES);
+        }
     }
 
     #[test]

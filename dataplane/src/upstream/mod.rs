@@ -541,6 +541,8 @@ impl Upstream {
         self: &Arc<Self>,
         deadline: Instant,
     ) -> Result<Arc<Profile>, Failure> {
+        // Whoever waits here has a call or a list to follow, which an upstream that is stopped still takes.
+        let _flight = InFlight::begin(self);
         let session = self.presence.session(deadline).await?;
         Ok(Arc::clone(&session.profile))
     }

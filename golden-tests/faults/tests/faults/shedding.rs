@@ -33,6 +33,24 @@ fn metric(stage: &Stage, series: &str) -> f64 {
 }
 
 #[test]
+fn whoever_connects_to_the_pages_and_says_nothing_shuts_nobody_out() {
+    let stage = Stage::open(&format!(
+        "servers:\n  good: {{ command: {FAULTY:?}, era: modern }}\n"
+    ));
+    // More than there may be connections of operators.
+    let silent: Vec<Client> = (0..SILENT)
+        .map(|_| Client::connect(stage.gateway.admin))
+        .collect();
+    for page in ["/livez", "/readyz", "/metrics"] {
+        assert!(
+            stage.gateway.page(page).starts_with("HTTP/1.1 200"),
+            "{page}"
+        );
+    }
+    drop(silent);
+}
+
+#[test]
 fn silent_clients_make_room_for_those_who_call() {
     let config = format!("servers:\n  good: {{ command: {FAULTY:?}, era: modern }}\n");
     let mut stage = Stage::open_under("ulimit -n 64", &config);

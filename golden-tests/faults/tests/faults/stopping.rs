@@ -60,6 +60,29 @@ fn a_busy_server_that_ignores_everything_does_not_outlive_the_grace() {
 }
 
 #[test]
+fn a_call_that_outlasts_the_grace_is_told_so_by_its_own_id() {
+    let mut stage = Stage::open(&config("4s", &[("good", "")]));
+    let late = json!({ "ms": 60_000 });
+    let mut waiting = begin(&mut stage, "good", "late", &late);
+    // Neither is a call, and neither may keep the gateway from ending before that one is over.
+    let mut head = Client::connect(stage.gateway.address);
+    head.send("POST /mcp HTTP/1.1\r\nHost: ");
+    let mut body = Client::connect(stage.gateway.address);
+    body.send("POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAccept: application/json\r\nContent-Length: 9\r\n\r\n{");
+    stage.client().echoes("good.echo", 0);
+    stage.gateway.signal(Signal::TERM);
+    assert!(head.is_closed() && body.is_closed());
+    assert!(
+        alive(stage.gateway.id()),
+        "the call has more time than they"
+    );
+    let reply = waiting.reply().unwrap();
+    assert_eq!(reply.code(), "MCPC9213");
+    assert!(!reply.message()["id"].is_null(), "{:?}", reply.message());
+    assert_eq!(stage.gateway.ended(), Some(0));
+}
+
+#[test]
 fn a_server_without_calls_is_ended_while_others_finish_theirs() {
     let mut stage = Stage::open(&config("30s", &[("deaf", "--deaf"), ("good", "")]));
     stage.client().echoes("deaf.echo", 0);
