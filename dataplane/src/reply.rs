@@ -227,11 +227,7 @@ impl LocalReply {
             Self::TwoHosts => refused(400, "MCPC9003", "the target names another host than Host"),
             Self::ForeignHost => refused(403, "MCPC9004", "this Host is not accepted here"),
             Self::ForeignOrigin => refused(403, "MCPC9005", "this Origin is not accepted here"),
-            Self::BodyTooLarge => refused(
-                413,
-                "MCPC9006",
-                "the body is larger than this gateway accepts",
-            ),
+            Self::BodyTooLarge => refused(413, "MCPC9006", "the body is larger than accepted here"),
             Self::UnsupportedMediaType => {
                 refused(415, "MCPC9007", "the body must be application/json")
             }

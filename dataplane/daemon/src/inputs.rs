@@ -39,6 +39,8 @@ pub(crate) struct Inputs {
     lookout: Option<Lookout>,
     orders: Option<mpsc::Receiver<Order>>,
     left: Option<oneshot::Receiver<()>>,
+    /// The system has asked for the end before anybody could wait for it here.
+    is_stop_due: bool,
 }
 
 impl Inputs {
@@ -60,6 +62,7 @@ impl Inputs {
             lookout,
             orders: None,
             left: None,
+            is_stop_due: false,
         };
         Ok((runtime, inputs))
     }
@@ -101,6 +104,9 @@ impl Inputs {
                 None => std::future::pending().await,
             }
         };
+        if self.is_stop_due {
+            return Event::Stop;
+        }
         tokio::select! {
             biased;
             wish = self.signals.next() => match wish {
@@ -112,6 +118,11 @@ impl Inputs {
             () = changed => Event::Changed,
             () = is_due => Event::Due,
         }
+    }
+
+    /// The next event is the wish to stop.
+    pub(crate) fn stop_soon(&mut self) {
+        self.is_stop_due = true;
     }
 
     /// No order is taken any more: operators are told so instead of waiting for what never comes.

@@ -22,6 +22,7 @@ mod hooks;
 pub mod http;
 mod inputs;
 mod inquire;
+mod interruptible;
 mod log;
 mod operate;
 mod operation;

@@ -15,6 +15,7 @@ use crate::begin::{begin, warn_without_state};
 use crate::content::Content;
 use crate::history::History;
 use crate::inputs::{Event, Inputs};
+use crate::interruptible::interruptible;
 use crate::operation::{Asked, Operation};
 use crate::outlet::settle;
 use crate::outset;
@@ -129,7 +130,10 @@ fn live(
     };
     let state = state_dir(flags);
     let mut history = History::open(state.as_deref(), Addresses::of(flags));
-    let (mut gateway, plan) = match begin(plans, flags, reach, &mut history) {
+    let begun = interruptible(&runtime, &mut inputs, || {
+        begin(plans, flags, reach, &mut history)
+    });
+    let (mut gateway, plan) = match begun {
         Ok(begun) => begun,
         Err(ended) => return ended,
     };

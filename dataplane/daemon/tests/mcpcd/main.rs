@@ -14,6 +14,7 @@ mod history;
 mod hooks;
 mod remote;
 
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -177,6 +178,36 @@ fn status_of(daemon: &Running, path: &str) -> u16 {
 fn refused(output: &Output) -> (Option<i32>, String) {
     let said = String::from_utf8(output.stderr.clone()).unwrap();
     (output.status.code(), said)
+}
+
+/// Whether a process has taken this signal over from the system's default (proc_pid_status(5), `SigCgt`).
+fn catches(process: u32, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
+    caught & (1 << (signal.as_raw() - 1)) != 0
+}
+
+#[test]
+fn a_plan_that_never_comes_does_not_keep_signals_from_ending_the_gateway() {
+    let folder = Folder::with(&plan("/one"));
+    for is_urgent in [false, true] {
+        let mut command = folder.mcpcd(&["--plan", "-"]);
+        let command = command.stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (_open, said) = (child.stdin.take(), child.stderr.take().unwrap());
+        until("it hears signals", || catches(child.id(), Signal::HUP));
+        let process = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(process, Signal::TERM).unwrap();
+        let mut line = String::new();
+        BufReader::new(said).read_line(&mut line).unwrap();
+        assert!(line.contains("before anything is served"), "{line}");
+        if is_urgent {
+            rustix::process::kill_process(process, Signal::TERM).unwrap();
+        }
+        until("it ends", || child.try_wait().unwrap().is_some());
+        assert_eq!(child.wait().unwrap().code(), Some(i32::from(is_urgent)));
+    }
 }
 
 #[test]
