@@ -7,6 +7,7 @@ use mcpc_process::{children, descriptors, until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::legacy::LegacyCaller;
 use crate::stage::{FAULTY, Stage};
 
 const HEAD: &str = "endpoints: { main: { path: /mcp, prefix: \"{server}.\" } }\nservers:\n";
@@ -31,6 +32,19 @@ fn eager_servers_start_with_the_gateway_and_lazy_ones_with_their_first_call() {
     assert!(pid(&stage, "lazy").is_some());
     caller.echoes("eager.echo", 1);
     assert_eq!(pid(&stage, "eager"), eager);
+    stage.gateway.stop();
+}
+
+#[test]
+fn a_greeting_starts_lazy_servers_before_their_first_call() {
+    let stage = Stage::open(&format!(
+        "{HEAD}  lazy: {{ command: {FAULTY:?}, era: legacy, start: {{ when: lazy }} }}\n"
+    ));
+    assert_eq!(stage.gateway.upstream("lazy")["state"], "idle");
+    let _client = LegacyCaller::greet(stage.gateway.address);
+    until("it is ready", || {
+        stage.gateway.upstream("lazy")["state"] == "ready"
+    });
     stage.gateway.stop();
 }
 
