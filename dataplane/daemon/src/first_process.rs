@@ -3,7 +3,7 @@
 //! Owns process 1: it starts its own program again as the gateway, passes signals on, reaps whoever loses
 //! its parent, and ends as the gateway does. The system gives process 1 no default action for signals and
 //! every orphan, and a gateway cannot reap what others of its threads wait for. Does nothing anywhere else.
-//! See `docs/decisions/0049-first-process.md`.
+//! See `docs/decisions/0047-first-process.md`.
 
 use std::process::ExitCode;
 

@@ -1,8 +1,10 @@
-//! How the processes of one server ended: the last few, for operators.
+//! How the processes of one server ended: the last few, for operators. Those that sessions have to themselves
+//! are among them.
 //!
 //! Owns the record, which the keeper writes and `status` shows. Does not decide what follows from
 //! an end: `restarts` does.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -13,9 +15,12 @@ use crate::reach::Ended;
 /// So many are remembered.
 const REMEMBERED: usize = 16;
 
-/// The last ends, newest first.
+/// All ends, as a number, and the last of them, newest first.
 #[derive(Default)]
-pub(super) struct Ends(ArcSwap<Vec<PastEnd>>);
+pub(super) struct Ends {
+    count: AtomicU64,
+    last: ArcSwap<Vec<PastEnd>>,
+}
 
 /// One end.
 #[derive(Clone, Debug)]
@@ -65,7 +70,8 @@ impl Ends {
             how: last.how.unwrap_or(How::NotReady),
             failure,
         };
-        self.0.rcu(|ends| {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.last.rcu(|ends| {
             let earlier = ends.iter().take(REMEMBERED - 1).cloned();
             std::iter::once(end.clone())
                 .chain(earlier)
@@ -74,7 +80,11 @@ impl Ends {
     }
 
     pub(super) fn all(&self) -> Vec<PastEnd> {
-        self.0.load().to_vec()
+        self.last.load().to_vec()
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
     }
 }
 
@@ -92,5 +102,6 @@ mod tests {
         let pids: Vec<_> = ends.all().iter().filter_map(|end| end.pid).collect();
         let expected: Vec<u32> = (25..=40).rev().collect();
         assert_eq!(pids, expected);
+        assert_eq!(ends.count(), 40);
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct Health {
     pub(super) pid: AtomicU64,
     pub(super) restarts: AtomicU64,
     pub(super) ignored_lines: AtomicU64,
-    pub(super) ends: Ends,
+    pub(super) ends: Arc<Ends>,
     since: ArcSwapOption<SystemTime>,
 }
 
@@ -67,7 +67,8 @@ pub(crate) struct State {
 }
 
 impl Health {
-    pub(super) fn new() -> Self {
+    /// Of one whose processes end beside those of others of its server.
+    pub(super) fn new(ends: Arc<Ends>) -> Self {
         Self {
             in_flight: AtomicU64::new(0),
             is_idle: Notify::new(),
@@ -78,7 +79,7 @@ impl Health {
             pid: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
             ignored_lines: AtomicU64::new(0),
-            ends: Ends::default(),
+            ends,
             since: ArcSwapOption::empty(),
         }
     }
@@ -233,7 +234,7 @@ impl State {
             era,
             last_failure,
             pid: (pid != 0).then_some(pid),
-            restarts: health.restarts.load(Ordering::Relaxed),
+            restarts: health.ends.count(),
             ends: health.ends.all(),
             next_start,
             ignored_lines: health.ignored_lines.load(Ordering::Relaxed),

@@ -213,13 +213,13 @@ impl Upstream {
         reach: &Arc<dyn Reach>,
         limits: &Limits,
     ) -> Result<Arc<Self>, Unusable> {
-        let clients = (Clients::All, None);
-        Self::start_for(clients, definition, resolved, keeper, reach, limits)
+        Self::start_beside(None, definition, resolved, keeper, reach, limits)
     }
 
-    /// The same for these clients; another one like it may have been found to speak this era.
-    fn start_for(
-        (clients, era): (Clients, Option<Era>),
+    /// The same, for one session, beside the one that all others share. That one may have been found to speak an era,
+    /// and how this one ends is told of both.
+    fn start_beside(
+        shared: Option<&Arc<Self>>,
         definition: &mcpc_plan::Upstream,
         resolved: Resolved,
         keeper: &Keeper,
@@ -227,6 +227,8 @@ impl Upstream {
         limits: &Limits,
     ) -> Result<Arc<Self>, Unusable> {
         let kept = resolved.clone();
+        let era = shared.and_then(|shared| shared.era());
+        let ends = shared.map(|shared| Arc::clone(&shared.health.ends));
         let carrier = match &definition.transport {
             Transport::Http(http) => {
                 let site = Site::new(http, &resolved.headers, Arc::clone(reach));
@@ -243,7 +245,7 @@ impl Upstream {
         };
         let upstream = Arc::new(Self {
             name: definition.name.clone(),
-            clients,
+            clients: shared.map_or(Clients::All, |_| Clients::One),
             bounds: Bounds {
                 reply_bytes: usize::try_from(limits.reply_bytes).unwrap_or(usize::MAX),
                 nesting: limits.nesting,
@@ -256,7 +258,7 @@ impl Upstream {
             changes: watch::Sender::new(Changes::default()),
             watches: Arc::new(Watches::new()),
             floor: Floor::new(),
-            health: Health::new(),
+            health: Health::new(ends.unwrap_or_default()),
             breaker: Breaker::new(),
             checks: Checks::new(),
             retries: Retries::new(),

@@ -14,7 +14,7 @@ use mcpc_plan::{Limits, Rules, StartWhen, Transport};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
-use super::{Clients, End, LADDER, Sent, Upstream};
+use super::{End, LADDER, Sent, Upstream};
 use crate::Reach;
 use crate::call::Call;
 use crate::failure::Failure;
@@ -287,8 +287,8 @@ impl Private {
             self.room.give_back();
             return Err(Failure::SessionServersFull);
         }
-        let started = Upstream::start_for(
-            (Clients::One, self.shared.era()),
+        let started = Upstream::start_beside(
+            Some(&self.shared),
             &self.definition,
             self.shared.resolved.clone(),
             &self.keeper,

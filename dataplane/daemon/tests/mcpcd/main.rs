@@ -180,7 +180,7 @@ fn refused(output: &Output) -> (Option<i32>, String) {
     (output.status.code(), said)
 }
 
-/// Whether a process has taken this signal over from the system's default (proc_pid_status(5), `SigCgt`).
+/// Whether a process has taken this signal over from the system's default (proc(5), `SigCgt`).
 fn catches(process: u32, signal: Signal) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
