@@ -30,6 +30,7 @@ mod exposition;
 mod extension;
 mod failure;
 mod figures;
+mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod gateway;

@@ -21,6 +21,7 @@ use crate::call::{Answer, Era, Event, NextEvent, Notification, Reply};
 use crate::carry::{carry_error, complete, strip_modern};
 use crate::client::Client;
 use crate::failure::Failure;
+use crate::frame::event;
 use crate::inbound::{Accepts, Form};
 use crate::json;
 use crate::level::Level;
@@ -568,28 +569,6 @@ async fn take_back(asked: Option<Conversation<Question>>, frames: &Frames) {
     }
 }
 
-/// One event. Raw line breaks can only be blanks between tokens of a valid message.
-pub(crate) fn event(message: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(message.len() + 24);
-    out.extend_from_slice(b"event: message\ndata: ");
-    out.extend(message.iter().map(|byte| {
-        if matches!(byte, b'\n' | b'\r') {
-            b' '
-        } else {
-            *byte
-        }
-    }));
-    out.extend_from_slice(b"\n\n");
-    out
-}
-
-/// The message in one frame of a stream, for transports that have no events. None in a comment.
-pub(crate) fn message_of(frame: &Bytes) -> Option<Bytes> {
-    let mut lines = frame.split(|byte| *byte == b'\n');
-    let message = lines.find_map(|line| line.strip_prefix(b"data: "))?;
-    (!message.is_empty()).then(|| frame.slice_ref(message))
-}
-
 /// The status that an upstream's reply has for the client: 200, but for the errors that say in
 /// 2026-07-28 that the request as such was wrong (Transports §Error handling). The upstream's own
 /// status does not count: over stdio there is none, and an older server answers 200 to everything.
@@ -637,14 +616,5 @@ mod tests {
             event(b"{\n\"a\":\r\n1}"),
             b"event: message\ndata: { \"a\":  1}\n\n"
         );
-    }
-
-    #[test]
-    fn a_frame_gives_its_message_back() {
-        let framed = Bytes::from(event(b"{\"a\":1}"));
-        assert_eq!(message_of(&framed).as_deref(), Some(&b"{\"a\":1}"[..]));
-        let comment = Bytes::from_static(b": keep-alive\n\n");
-        assert_eq!(message_of(&comment), None);
-        assert_eq!(message_of(&Bytes::from_static(b"id: 1\ndata: \n\n")), None);
     }
 }

@@ -16,11 +16,11 @@ use tokio::time::timeout;
 
 use crate::body::{Body, Frames};
 use crate::channel::Channel;
+use crate::frame::event;
 use crate::inbound;
 use crate::outbox::Outgoing;
 use crate::pipeline::{Plane, accepted};
 use crate::reply::LocalReply;
-use crate::respond::event;
 use crate::server::{Field, Head, Intake, Response};
 use crate::snapshot::Served;
 

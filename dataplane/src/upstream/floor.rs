@@ -14,6 +14,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::question::{Question, Unaskable};
+use crate::ask::can_ask;
 use crate::call::Party;
 
 /// How long a call waits for the others to end or to ask, before it goes on beside them.
@@ -348,6 +349,12 @@ impl Drop for Place {
 
 fn has_passed(since: u64, span: Duration, now: u64) -> bool {
     u128::from(now.saturating_sub(since)) >= span.as_millis()
+}
+
+/// Whether a legacy server may ask while it works on a request. What a task asks comes while its result is
+/// waited for.
+pub(super) fn may_ask_on(method: &[u8]) -> bool {
+    can_ask(method) || method == b"tasks/result"
 }
 
 #[cfg(test)]

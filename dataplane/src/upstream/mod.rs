@@ -89,7 +89,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::Reach;
-use crate::ask::can_ask;
 use crate::call::{Answer, Call, Era, Event, Leave};
 use crate::changes::Changes;
 use crate::failure::Failure;
@@ -102,7 +101,7 @@ use breaker::Breaker;
 use checks::Checks;
 use child::Program;
 use farewell::Farewell;
-use floor::{Floor, Place};
+use floor::{Floor, Place, may_ask_on};
 use health::{Health, InFlight};
 use http::{HttpSession, Outcome};
 use late::Late;
@@ -613,10 +612,4 @@ enum Tried {
     Lost,
     /// The session may be gone.
     Suspect(crate::call::Reply),
-}
-
-/// Whether a legacy server may ask while it works on a request. What a task asks comes while its result is
-/// waited for.
-fn may_ask_on(method: &[u8]) -> bool {
-    can_ask(method) || method == b"tasks/result"
 }

@@ -192,6 +192,12 @@ fn a_crash_hits_nobody_but_its_session() {
     let mut waiting = waiting;
     assert_eq!(waiting.reply().unwrap().code(), "");
     assert_eq!(process_of(&his), of_his);
+    // Operators see it beside the ends of the process that all others share.
+    let seen = stage.gateway.upstream("own");
+    assert_eq!(
+        (&seen["restarts"], &seen["ends"][0]["pid"]),
+        (&json!(1), &json!(of_hers))
+    );
     stage.gateway.stop();
 }
 
