@@ -28,13 +28,18 @@ pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
             memory(resolved, &server.site(), limits, sink);
         }
     }
-    if limits.memory.is_some_and(|memory| memory.as_bytes() == 0) {
+    let least = Limits::MEMORY_BYTES_MIN;
+    if limits
+        .memory
+        .is_some_and(|memory| memory.as_bytes() < least)
+    {
         let place = Path::of(["limits", "memory"]);
         let message = format!("`{place}` is out of bounds");
         let span = resolved.span(&place);
         let label = "no gateway is this small";
         let diagnostic = Diagnostic::error(codes::OUT_OF_BOUNDS, message, span, label);
-        sink.report(diagnostic.help("give it what the gateway may hold, or leave it out"));
+        let least = Size::from_bytes(least);
+        sink.report(diagnostic.help(format!("use a size from {least} on, or leave it out")));
     }
     let count = resolved.servers.len();
     if UpstreamId::new(count).is_none() {

@@ -49,8 +49,8 @@ pub(crate) enum Found {
     Bytes(Digest),
     /// No file that can be read: there is none, or it is a directory.
     NoFile(io::ErrorKind),
-    /// A URL that gives nothing, for whatever reason it has this time.
-    NoAnswer,
+    /// A URL that gives nothing, and why.
+    NoAnswer(String),
 }
 
 /// Why there are no bytes.
@@ -212,7 +212,7 @@ impl Found {
             }
             Err(Unread::File(_, error)) => Self::NoFile(error.kind()),
             Err(Unread::Empty) => Self::NoFile(io::ErrorKind::NotFound),
-            Err(Unread::Url(_)) => Self::NoAnswer,
+            Err(Unread::Url(reason)) => Self::NoAnswer(reason.clone()),
         }
     }
 }

@@ -72,7 +72,8 @@ fn create(directory: &Path, path: &Path, material: &[u8]) -> io::Result<()> {
     // What a process of this number has left behind is not a key that anybody uses.
     let _none = fs::remove_file(&own);
     let linked = write_new(&own, material).and_then(|()| fs::hard_link(&own, path));
-    fs::remove_file(&own)?;
+    // It may not have come to be, and then the reason for that counts.
+    let _removed = fs::remove_file(&own);
     match linked {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => File::open(directory)?.sync_all(),
