@@ -41,11 +41,38 @@ const NOTIFICATIONS: [&[u8]; 11] = [
 /// Those about tasks: clients have none of their own here, and what they say of those of servers is a request.
 const OF_TASKS: &[u8] = b"notifications/tasks";
 
+/// What methods of requests begin with. A server may carry out a request that has no id: as a notification it would
+/// pass all rules about names.
+const OF_REQUESTS: [&[u8]; 14] = [
+    b"initialize",
+    b"ping",
+    b"server",
+    b"tools",
+    b"prompts",
+    b"resources",
+    b"completion",
+    b"logging",
+    b"subscriptions",
+    b"tasks",
+    b"skills",
+    b"sampling",
+    b"elicitation",
+    b"roots",
+];
+
 /// Whether a client's notification is one that the gateway does not know. No field could mirror some methods,
 /// which no request may have either.
 pub(crate) fn may_pass(method: &[u8]) -> bool {
     let is_plain = method.iter().all(|byte| matches!(byte, b' '..=b'~'));
-    is_plain && !NOTIFICATIONS.contains(&method) && !method.starts_with(OF_TASKS)
+    let of = method
+        .split(|byte| *byte == b'/')
+        .next()
+        .unwrap_or_default();
+    let is_request = OF_REQUESTS
+        .iter()
+        .any(|it| it.eq_ignore_ascii_case(of.trim_ascii()));
+    let is_known = NOTIFICATIONS.contains(&method) || method.starts_with(OF_TASKS);
+    is_plain && !is_request && !is_known
 }
 
 /// Passes on a client's notification that the gateway does not know, to the upstream that a request of
