@@ -148,8 +148,8 @@ fn a_gateway_that_holds_too_much_memory_takes_no_calls() {
         stage.gateway.upstream("good")["in_flight"] == 1
     });
     // Less than it holds already.
-    let held = metric(&stage, "process_resident_memory_bytes") / 1024.0;
-    stage.replace(&with(&format!("{:.0}KiB", held * 0.9)));
+    let resident = metric(&stage, "process_resident_memory_bytes") / 1024.0;
+    stage.replace(&with(&format!("{:.0}KiB", resident * 0.9)));
     stage.gateway.hears("under pressure: no new call is taken");
     let reply = stage.client().call("echo", &json!({}));
     assert_eq!(reply.status, 503, "{reply:?}");
