@@ -11,12 +11,14 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 
 use crate::listener::{self, First};
 use crate::pipeline::Plane;
 use crate::refusal::Refusal;
+use crate::silence;
 
 /// Running worker threads.
 pub(crate) struct Workers {
@@ -75,6 +77,7 @@ impl Workers {
                 };
                 runtime.block_on(async move {
                     let listener = listener::bind(address, first);
+                    let listener = listener.inspect(|listener| bound_silence(listener, &plane));
                     match listener.and_then(|listener| Ok((listener.local_addr()?, listener))) {
                         Ok((address, listener)) => {
                             drop(bound.send(Ok(address)));
@@ -117,6 +120,13 @@ impl Workers {
             let _ended = thread.join();
         }
     }
+}
+
+/// Before anybody knows the address: who connects at once is bounded as well.
+fn bound_silence(listener: &TcpListener, plane: &Plane) {
+    let silence = Duration::from_millis(plane.live.load().limits.unacknowledged_ms);
+    // It is tried again, and told, when the listener runs.
+    let _tried = silence::bound(listener, silence);
 }
 
 impl Drop for Workers {

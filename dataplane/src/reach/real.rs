@@ -101,6 +101,7 @@ impl Reach for Real {
             command.env(name.as_ref(), value.expose());
         }
         if let Some(folder) = &launch.definition.cwd {
+            usable(folder)?;
             command.current_dir(folder.as_ref());
         }
         room_for_servers()?;
@@ -182,6 +183,18 @@ impl Real {
         #[cfg(not(target_os = "linux"))]
         return self.groups.get_or_init(|| None).as_ref();
     }
+}
+
+/// Without its folder a process fails to start as if its program were missing, and nobody looks for the folder.
+fn usable(folder: &str) -> io::Result<()> {
+    let found = std::fs::metadata(folder).map(|found| found.is_dir());
+    let why = match found {
+        Ok(true) => return Ok(()),
+        Ok(false) => io::ErrorKind::NotADirectory,
+        Err(error) => error.kind(),
+    };
+    let text = format!("its working directory `{folder}` cannot be used: {why}");
+    Err(io::Error::new(why, text))
 }
 
 /// Removes what wardens have left that were ended by somebody else.
