@@ -12,7 +12,6 @@ use tokio::time::Instant;
 use crate::ask::bridge::{Bridge, askable};
 use crate::ask::retry::{self, Resumed};
 use crate::ask::{Way, can_ask, may_ask};
-use crate::body::Body;
 use crate::call::{Call, Era, Party};
 use crate::carry::strip_tools;
 use crate::client::{Asked, Client};
@@ -338,7 +337,7 @@ async fn call_upstream(
     let sent = tokio::select! {
         biased;
         // The client does not expect an answer to what it has cancelled.
-        () = cancelled(writer.flight.as_ref()) => return Ok(unanswered(takes)),
+        () = cancelled(writer.flight.as_ref()) => return Ok(accepted()),
         sent = &mut sending => sent,
         () = pulse::quiet(), if takes.stream => {
             return Ok(begin_late(bridge, writer, sending, after));
@@ -350,16 +349,6 @@ async fn call_upstream(
             writer.answer(sent.answer).await
         }
         Err(failure) => writer.refuse(failure),
-    }
-}
-
-/// The response to a request that gets no answer. It is a stream without one where it may be: 202 is for what is no
-/// request (2025-11-25 Transports §Sending Messages).
-fn unanswered(takes: Accepts) -> Response {
-    if takes.stream {
-        Response::events(Body::whole(Vec::new()))
-    } else {
-        accepted()
     }
 }
 
