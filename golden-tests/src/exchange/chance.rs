@@ -104,17 +104,17 @@ impl Course {
         self.answered > 500
             && self.failed > 50
             && self.given_up > 50
-            && self.swapped > 50
+            && self.swapped > 100
             && self.refused > 20
             && self.rolled_back > 10
             && self.went_back > 5
-            && self.passed > 5
+            && self.passed > 20
             && self.left_aside > 5
             && self.updates > 200
             && self.questions > 100
             && self.answers > 50
             && self.deaths > 20
-            && self.sessions_ended > 10
+            && self.sessions_ended > 20
     }
 }
 
