@@ -130,7 +130,7 @@ impl Writer {
         let mut opening = Box::pin(call.events.into_answer());
         let answer = tokio::select! {
             biased;
-            () = cancelled(self.flight.as_ref()) => return Ok(accepted()),
+            () = cancelled(self.flight.as_ref()) => return Ok(unanswered(self.takes)),
             answer = &mut opening => answer?,
             () = pulse::quiet(), if self.takes.stream => {
                 return Ok(stream_response(None, |frames| async move {
@@ -508,6 +508,16 @@ pub(crate) fn in_form(response: Response, takes: Accepts) -> Response {
     match takes.form() {
         Form::Document => response,
         Form::Stream => response.into_events(|body| Body::whole(event(&body.into_whole()))),
+    }
+}
+
+/// The response to a request that its client has cancelled. It is a stream without an answer where it may be: 202 is
+/// for what is no request (2025-11-25 Transports §Sending Messages).
+pub(crate) fn unanswered(takes: Accepts) -> Response {
+    if takes.stream {
+        Response::events(Body::whole(Vec::new()))
+    } else {
+        accepted()
     }
 }
 

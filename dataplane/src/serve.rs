@@ -26,12 +26,12 @@ use crate::listen;
 use crate::local::{self, Cache};
 use crate::mirror;
 use crate::params::Params;
-use crate::pipeline::{Plane, accepted};
+use crate::pipeline::Plane;
 use crate::policy;
 use crate::pulse;
 use crate::replay::{self, Audience};
 use crate::reply::{Ill, LocalReply};
-use crate::respond::{Writer, cancelled, in_form, stream_response};
+use crate::respond::{Writer, cancelled, in_form, stream_response, unanswered};
 use crate::route;
 use crate::server::Response;
 use crate::session::{Asks, NotBegun, Session};
@@ -337,7 +337,7 @@ async fn call_upstream(
     let sent = tokio::select! {
         biased;
         // The client does not expect an answer to what it has cancelled.
-        () = cancelled(writer.flight.as_ref()) => return Ok(accepted()),
+        () = cancelled(writer.flight.as_ref()) => return Ok(unanswered(takes)),
         sent = &mut sending => sent,
         () = pulse::quiet(), if takes.stream => {
             return Ok(begin_late(bridge, writer, sending, after));
