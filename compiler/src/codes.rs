@@ -95,6 +95,7 @@ codes! {
     SERVER_OF_TWO_SHAPES 3010 "a server says in two ways how it is reached"
     LOOK_ALIKE 3011 "a text looks like something else to other tools"
     VERSION 3012 "the version of the language is not known"
+    PLAN_GIVEN 3013 "a plan is given where a configuration is needed"
 
     DURATION 4001 "not a duration"
     SIZE 4002 "not a size"
@@ -154,6 +155,7 @@ codes! {
     REPLICA_TWICE 6070 "a replica is listed twice"
     ONLY_BACKUPS 6071 "every replica is a backup"
     NO_EFFECT 6072 "a setting has no effect"
+    COMMAND_LINE 6073 "a command holds its arguments"
 
     SERVER_UNUSABLE 7001 "a server cannot be used"
     LIST_NOT_GIVEN 7002 "a server does not list what it has"

@@ -1,13 +1,16 @@
 //! Replies to requests that no upstream sees: what the gateway knows itself.
 //!
 //! Owns what such a reply looks like in each era. Refusals are `reply`'s, the answers of upstreams `respond`'s.
-//! Used by `serve` and `subscriptions`.
+//! Used by `serve`, `respond` and `subscriptions`.
 
 use http::StatusCode;
 
 use crate::body::Body;
 use crate::call::Era;
+use crate::frame::event;
+use crate::inbound::{Accepts, Form};
 use crate::message::write_response_head;
+use crate::pipeline::accepted;
 use crate::server::Response;
 
 /// A result that the gateway made itself, for a client of either era: `members` are the members of
@@ -47,4 +50,23 @@ pub(crate) fn error(id: &[u8], error: &[u8]) -> Response {
 pub(crate) struct Cache {
     pub(crate) ttl_ms: u64,
     pub(crate) is_public: bool,
+}
+
+/// What the gateway answers itself, in the form that its client rather has. A stream of it is complete
+/// at once, so there is nothing to come back for and no event that says so.
+pub(crate) fn in_form(response: Response, takes: Accepts) -> Response {
+    match takes.form() {
+        Form::Document => response,
+        Form::Stream => response.into_events(|body| Body::whole(event(&body.into_whole()))),
+    }
+}
+
+/// The response to a request that its client has cancelled. It is a stream without an answer where it may be: 202 is
+/// for what is no request (2025-11-25 Transports §Sending Messages).
+pub(crate) fn unanswered(takes: Accepts) -> Response {
+    if takes.stream {
+        Response::events(Body::whole(Vec::new()))
+    } else {
+        accepted()
+    }
 }

@@ -25,8 +25,8 @@ use crate::frame::event;
 use crate::inbound::{Accepts, Form};
 use crate::json;
 use crate::level::Level;
+use crate::local::{in_form, unanswered};
 use crate::message::{add_beside, write_notification, write_response_head};
-use crate::pipeline::accepted;
 use crate::pulse;
 use crate::replay::Audience;
 use crate::reply::LocalReply;
@@ -499,25 +499,6 @@ impl Writer {
         }
         add_beside(&mut out, &notification.beside);
         Some(event(&out))
-    }
-}
-
-/// What the gateway answers itself, in the form that its client rather has. A stream of it is complete
-/// at once, so there is nothing to come back for and no event that says so.
-pub(crate) fn in_form(response: Response, takes: Accepts) -> Response {
-    match takes.form() {
-        Form::Document => response,
-        Form::Stream => response.into_events(|body| Body::whole(event(&body.into_whole()))),
-    }
-}
-
-/// The response to a request that its client has cancelled. It is a stream without an answer where it may be: 202 is
-/// for what is no request (2025-11-25 Transports §Sending Messages).
-pub(crate) fn unanswered(takes: Accepts) -> Response {
-    if takes.stream {
-        Response::events(Body::whole(Vec::new()))
-    } else {
-        accepted()
     }
 }
 

@@ -153,7 +153,7 @@ pub(crate) struct Plan {
     pub(crate) file: PathBuf,
 
     /// Write the plan to this file, in one step, instead of standard output.
-    #[arg(long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 
     /// Say what putting it in place of this plan would do to the servers: which go on, start, stop.

@@ -10,6 +10,7 @@ mod announced;
 mod bounds;
 pub(crate) mod client_names;
 mod collisions;
+mod command_lines;
 mod credentials;
 mod filters;
 mod headers;
@@ -33,11 +34,12 @@ pub(crate) use misplaced_secrets::misplaced_secrets;
 
 type Rule = fn(&Resolved<'_>, &mut Sink);
 
-const RULES: [Rule; 18] = [
+const RULES: [Rule; 19] = [
     access::check,
     bounds::check,
     client_names::check,
     collisions::check,
+    command_lines::check,
     credentials::check,
     filters::check,
     headers::check,

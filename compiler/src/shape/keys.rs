@@ -5,7 +5,7 @@ use crate::codes;
 use crate::diagnostic::{Diagnostic, plain_text};
 use crate::schema::{self, MapForm, Pattern};
 use crate::source::Span;
-use crate::tree::{Content, Entry, Map, NodeId, Style};
+use crate::tree::{Content, Entry, Map, NodeId, Style, Tree};
 
 /// A key that the form of its map does not have.
 pub(super) fn unknown_key(
@@ -59,6 +59,10 @@ pub(super) fn unknown_key(
 
 /// A key that another shape of server or an endpoint has, or that other tools ask for.
 fn elsewhere(name: &str, path: &str, form: &MapForm) -> Option<String> {
+    if matches!(path, "listen" | "admin") && name == "port" {
+        let help = "write it into `address`, for example `address: 127.0.0.1:8080`";
+        return Some(help.to_owned());
+    }
     // The first part may be misspelt, as in `mcpServers`.
     let is_server = ["command", "url", "replicas"]
         .iter()
@@ -81,6 +85,26 @@ fn elsewhere(name: &str, path: &str, form: &MapForm) -> Option<String> {
     Some(format!(
         "remove it; only a server with `{shape}` has `{name}`"
     ))
+}
+
+/// What is said of a plan in place of a configuration: none of its keys would be right.
+pub(super) fn plan_given(tree: &Tree, root: NodeId) -> Option<Diagnostic> {
+    let Content::Map(map) = tree.content(root) else {
+        return None;
+    };
+    if map.get("version").is_some() || map.get("format").is_none() {
+        return None;
+    }
+    let digest = map.entries().iter().find(|entry| &*entry.key == "digest")?;
+    Some(
+        Diagnostic::error(
+            codes::PLAN_GIVEN,
+            "this is a plan and not a configuration",
+            digest.key_span.wide(),
+            "only a plan has a digest",
+        )
+        .help("serve it with `mcpcd --plan`, or give the configuration that it was compiled from"),
+    )
 }
 
 /// A key that a map lacks.

@@ -72,6 +72,10 @@ pub(crate) fn shape(
         refused: Vec::new(),
         told: BTreeSet::new(),
     };
+    if let Some(diagnostic) = keys::plan_given(tree, root) {
+        pass.report(root, diagnostic);
+        return None;
+    }
     pass.judge(root, schema::root());
     for leaf in &meaning.leaves {
         values::look_alike(&mut pass, leaf);

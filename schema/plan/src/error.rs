@@ -47,7 +47,9 @@ impl PlanError {
 impl fmt::Display for PlanError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotJson => formatter.write_str("the plan is not a JSON object with a `format`"),
+            Self::NotJson => formatter.write_str(
+                "the plan is not a JSON object with a `format`; `mcpc plan --out FILE` makes one of a configuration",
+            ),
             Self::Format { found } => {
                 write!(
                     formatter,
