@@ -215,6 +215,7 @@ impl Standing {
             at_most: wide.at_most.max(next.at_most),
             idle_ms: wide.idle_ms.zip(next.idle_ms).map(|(a, b)| a.max(b)),
             spares: wide.spares.max(next.spares),
+            spares_at_most: wide.spares_at_most.max(next.spares_at_most),
         });
         Some((Arc::clone(private), widest))
     }

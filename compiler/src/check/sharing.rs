@@ -25,10 +25,14 @@ pub(super) fn check(resolved: &Resolved<'_>, sink: &mut Sink) {
 }
 
 fn without_sessions(resolved: &Resolved<'_>, stdio: &StdioServer, site: &Path, sink: &mut Sink) {
-    let spares = site.key("start").key("spares");
+    let start = site.key("start");
     let said = [
         (stdio.sessions.is_some(), site.key("sessions")),
-        (stdio.start.spares > 0, spares),
+        (stdio.start.spares > 0, start.key("spares")),
+        (
+            stdio.start.spares_at_most.is_some(),
+            start.key("spares_at_most"),
+        ),
     ];
     for (_, place) in said.iter().filter(|(is_said, _)| *is_said) {
         let message = format!("`{place}` has no effect");
@@ -42,14 +46,28 @@ fn without_sessions(resolved: &Resolved<'_>, stdio: &StdioServer, site: &Path, s
 fn spares(resolved: &Resolved<'_>, stdio: &StdioServer, site: &Path, sink: &mut Sink) {
     let written = stdio.sessions.clone();
     let SessionServers { at_most, .. } = written.unwrap_or_default();
-    let spares = stdio.start.spares;
-    let place = site.key("start").key("spares");
-    if spares <= at_most || resolved.decoded.is_partial(&site.key("sessions")) {
-        return;
+    let start = site.key("start");
+    let (least, most) = (stdio.start.spares, stdio.start.spares_at_most);
+    let all = [
+        (Some(least), start.key("spares")),
+        (most, start.key("spares_at_most")),
+    ];
+    let told = all.iter().filter_map(|(spares, place)| {
+        let spares = spares.filter(|spares| *spares > at_most)?;
+        let message = format!("{spares} spares are more than `sessions.at_most` allows");
+        let label = format!("{at_most} may run at once, spares included");
+        let diagnostic =
+            Diagnostic::error(codes::OUT_OF_BOUNDS, message, resolved.span(place), label);
+        Some(diagnostic.help("raise `sessions.at_most`, or keep fewer spares"))
+    });
+    if !resolved.decoded.is_partial(&site.key("sessions")) {
+        told.for_each(|diagnostic| sink.report(diagnostic));
     }
-    let message = format!("{spares} spares are more than `sessions.at_most` allows");
-    let span = resolved.span(&place);
-    let label = format!("{at_most} may run at once, spares included");
-    let diagnostic = Diagnostic::error(codes::OUT_OF_BOUNDS, message, span, label);
-    sink.report(diagnostic.help("raise `sessions.at_most`, or keep fewer spares"));
+    if let Some(most) = most.filter(|most| *most < least) {
+        let message = format!("at most {most} spares are fewer than are always kept");
+        let span = resolved.span(&start.key("spares_at_most"));
+        let label = format!("`spares` keeps {least}");
+        let diagnostic = Diagnostic::error(codes::OUT_OF_BOUNDS, message, span, label);
+        sink.report(diagnostic.help("raise it, or leave it out"));
+    }
 }

@@ -61,6 +61,7 @@ fn private(server: &Server) -> Option<Private> {
         at_most: sessions.at_most,
         idle_ms: sessions.idle.map(mcpc_config::Duration::as_ms),
         spares: stdio.start.spares,
+        spares_at_most: stdio.start.spares_at_most,
     })
 }
 

@@ -25,6 +25,7 @@ mod events;
 mod fake;
 mod farewell;
 mod floor;
+mod forecast;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod handshake;

@@ -6,7 +6,7 @@
 //! have the one that all share; `replicas` tells who has which. See
 //! `docs/decisions/0037-a-server-for-each-session.md`.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use mcpc_plan::{Limits, Rules, StartWhen, Transport};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
+use super::forecast::Forecast;
 use super::{End, LADDER, Sent, Upstream};
 use crate::Reach;
 use crate::call::Call;
@@ -60,6 +61,8 @@ pub(crate) struct Private {
     rule: watch::Sender<Rule>,
     /// A spare was taken, or there is room again.
     refill: Notify,
+    /// How many sessions have begun to use one since spares were last looked after.
+    newly_begun: AtomicUsize,
     ending: watch::Sender<Option<End>>,
     /// Those of which something is left.
     alive: watch::Sender<usize>,
@@ -69,7 +72,8 @@ pub(crate) struct Private {
 #[derive(Clone, Default)]
 struct Rule {
     idle: Option<Duration>,
-    spares: usize,
+    /// How many are kept ready at least and at most.
+    spares: (usize, usize),
     rules: Rules,
 }
 
@@ -140,9 +144,11 @@ impl Private {
         limits: &Limits,
     ) -> Arc<Self> {
         let mut is_lazy = false;
+        let mut start_time = Duration::ZERO;
         // A session's own begins when it is needed, and spares shall be ready.
         if let Transport::Stdio(stdio) = &mut definition.transport {
             is_lazy = stdio.start.when == StartWhen::Lazy;
+            start_time = Duration::from_millis(stdio.start.timeout_ms);
             stdio.start.when = StartWhen::Eager;
         }
         let private = Arc::new(Self {
@@ -159,10 +165,14 @@ impl Private {
             // Nothing is kept ready for a plan that may never be live.
             rule: watch::Sender::new(Rule::default()),
             refill: Notify::new(),
+            newly_begun: AtomicUsize::new(0),
             ending: watch::Sender::new(None),
             alive: watch::Sender::new(0),
         });
-        shared.keeper.spawn(Arc::clone(&private).keep_spares());
+        let forecast = Forecast::new(start_time);
+        shared
+            .keeper
+            .spawn(Arc::clone(&private).keep_spares(forecast));
         private
     }
 
@@ -174,9 +184,11 @@ impl Private {
     /// The live plan says how many there may be, and how they end.
     pub(crate) fn obey(&self, rule: &mcpc_plan::Private, rules: &Rules) {
         self.room.resize(rule.at_most);
+        let count = |spares| usize::try_from(spares).unwrap_or(usize::MAX);
+        let spares_most = rule.spares_at_most.unwrap_or_default().max(rule.spares);
         self.rule.send_replace(Rule {
             idle: rule.idle_ms.map(Duration::from_millis),
-            spares: usize::try_from(rule.spares).unwrap_or(usize::MAX),
+            spares: (count(rule.spares), count(spares_most)),
             rules: rules.clone(),
         });
         let owned = self.owned.pin();
@@ -253,6 +265,7 @@ impl Private {
         let attending =
             Arc::clone(self).attend(session, Arc::clone(owned), live, Arc::clone(&upstream));
         self.keeper.spawn(attending);
+        self.newly_begun.fetch_add(1, Ordering::Relaxed);
         self.refill.notify_one();
         Ok(upstream)
     }
@@ -397,8 +410,8 @@ impl Private {
         }
     }
 
-    /// Keeps as many spares as the live plan says, until all are to end.
-    async fn keep_spares(self: Arc<Self>) {
+    /// Keeps as many spares as the live plan says and sessions to come will need, until all are to end.
+    async fn keep_spares(self: Arc<Self>, mut forecast: Forecast) {
         let mut rule = self.rule.subscribe();
         if self.is_lazy {
             tokio::select! {
@@ -407,11 +420,14 @@ impl Private {
             }
         }
         loop {
-            let wanted = rule.borrow_and_update().spares;
-            let next = self.settle(wanted);
+            let (least, most) = rule.borrow_and_update().spares;
+            let now = Instant::now();
+            forecast.note(self.newly_begun.swap(0, Ordering::Relaxed), now);
+            let next = self.settle(forecast.expected(now).clamp(least, most));
             tokio::select! {
                 () = next => {}
                 () = self.refill.notified() => {}
+                () = forecast.lapse() => {}
                 _another_rule = rule.changed() => {}
                 _end = self.ending() => break,
             }

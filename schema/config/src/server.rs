@@ -348,6 +348,11 @@ pub struct Start {
     #[serde(default)]
     #[schemars(range(min = 0, max = 64))]
     pub spares: u32,
+    /// How many may be kept ready while many sessions begin: as many as began, a short time ago, while one process
+    /// started. Absent: no more than `spares`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 64))]
+    pub spares_at_most: Option<u32>,
 }
 
 impl Start {
@@ -362,6 +367,7 @@ impl Default for Start {
             timeout: Self::default_timeout(),
             when: StartWhen::default(),
             spares: 0,
+            spares_at_most: None,
         }
     }
 }

@@ -65,6 +65,9 @@ pub struct Private {
     pub idle_ms: Option<u64>,
     /// How many are kept ready for sessions to come.
     pub spares: u32,
+    /// How many may be kept ready while many sessions begin; absent: no more than ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spares_at_most: Option<u32>,
 }
 
 /// How often a call that failed is sent again, if that is safe.

@@ -181,6 +181,26 @@ fn spares_are_given_to_sessions_and_made_again() {
 }
 
 #[test]
+fn sessions_that_come_in_a_burst_are_expected_again() {
+    let stage = serve("start: { spares_at_most: 3 }", "sessions: 10");
+    let first = [greet(&stage), greet(&stage)];
+    first.each_ref().map(process_of);
+    until("as many again are ready", || counts(&stage) == [2, 2, 64]);
+    let ready = descendants(stage.gateway.id());
+    let next = [greet(&stage), greet(&stage)];
+    let processes = next.each_ref().map(process_of);
+    assert!(
+        processes.iter().all(|it| ready.contains(it)),
+        "they ran before they were needed"
+    );
+    // Four have begun, and no more than three may be kept.
+    until("there are as many as may be", || {
+        counts(&stage) == [4, 3, 64]
+    });
+    stage.gateway.stop();
+}
+
+#[test]
 fn a_crash_hits_nobody_but_its_session() {
     let stage = serve("restart: { backoff: { from: 50ms } }", "sessions: 10");
     let (hers, his) = (greet(&stage), greet(&stage));

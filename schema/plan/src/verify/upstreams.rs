@@ -117,10 +117,12 @@ fn verify_private(upstream: &Upstream) -> Result<(), PlanError> {
         at_most,
         idle_ms,
         spares,
+        spares_at_most,
     } = *private;
+    let spares_most = spares_at_most.unwrap_or(spares);
     hold(
         (1..=PRIVATE_MAX).contains(&at_most)
-            && spares <= SPARES_MAX.min(at_most)
+            && (spares..=SPARES_MAX.min(at_most)).contains(&spares_most)
             && idle_ms.is_none_or(|idle| idle > 0),
         "sessions have no upstreams of their own, or too many, or more spares than there may be upstreams",
     )?;
