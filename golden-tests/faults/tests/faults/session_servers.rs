@@ -184,7 +184,7 @@ fn spares_are_given_to_sessions_and_made_again() {
 fn sessions_that_come_in_a_burst_are_expected_again() {
     let stage = serve("start: { spares_at_most: 3 }", "sessions: 10");
     let first = [greet(&stage), greet(&stage)];
-    first.each_ref().map(process_of);
+    let _processes = first.each_ref().map(process_of);
     until("as many again are ready", || counts(&stage) == [2, 2, 64]);
     let ready = descendants(stage.gateway.id());
     let next = [greet(&stage), greet(&stage)];
