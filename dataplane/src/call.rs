@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::failure::Failure;
+use crate::message::Notification;
 use crate::params::Params;
 use crate::session::Asks;
 
@@ -191,17 +192,6 @@ pub(crate) enum Event {
     Pause,
     /// The end.
     Done(Reply),
-}
-
-/// A notification from an upstream. Its progress token, if it has one, is the hop's own.
-#[derive(Clone, Debug)]
-pub(crate) struct Notification {
-    /// The method, for example `notifications/progress`.
-    pub(crate) method: Bytes,
-    /// The params, one JSON value, or nothing.
-    pub(crate) params: Option<Bytes>,
-    /// What its message says beside what JSON-RPC defines, each member with a comma in front.
-    pub(crate) beside: Box<[u8]>,
 }
 
 /// The outcome of a call as the upstream gave it: one JSON value, not parsed further.

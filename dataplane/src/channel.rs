@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::batch;
 use crate::body::Body;
-use crate::call::{Era, Flight, Notification, Reply, Said};
+use crate::call::{Era, Flight, Reply, Said};
 use crate::client::{Asked, Client};
 use crate::extension;
 use crate::frame::message_of;
@@ -24,7 +24,7 @@ use crate::inbound::{self, Accepts, Form, Read, SESSION_HEADER};
 use crate::join;
 use crate::legacy::{self, Caller};
 use crate::listen;
-use crate::message::Message;
+use crate::message::{Message, Notification};
 use crate::modern::{self, Mirrors};
 use crate::outbox::{Outbox, Outgoing};
 use crate::params::{Met, Params};
@@ -296,16 +296,7 @@ impl Channel {
                 params,
                 beside,
             } => (id, method, params, beside),
-            Message::Notification {
-                method,
-                params,
-                beside,
-            } => {
-                let told = Notification {
-                    method,
-                    params,
-                    beside,
-                };
+            Message::Notification(told) => {
                 let _nobody_to_tell = self.notified(served, told, met, refusable.correlation);
                 return Ok(None);
             }

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::call::{Era, Notification, Party};
+use crate::call::{Era, Party};
 use crate::discover;
 use crate::json;
+use crate::message::Notification;
 use crate::params::Params;
 use crate::policy;
 use crate::snapshot::{Served, ServedMember};

@@ -92,7 +92,7 @@ pub fn message(bytes: &[u8]) {
             assert!(is_json(&id), "an id that is no JSON");
             (method, params)
         }
-        Message::Notification { method, params, .. } => (method, params),
+        Message::Notification(told) => (told.method, told.params),
         Message::Result { id, result, .. } => {
             assert!(is_json(&id) && is_json(&result));
             return;

@@ -11,11 +11,12 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use crate::ask::kind;
-use crate::call::{Call, Era, Notification, Party, Reply};
+use crate::call::{Call, Era, Party, Reply};
 use crate::client::{Asked, Client};
 use crate::discover;
 use crate::inbound::{self, Accepts};
 use crate::level::Level;
+use crate::message::Notification;
 use crate::params::Params;
 use crate::pipeline::{Plane, accepted};
 use crate::policy;

@@ -26,14 +26,7 @@ pub(crate) enum Message {
         beside: Box<[u8]>,
     },
     /// Expects none.
-    Notification {
-        /// The method, decoded.
-        method: Bytes,
-        /// The params, one JSON object.
-        params: Option<Bytes>,
-        /// What else it says, as in a request.
-        beside: Box<[u8]>,
-    },
+    Notification(Notification),
     /// A successful answer.
     Result {
         /// The id, one JSON value.
@@ -52,6 +45,17 @@ pub(crate) enum Message {
         /// What else it says, as in a request.
         beside: Box<[u8]>,
     },
+}
+
+/// A message that expects no answer. Its progress token, if it has one, is the hop's own.
+#[derive(Clone, Debug)]
+pub(crate) struct Notification {
+    /// The method, for example `notifications/progress`, decoded.
+    pub(crate) method: Bytes,
+    /// The params, one JSON value, or nothing.
+    pub(crate) params: Option<Bytes>,
+    /// What it says beside what JSON-RPC defines, each member with a comma in front.
+    pub(crate) beside: Box<[u8]>,
 }
 
 /// Why bytes are not a JSON-RPC message.
@@ -214,11 +218,11 @@ impl Parts {
             return match id.map(part) {
                 None if has_id => Err(refused(None)),
                 id if is_listed => Err(Malformed::Listed { id }),
-                None => Ok(Message::Notification {
+                None => Ok(Message::Notification(Notification {
                     method,
                     params,
                     beside: self.beside.into(),
-                }),
+                })),
                 Some(id) => Ok(Message::Request {
                     id,
                     method,
@@ -315,7 +319,7 @@ mod tests {
             }) => {
                 format!("request {id:?} {method:?} {params:?}")
             }
-            Ok(Message::Notification { method, params, .. }) => {
+            Ok(Message::Notification(Notification { method, params, .. })) => {
                 format!("notification {method:?} {params:?}")
             }
             Ok(Message::Result { id, result, .. }) => format!("result {id:?} {result:?}"),

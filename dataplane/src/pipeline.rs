@@ -16,14 +16,14 @@ use crate::ask::parked::ParkedCalls;
 use crate::ask::state::StateSeal;
 use crate::ask::waiting::Asking;
 use crate::batch;
-use crate::call::{Era, Notification, Reply, Said};
+use crate::call::{Era, Reply, Said};
 use crate::client::Asked;
 use crate::correlation::Numbers;
 use crate::extension;
 use crate::inbound::{self, Accepts, Read};
 use crate::legacy::{self, Caller};
 use crate::listen::{self, Streams};
-use crate::message::Message;
+use crate::message::{Message, Notification};
 use crate::modern::{self, Mirrors};
 use crate::origin::{self, Verdict};
 use crate::params::{Met, Params};
@@ -229,18 +229,9 @@ pub(crate) async fn take(
             params,
             beside,
         } => (id, method, params, beside),
-        Message::Notification {
-            method,
-            params,
-            beside,
-        } => {
+        Message::Notification(told) => {
             let correlation = refusable.correlation;
-            serve::log_answering(served, &method, correlation);
-            let told = Notification {
-                method,
-                params,
-                beside,
-            };
+            serve::log_answering(served, &told.method, correlation);
             return Box::pin(notified(head, served, plane, told, met, correlation)).await;
         }
         Message::Result { id, result, beside } => {

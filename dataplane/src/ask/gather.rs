@@ -10,9 +10,10 @@ use tokio::time::{Instant, timeout_at};
 use super::kind;
 use super::retry::ByRetry;
 use super::stream::OPEN_PER_CALL_MAX;
-use crate::call::{Event, NextEvent, Notification, Reply};
+use crate::call::{Event, NextEvent, Reply};
 use crate::failure::Failure;
 use crate::json;
+use crate::message::Notification;
 use crate::upstream::{EventStream, Question, Unaskable};
 
 /// How long a call that has asked is heard for further questions before its client is asked.

@@ -15,10 +15,10 @@ use super::head::{Draft, Kind, Verb};
 use super::http::{HttpSession, is_id, number_of};
 use super::sse::Decoder;
 use super::wire::Exchange;
-use crate::call::{Call, Event, Notification, Reply, Said};
+use crate::call::{Call, Event, Reply, Said};
 use crate::failure::Failure;
 use crate::json;
-use crate::message::{self, Message};
+use crate::message::{self, Message, Notification};
 
 /// What a modern upstream says first on a stream of notifications.
 pub(super) const ACKNOWLEDGED: &[u8] = b"notifications/subscriptions/acknowledged";
@@ -119,18 +119,7 @@ impl HttpEvents {
             Message::Request {
                 id, method, params, ..
             } => Some(Step::Asked(id, method, params)),
-            Message::Notification {
-                method,
-                params,
-                beside,
-            } => {
-                let told = Notification {
-                    method,
-                    params,
-                    beside,
-                };
-                sort_notification(told, |token| token == Some(self.id))
-            }
+            Message::Notification(told) => sort_notification(told, |token| token == Some(self.id)),
         })
     }
 

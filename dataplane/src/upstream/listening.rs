@@ -20,10 +20,11 @@ use super::head::{Draft, Kind, Verb};
 use super::http::{HttpSession, METHOD};
 use super::stdio::{Link, StdioEvents};
 use super::{Line, Session, Upstream};
-use crate::call::{Event, Notification};
+use crate::call::Event;
 use crate::failure::Failure;
 use crate::json;
 use crate::keeper::Keeper;
+use crate::message::Notification;
 
 /// How long an upstream may take to acknowledge.
 const PATIENCE: Duration = Duration::from_secs(10);

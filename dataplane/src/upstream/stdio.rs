@@ -20,9 +20,9 @@ use super::http::number_of;
 use super::lines::{Framer, Line, id_of_answer};
 use super::question::{Asker, Question, is_question};
 use super::{Clients, Upstream};
-use crate::call::{Call, Era, Event, NextEvent, Notification, Reply, Said};
+use crate::call::{Call, Era, Event, NextEvent, Reply, Said};
 use crate::failure::Failure;
-use crate::message::{self, Message};
+use crate::message::{self, Message, Notification};
 
 /// The most bytes that wait to be read by the child.
 const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -342,18 +342,7 @@ impl Link {
                 }
                 true
             }
-            Message::Notification {
-                method,
-                params,
-                beside,
-            } => {
-                let told = Notification {
-                    method,
-                    params,
-                    beside,
-                };
-                self.hear(told, upstream)
-            }
+            Message::Notification(told) => self.hear(told, upstream),
         }
     }
 

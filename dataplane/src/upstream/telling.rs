@@ -12,9 +12,9 @@ use super::head::{Draft, Verb};
 use super::http::{HttpSession, METHOD};
 use super::{Line, Replicas, Upstream};
 use crate::beside::passing_params;
-use crate::call::{Era, Notification, Party};
+use crate::call::{Era, Party};
 use crate::failure::Failure;
-use crate::message::{add_beside, write_notification};
+use crate::message::{Notification, add_beside, write_notification};
 use crate::policy::Permit;
 
 impl Replicas {
