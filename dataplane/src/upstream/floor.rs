@@ -7,7 +7,7 @@
 //! the question to whoever serves the call.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -58,6 +58,8 @@ pub(super) struct Seat {
     /// floor's clock, or [`NEVER`].
     waits_since: AtomicU64,
     left_at: AtomicU64,
+    /// How many answers of its client are held back until the floor is free.
+    answers: AtomicU32,
 }
 
 const NEVER: u64 = u64::MAX;
@@ -128,6 +130,7 @@ impl Floor {
             questions: sender,
             waits_since: AtomicU64::new(NEVER),
             left_at: AtomicU64::new(NEVER),
+            answers: AtomicU32::new(0),
         });
         if self.has_asked.load(Ordering::Relaxed) {
             let _turn = Box::pin(self.turn(&seat)).await;
@@ -145,8 +148,10 @@ impl Floor {
 
     /// A call's client has answered: its server will work on it again.
     pub(super) async fn regain(&self, seat: &Seat) {
+        seat.answers.fetch_add(1, Ordering::Relaxed);
         let _turn = self.turn(seat).await;
         seat.go_on();
+        seat.answers.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Waits until no other party's call is active, but not for ever.
@@ -191,7 +196,8 @@ impl Floor {
 
     /// The call that is meant, if all that can be meant are one party's. One that waits for its client
     /// can be meant as well, as servers may go on asking; but a call that waits for a client without a
-    /// session is often never heard of again, so it only counts at servers that were seen to do so.
+    /// session is often never heard of again, so until its client is back it only counts at servers that
+    /// were seen to do so.
     fn speaker(&self) -> Option<Speaker> {
         let now = self.now();
         let seats = self.seats.pin();
@@ -207,7 +213,9 @@ impl Floor {
         let asks_on = self.asks_on.load(Ordering::Relaxed);
         let mut meant = seats.values().filter(|seat| match seat.standing(now) {
             Standing::Active => true,
-            Standing::Waiting => asks_on || matches!(seat.party, Party::Session(_)),
+            Standing::Waiting => {
+                asks_on || seat.is_answered() || matches!(seat.party, Party::Session(_))
+            }
             Standing::Over => false,
         });
         let first = meant.next().map(Arc::clone)?;
@@ -266,6 +274,11 @@ impl Seat {
         let is_there = self.left_at.load(Ordering::Relaxed) == NEVER;
         let is_active = self.standing(now) == Standing::Active;
         (is_there, is_active, self.number)
+    }
+
+    /// Whether its client is back, and its server does not know yet.
+    fn is_answered(&self) -> bool {
+        self.answers.load(Ordering::Relaxed) > 0
     }
 
     /// It does not wait for its client any more.
@@ -390,8 +403,9 @@ mod tests {
 
         async fn is_refused(&mut self) -> bool {
             self.ask();
-            let told = self.told.recv().await;
-            told.is_some_and(|told| {
+            // Nobody else would be asked later.
+            let told = timeout_at(Instant::now() + DOUBT, self.told.recv()).await;
+            told.ok().flatten().is_some_and(|told| {
                 told.message()
                     .starts_with(b"{\"jsonrpc\":\"2.0\",\"id\":\"q\",\"error\"")
             })
@@ -475,6 +489,22 @@ mod tests {
         while server.told.try_recv().is_ok() {}
         let _other = server.floor.enter(3, Party::Unknown).await;
         assert!(server.is_refused().await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_whose_answer_is_held_back_may_be_the_one_that_asks_on() {
+        let mut server = Server::new();
+        let parked = server.floor.enter(1, Party::Unknown).await;
+        parked.wait();
+        advance(HEARING).await;
+        let other = server.floor.enter(2, Party::Unknown).await;
+        let (floor, seat) = parked.way_back();
+        let answering = tokio::spawn(async move { floor.regain(&seat).await });
+        advance(PATIENCE / 4).await;
+        assert!(!answering.is_finished());
+        assert!(server.is_refused().await, "its client is there");
+        other.end();
+        assert!(answering.await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
