@@ -151,16 +151,24 @@ impl Keeper {
         }
     }
 
-    /// Starts a process when it is its turn.
-    pub(crate) async fn start_in_turn<T>(&self, start: impl Future<Output = T>) -> T {
-        // A closed semaphore would mean that the keeper is gone, and the caller's task with it.
-        let turn = self.starts.places.acquire().await;
+    /// Starts a process when it is its turn; nothing if nobody needs it any more before that. A start that
+    /// has begun is never dropped: what it has started has to be ended by it.
+    pub(crate) async fn start_in_turn<T>(
+        &self,
+        start: impl Future<Output = T>,
+        unneeded: impl Future<Output = ()>,
+    ) -> Option<T> {
+        let turn = tokio::select! {
+            // A closed semaphore would mean that the keeper is gone, and the caller's task with it.
+            turn = self.starts.places.acquire() => turn,
+            () = unneeded => return None,
+        };
         let mut start = std::pin::pin!(start);
         if let Ok(started) = timeout(TURN, &mut start).await {
-            return started;
+            return Some(started);
         }
         drop(turn);
-        start.await
+        Some(start.await)
     }
 
     /// The right to negotiate with an HTTP upstream; held until it has succeeded or failed.
@@ -171,6 +179,7 @@ impl Keeper {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
     use std::sync::atomic::AtomicUsize;
 
     use tokio::time::{Instant, sleep};
@@ -194,7 +203,7 @@ mod tests {
                     sleep(QUICK).await;
                     now.fetch_sub(1, Ordering::Relaxed);
                 };
-                keeper.start_in_turn(start).await;
+                keeper.start_in_turn(start, pending()).await;
             })
         });
         for start in starts.collect::<Vec<_>>() {
@@ -234,11 +243,24 @@ mod tests {
         let keeper = Keeper::here();
         for _ in 0..Limits::STARTS {
             let keeper = keeper.clone();
-            tokio::spawn(async move { keeper.start_in_turn(std::future::pending::<()>()).await });
+            tokio::spawn(async move { keeper.start_in_turn(pending::<()>(), pending()).await });
         }
         tokio::task::yield_now().await;
         let began = Instant::now();
-        keeper.start_in_turn(async { sleep(QUICK).await }).await;
+        let start = async { sleep(QUICK).await };
+        keeper.start_in_turn(start, pending()).await;
         assert_eq!(began.elapsed(), TURN + QUICK);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_is_given_up_before_its_turn_and_never_after() {
+        let keeper = Keeper::here();
+        keeper.let_start(1);
+        tokio::task::yield_now().await;
+        let first = keeper.start_in_turn(sleep(QUICK), sleep(QUICK / 2));
+        let second = keeper.start_in_turn(async {}, sleep(QUICK / 2));
+        let began = Instant::now();
+        assert_eq!(tokio::join!(first, second), (Some(()), None));
+        assert_eq!(began.elapsed(), QUICK);
     }
 }

@@ -16,6 +16,7 @@ use super::handshake::{
     HANDSHAKE_ID, INITIALIZED, Proof, Verdict, discover_message, initialize_message, judge,
 };
 use super::masks::Masks;
+use super::presence::Stage;
 use super::stdio::{self, Link};
 use super::{Upstream, revision, stderr};
 use crate::Secret;
@@ -234,8 +235,13 @@ impl Child {
     }
 
     /// Sends one of the gateway's own requests and waits for its reply. The end of the process is
-    /// an answer of a kind.
-    async fn ask(&mut self, message: Vec<u8>, by: Instant) -> Result<Reply, Failure> {
+    /// an answer of a kind, and nobody needs one any more once the upstream has left the plan.
+    async fn ask(
+        &mut self,
+        message: Vec<u8>,
+        by: Instant,
+        upstream: &Upstream,
+    ) -> Result<Reply, Failure> {
         let link = Arc::clone(&self.link);
         let asking = async move {
             let wait = by.saturating_duration_since(Instant::now());
@@ -249,8 +255,22 @@ impl Child {
         tokio::select! {
             biased;
             reply = asking => reply,
+            () = upstream.drained() => Err(Failure::Stopped),
             () = self.gone() => Err(Failure::Closed),
         }
+    }
+
+    /// Ends a process that did not get ready, and gives what is known of it. The next one does not wait for
+    /// its end; an upstream that has left the plan does, so that nothing of it is left afterwards.
+    async fn discard(mut self, failure: Failure, upstream: &Upstream) -> Last {
+        let last = self.last().await;
+        if failure == Failure::Stopped {
+            upstream.publish(Stage::Stopping);
+            self.stop(upstream.gone_by()).await;
+        } else {
+            self.retire(upstream);
+        }
+        last
     }
 }
 
@@ -303,9 +323,8 @@ async fn probe(
     last: &mut Last,
 ) -> Result<Result<(Child, Profile), Failure>, Failure> {
     let mut child = launch(program, upstream, last)?;
-    let asked = child
-        .ask(discover_message().into(), Instant::now() + wait)
-        .await;
+    let by = Instant::now() + wait;
+    let asked = child.ask(discover_message().into(), by, upstream).await;
     let failure = match asked {
         Ok(reply) => match judge(&reply, false, &upstream.bounds) {
             Proof::Modern(profile) => {
@@ -317,9 +336,8 @@ async fn probe(
         },
         Err(failure) => child.denied.unwrap_or_else(|| told_at_start(failure)),
     };
-    let says_era = child.is_program && child.denied.is_none();
-    *last = child.last().await;
-    child.retire(upstream);
+    let says_era = failure != Failure::Stopped && child.is_program && child.denied.is_none();
+    *last = child.discard(failure, upstream).await;
     if says_era {
         Ok(Err(failure))
     } else {
@@ -337,7 +355,11 @@ async fn initialize(
     let by = Instant::now() + patience;
     let mut child = launch(program, upstream, last)?;
     let asked = child
-        .ask(initialize_message(DECLARED_TO_PROCESSES).into(), by)
+        .ask(
+            initialize_message(DECLARED_TO_PROCESSES).into(),
+            by,
+            upstream,
+        )
         .await;
     let profile = match asked {
         Ok(Reply::Result(result)) => {
@@ -361,8 +383,7 @@ async fn initialize(
             Ok((child, profile))
         }
         Err(failure) => {
-            *last = child.last().await;
-            child.retire(upstream);
+            *last = child.discard(failure, upstream).await;
             Err(failure)
         }
     }

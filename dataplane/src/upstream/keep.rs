@@ -131,7 +131,7 @@ impl Upstream {
     }
 
     /// When nothing of the upstream may be left.
-    fn gone_by(&self) -> Instant {
+    pub(super) fn gone_by(&self) -> Instant {
         let end = *self.stopping.borrow();
         end.map_or_else(|| Instant::now() + child::LADDER, |end| end.all)
     }
@@ -362,13 +362,10 @@ async fn keep_stdio(
         }
         let mut last = Last::default();
         let opening = child::open(program, upstream, era, &mut verdict, &mut last);
-        let opening = upstream.keeper.start_in_turn(opening);
-        let opened = tokio::select! {
-            opened = opening => opened,
-            () = upstream.drained() => return,
-        };
-        let (failure, lived) = match opened {
-            Ok((mut child, profile)) => {
+        let opening = upstream.keeper.start_in_turn(opening, upstream.drained());
+        let (failure, lived) = match opening.await {
+            None | Some(Err(Failure::Stopped)) => return,
+            Some(Ok((mut child, profile))) => {
                 let began = Instant::now();
                 let held = hold_child(upstream, &mut child, profile).await;
                 if held == ChildHeld::Drained {
@@ -384,7 +381,7 @@ async fn keep_stdio(
                 restarts.note_life(began.elapsed());
                 (Failure::Closed, Some(began.elapsed()))
             }
-            Err(failure) => (failure, None),
+            Some(Err(failure)) => (failure, None),
         };
         upstream.health.note_failure(failure);
         if !failure.is_of_gateway() {

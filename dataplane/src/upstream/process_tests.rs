@@ -88,6 +88,29 @@ async fn a_server_answers_and_ends_with_its_input() {
 }
 
 #[tokio::test]
+async fn a_server_that_leaves_the_plan_while_it_starts_ends_with_its_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let (began, ended) = (folder.path().join("began"), folder.path().join("ended"));
+    // It hears what it is asked, and never answers.
+    let silent = format!(
+        "touch '{}'; while IFS= read -r line; do :; done; touch '{}'; exit",
+        began.display(),
+        ended.display()
+    );
+    let upstream = shell(&silent, "", "");
+    let calling = tokio::spawn({
+        let upstream = Arc::clone(&upstream);
+        async move { call(&upstream).await }
+    });
+    while !began.exists() {
+        tokio::task::yield_now().await;
+    }
+    upstream.stop(Duration::ZERO).await;
+    assert!(ended.exists(), "it is let finish, and waited for");
+    assert_eq!(calling.await.unwrap(), Err(Failure::Stopped));
+}
+
+#[tokio::test]
 async fn a_killed_server_fails_its_call_at_once_and_is_back_within_a_second() {
     let upstream = shell("", ":", "");
     let calling = tokio::spawn({
