@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::ends::{How, Last};
+use super::former::Former;
 use super::handshake::{
     HANDSHAKE_ID, INITIALIZED, Proof, Verdict, discover_message, initialize_message, judge,
 };
@@ -31,6 +32,10 @@ use crate::shortage;
 /// of it for what SIGTERM asks, and the rest for the system to end it after SIGKILL.
 pub(crate) const LADDER: Duration = Duration::from_secs(6);
 
+/// The ladder of a process that no caller has used: it has nothing to finish, and the next one waits for
+/// its end.
+const LADDER_UNUSED: Duration = Duration::from_secs(2);
+
 /// How long the last words of a process that has ended are waited for, and the end of one that has
 /// closed a pipe. What the former has started is about to die, and cannot hold its pipes open for long.
 const LAST_WORDS: Duration = Duration::from_millis(100);
@@ -48,7 +53,7 @@ pub(super) struct Program {
     pub(super) reach: Arc<dyn Reach>,
 }
 
-/// A process that runs. Must be ended with [`Child::stop`] or [`Child::retire`].
+/// A process that runs. Must be ended with [`Child::stop`], or left to a [`Former`] with [`Child::retire`].
 #[expect(
     clippy::struct_excessive_bools,
     reason = "facts that become known one by one, in no fixed order"
@@ -188,7 +193,7 @@ impl Child {
     }
 
     /// What is known of its end.
-    pub(super) async fn last(&mut self) -> Last {
+    async fn last(&mut self) -> Last {
         Last {
             pid: self.id().await,
             how: self.how,
@@ -229,9 +234,11 @@ impl Child {
         self.has_ended
     }
 
-    /// Ends the process without waiting for it.
-    pub(super) fn retire(self, upstream: &Upstream) {
-        upstream.keeper.spawn(self.stop(Instant::now() + LADDER));
+    /// Ends the process without waiting for it: whoever starts the next one does. What is known of it is
+    /// left for the record.
+    pub(super) async fn retire(mut self, upstream: &Upstream, former: &mut Former) {
+        former.last = self.last().await;
+        former.end(upstream, self.stop(Instant::now() + LADDER));
     }
 
     /// Sends one of the gateway's own requests and waits for its reply. The end of the process is
@@ -260,29 +267,28 @@ impl Child {
         }
     }
 
-    /// Ends a process that did not get ready, and gives what is known of it. The next one does not wait for
-    /// its end; an upstream that has left the plan does, so that nothing of it is left afterwards.
-    async fn discard(mut self, failure: Failure, upstream: &Upstream) -> Last {
-        let last = self.last().await;
+    /// The same for one that did not get ready, or was only asked what it speaks. If the upstream has left the plan
+    /// there is no next one, and its end is waited for here.
+    async fn discard(mut self, failure: Failure, upstream: &Upstream, former: &mut Former) {
+        former.last = self.last().await;
         if failure == Failure::Stopped {
             upstream.publish(Stage::Stopping);
             self.stop(upstream.gone_by()).await;
         } else {
-            self.retire(upstream);
+            former.end(upstream, self.stop(Instant::now() + LADDER_UNUSED));
         }
-        last
     }
 }
 
 /// Starts a process and negotiates with it. An automatic probe never speaks to the process that a
 /// legacy session will use: servers fix their era by the first message they get. What is known of the
-/// process that failed is left in `last`.
+/// process that failed is left in `former`.
 pub(super) async fn open(
     program: &Program,
     upstream: &Arc<Upstream>,
     era: mcpc_plan::Era,
     verdict: &mut Option<Verdict>,
-    last: &mut Last,
+    former: &mut Former,
 ) -> Result<(Child, Profile), Failure> {
     let patience = Duration::from_millis(program.definition.start.timeout_ms);
     let known = match era {
@@ -297,7 +303,7 @@ pub(super) async fn open(
             Some(_) => patience,
             None => PROBE_MAX.min(patience / 2),
         };
-        match probe(program, upstream, wait, last).await? {
+        match probe(program, upstream, wait, former).await? {
             Ok(opened) => {
                 *verdict = Some(Verdict::of(Era::Modern));
                 return Ok(opened);
@@ -308,7 +314,7 @@ pub(super) async fn open(
             Err(_) => *verdict = None,
         }
     }
-    let opened = initialize(program, upstream, patience, last).await;
+    let opened = initialize(program, upstream, patience, former).await;
     // A program that refuses the old handshake is asked the modern question next time.
     *verdict = opened.is_ok().then(|| Verdict::after_initialize(*verdict));
     opened
@@ -320,9 +326,9 @@ async fn probe(
     program: &Program,
     upstream: &Arc<Upstream>,
     wait: Duration,
-    last: &mut Last,
+    former: &mut Former,
 ) -> Result<Result<(Child, Profile), Failure>, Failure> {
-    let mut child = launch(program, upstream, last)?;
+    let mut child = launch(program, upstream, former).await?;
     let by = Instant::now() + wait;
     let asked = child.ask(discover_message().into(), by, upstream).await;
     let failure = match asked {
@@ -337,7 +343,7 @@ async fn probe(
         Err(failure) => child.denied.unwrap_or_else(|| told_at_start(failure)),
     };
     let says_era = failure != Failure::Stopped && child.is_program && child.denied.is_none();
-    *last = child.discard(failure, upstream).await;
+    child.discard(failure, upstream, former).await;
     if says_era {
         Ok(Err(failure))
     } else {
@@ -350,10 +356,10 @@ async fn initialize(
     program: &Program,
     upstream: &Arc<Upstream>,
     patience: Duration,
-    last: &mut Last,
+    former: &mut Former,
 ) -> Result<(Child, Profile), Failure> {
+    let mut child = launch(program, upstream, former).await?;
     let by = Instant::now() + patience;
-    let mut child = launch(program, upstream, last)?;
     let asked = child
         .ask(
             initialize_message(DECLARED_TO_PROCESSES).into(),
@@ -383,7 +389,7 @@ async fn initialize(
             Ok((child, profile))
         }
         Err(failure) => {
-            *last = child.discard(failure, upstream).await;
+            child.discard(failure, upstream, former).await;
             Err(failure)
         }
     }
@@ -397,10 +403,20 @@ fn not_started(error: &std::io::Error) -> Option<Failure> {
     shortage::of_process(error)
 }
 
-/// The first moments of a process. What the system denies it leaves no process to ask how it ended.
-fn launch(program: &Program, upstream: &Arc<Upstream>, last: &mut Last) -> Result<Child, Failure> {
+/// The first moments of a process, which begin when nothing of the one before is left. What the system
+/// denies it leaves no process to ask how it ended.
+async fn launch(
+    program: &Program,
+    upstream: &Arc<Upstream>,
+    former: &mut Former,
+) -> Result<Child, Failure> {
+    tokio::select! {
+        biased;
+        () = former.gone() => {}
+        () = upstream.drained() => return Err(Failure::Stopped),
+    }
     Child::launch(program, upstream).inspect_err(|failure| {
-        *last = Last {
+        former.last = Last {
             pid: 0,
             how: (*failure == Failure::NotConfined).then_some(How::NotConfined),
         };

@@ -8,11 +8,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mcpc_plan::StartWhen;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::checks;
 use super::child::{self, Child, Program};
 use super::ends::{How, Last};
+use super::former::Former;
 use super::handshake::{HttpHandshake, Verdict};
 use super::hang;
 use super::http::HttpSession;
@@ -58,7 +59,12 @@ pub(super) async fn keep(
             keep_http(&upstream, site, &definition, known).await;
             site.close();
         }
-        Carrier::Stdio(program) => keep_stdio(&upstream, program, definition.era, known).await,
+        Carrier::Stdio(program) => {
+            let mut former = Former::default();
+            keep_stdio(&upstream, program, definition.era, known, &mut former).await;
+            // The last but one may be on its way out. Its ladder bounds that as well.
+            let _ended = timeout_at(upstream.gone_by(), former.gone()).await;
+        }
     }
     upstream.publish(Stage::Stopped);
 }
@@ -348,6 +354,7 @@ async fn keep_stdio(
     program: &Program,
     era: mcpc_plan::Era,
     mut verdict: Option<Verdict>,
+    former: &mut Former,
 ) {
     if program.definition.start.when == StartWhen::Lazy {
         tokio::select! {
@@ -360,8 +367,8 @@ async fn keep_stdio(
         if !upstream.breaker.is_open() {
             upstream.publish(Stage::Starting);
         }
-        let mut last = Last::default();
-        let opening = child::open(program, upstream, era, &mut verdict, &mut last);
+        former.last = Last::default();
+        let opening = child::open(program, upstream, era, &mut verdict, former);
         let opening = upstream.keeper.start_in_turn(opening, upstream.drained());
         let (failure, lived) = match opening.await {
             None | Some(Err(Failure::Stopped)) => return,
@@ -373,11 +380,10 @@ async fn keep_stdio(
                     child.stop(upstream.gone_by()).await;
                     return;
                 }
-                last = child.last().await;
+                child.retire(upstream, former).await;
                 if held == ChildHeld::Hung {
-                    last.how = Some(How::Hung);
+                    former.last.how = Some(How::Hung);
                 }
-                child.retire(upstream);
                 restarts.note_life(began.elapsed());
                 (Failure::Closed, Some(began.elapsed()))
             }
@@ -386,7 +392,7 @@ async fn keep_stdio(
         upstream.health.note_failure(failure);
         if !failure.is_of_gateway() {
             upstream.health.restarts.fetch_add(1, Ordering::Relaxed);
-            upstream.health.ends.note(last, lived, failure);
+            upstream.health.ends.note(former.last, lived, failure);
         }
         let stage = restarts.after(failure);
         let (Stage::Resting { until, .. } | Stage::Degraded { until }) = &stage else {

@@ -26,6 +26,7 @@ mod fake;
 mod farewell;
 mod floor;
 mod forecast;
+mod former;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod handshake;

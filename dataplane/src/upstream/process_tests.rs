@@ -155,6 +155,21 @@ async fn a_grandchild_that_holds_the_pipes_does_not_hide_a_death() {
 }
 
 #[tokio::test]
+async fn a_server_that_has_closed_a_pipe_is_gone_before_the_next_one_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let lock = folder.path().join("lock");
+    let before = format!("mkdir '{}' || exit 9", lock.display());
+    let after = format!("rmdir '{}'", lock.display());
+    // It ends with its input, but not before it has finished what it is at.
+    let upstream = shell(&before, "exec >&-; sleep 1", &after);
+    assert_eq!(call(&upstream).await, Err(Failure::Closed));
+    let deadline = Instant::now() + PATIENCE;
+    upstream.profile(deadline).await.unwrap();
+    assert_eq!(upstream.state().restarts, 1);
+    upstream.stop(Duration::ZERO).await;
+}
+
+#[tokio::test]
 async fn a_last_answer_before_the_end_is_heard() {
     let upstream = shell("", &format!("{ANSWER}; exit 0"), "");
     assert!(call(&upstream).await.is_ok());

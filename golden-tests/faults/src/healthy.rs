@@ -82,6 +82,11 @@ pub(crate) fn healthy(asked: &Asked, ledger: &Ledger) -> Value {
     if let Some(result) = result(asked, ledger) {
         return json!({ "jsonrpc": "2.0", "id": id, "result": result });
     }
+    unknown(id)
+}
+
+/// The answer to a method that there is not.
+pub(crate) fn unknown(id: &Value) -> Value {
     let error = json!({ "code": -32601, "message": "there is no such method" });
     json!({ "jsonrpc": "2.0", "id": id, "error": error })
 }

@@ -1,7 +1,7 @@
 //! The misbehaving server as a program: over stdio, or over HTTP at an address.
 //!
-//! `mcpc-faulty [--deaf] [--silent] [--family]` speaks on its pipes; `mcpc-faulty http ADDRESS`
-//! listens and says where; `mcpc-faulty linger` is what it leaves behind.
+//! `mcpc-faulty [--deaf] [--silent] [--family] [--old] [--alone]` speaks on its pipes;
+//! `mcpc-faulty http ADDRESS` listens and says where; `mcpc-faulty linger` is what it leaves behind.
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::fault::{Fault, HUGE_BYTES};
-use crate::healthy::{Asked, asked, given_up, healthy};
+use crate::healthy::{Asked, asked, given_up, healthy, unknown};
 use crate::ledger::{Ledger, round_of};
 use crate::process::{Habits, forever, fork};
 
@@ -22,6 +22,10 @@ pub fn serve(habits: Habits) {
             ledger.cancel(&id);
         }
         if let Some(asked) = asked(line.as_bytes()).filter(|_| !habits.is_silent) {
+            if habits.is_old && asked.method == "server/discover" {
+                say(&unknown(&asked.id));
+                continue;
+            }
             answer(&Arc::new(asked), &ledger);
         }
     }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use mcpc_dataplane::Ended;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, ReadHalf, SimplexStream, WriteHalf};
+use tokio::io::{
+    AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, SimplexStream, WriteHalf,
+};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -475,7 +477,7 @@ impl Server {
     /// Serves a process's pipes until its input ends or it is ended by force.
     pub(crate) async fn serve_pipes(
         self: Rc<Self>,
-        input: ReadHalf<SimplexStream>,
+        input: DuplexStream,
         output: WriteHalf<SimplexStream>,
         ended: oneshot::Sender<Ended>,
         killed: Arc<Notify>,

@@ -20,7 +20,7 @@ pub(crate) enum Door {
     /// To a process: `command: NAME`.
     Stdio {
         server: String,
-        input: tokio::io::ReadHalf<SimplexStream>,
+        input: DuplexStream,
         output: tokio::io::WriteHalf<SimplexStream>,
         ended: oneshot::Sender<Ended>,
         /// Told when the process is ended by force.
@@ -62,7 +62,8 @@ impl Reach for World {
         if (self.is_closed)(&server) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let (input, stdin) = simplex(PIPE_BYTES);
+        // A pipe of one direction would not end with its writer.
+        let (input, stdin) = duplex(PIPE_BYTES);
         let (stdout, output) = simplex(PIPE_BYTES);
         let (ended, ends) = oneshot::channel();
         let killed = Arc::new(Notify::new());

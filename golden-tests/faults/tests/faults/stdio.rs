@@ -95,13 +95,15 @@ fn an_answer_after_the_deadline_is_nobodys() {
     stage.gateway.stop();
 }
 
-#[test]
-fn a_child_that_dies_or_is_killed_fails_its_callers_and_is_started_again() {
-    let mut stage = serve("modern", "");
+/// Ends it in each way, with others waiting for it.
+fn ends_and_starts_again(arguments: &str) {
+    let mut stage = serve("modern", arguments);
     let mut caller = stage.client();
     caller.echoes("bad.echo", 0);
     let mut before = process_of(&stage, "bad");
-    for end in ["bad.die", "bad.cut_body", "kill"] {
+    let ends = ["bad.die", "bad.cut_body", "kill"];
+    for end in ends {
+        let left = descendants(before);
         // Others wait for the same process meanwhile, and are told at once, long before a deadline.
         let mut waiting = stage.client();
         std::thread::scope(|scope| {
@@ -121,9 +123,32 @@ fn a_child_that_dies_or_is_killed_fails_its_callers_and_is_started_again() {
         let now = process_of(&stage, "bad");
         assert_ne!(now, before);
         assert!(!alive(before));
+        assert!(!left.iter().any(|id| alive(*id)), "{left:?}");
         before = now;
     }
+    let restarts = &stage.gateway.upstream("bad")["restarts"];
+    assert_eq!(*restarts, ends.len(), "each start was the first attempt");
     stage.gateway.stop();
+}
+
+#[test]
+fn a_child_that_dies_or_is_killed_fails_its_callers_and_is_started_again() {
+    ends_and_starts_again("");
+}
+
+#[test]
+fn what_a_dead_child_leaves_behind_is_gone_before_the_next_one_starts() {
+    ends_and_starts_again("--alone, --family");
+}
+
+#[test]
+fn a_server_that_bears_no_second_one_beside_it_starts_though_it_is_first_asked_what_it_speaks() {
+    for habits in ["", ", --deaf, --family"] {
+        let stage = serve("auto", &format!("--old, --alone{habits}"));
+        stage.client().echoes("bad.echo", 1);
+        assert_eq!(stage.gateway.upstream("bad")["restarts"], 0);
+        stage.gateway.stop();
+    }
 }
 
 #[test]
