@@ -159,9 +159,8 @@ impl Engine {
         for served in &snapshot.endpoints {
             served.hub.replaced();
             let old = before.endpoint(&served.endpoint.path);
-            if old.is_none_or(|old| old.endpoint != served.endpoint) {
-                served.hub.touch();
-            }
+            let hub = &served.hub;
+            hub.touch(|kind| old.is_none_or(|old| served.may_differ(old, kind)));
         }
         let leaving = self.standing.without(&standing);
         let stopped = leaving.len();

@@ -42,13 +42,16 @@ impl Hub {
         self.changes.send_modify(|changes| changes.plans += 1);
     }
 
-    /// Every list may have changed: the endpoint has other members or names now.
-    pub(crate) fn touch(&self) {
-        self.changes.send_modify(|changes| {
-            changes.tools += 1;
-            changes.prompts += 1;
-            changes.resources += 1;
-        });
+    /// The endpoint has other members or names now, by which these lists may differ.
+    pub(crate) fn touch(&self, may_differ: impl Fn(Kind) -> bool) {
+        let said = Said {
+            tools: may_differ(Kind::Tools),
+            prompts: may_differ(Kind::Prompts),
+            resources: may_differ(Kind::Resources) || may_differ(Kind::Templates),
+        };
+        if said.is_anything() {
+            self.tell(said);
+        }
     }
 
     /// Relays the changes of one upstream until the plan is replaced or the upstream is gone, as far as
@@ -122,6 +125,10 @@ struct Said {
 }
 
 impl Said {
+    fn is_anything(self) -> bool {
+        self.tools || self.prompts || self.resources
+    }
+
     /// What is left if only news counts.
     async fn as_far_as<F>(self, is_news: &impl Fn(Kind, bool) -> F, is_heard: bool) -> Self
     where

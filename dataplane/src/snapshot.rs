@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::directory::Directory;
 use crate::hub::Hub;
 use crate::known::Known;
+use crate::list_kind::Kind;
 use crate::mirror::Mirrors;
 use crate::shown::Shown;
 use crate::status::UpstreamState;
@@ -102,6 +103,19 @@ impl ServedMember {
         Duration::from_millis(self.timeouts.total_ms)
     }
 
+    /// Whether its part of a list is made of the same as another one's: the same upstreams, under the same rules.
+    fn lists_like(&self, other: &Self, kind: Kind) -> bool {
+        let (plan, others) = (&self.plan, &other.plan);
+        let has_same_rules = match kind {
+            Kind::Tools => (&plan.prefix, &plan.tools) == (&others.prefix, &others.tools),
+            Kind::Prompts => (&plan.prefix, &plan.prompts) == (&others.prefix, &others.prompts),
+            Kind::Resources | Kind::Templates => plan.resources == others.resources,
+        };
+        let lives = |member: &'_ Self| member.replicas.upstreams().map(|it| it.life()).collect();
+        let (own, theirs): (Vec<_>, Vec<_>) = (lives(self), lives(other));
+        has_same_rules && own == theirs
+    }
+
     /// How long a list or a greeting waits for this member: as long as it may take, or a shorter
     /// time if the last thing it did was to fail. What was waited for in vain is not waited for again:
     /// see `Upstream::owes`.
@@ -125,6 +139,19 @@ impl Served {
     /// find none.
     pub(crate) fn in_use(&self) -> Option<Arc<InUse>> {
         self.in_use.upgrade()
+    }
+
+    /// Whether a list can be another one than under the plan before.
+    pub(crate) fn may_differ(&self, before: &Self, kind: Kind) -> bool {
+        let (parts, before) = (self.parts(kind), before.parts(kind));
+        let mut pairs = parts.iter().zip(&before);
+        parts.len() != before.len() || !pairs.all(|(part, before)| part.lists_like(before, kind))
+    }
+
+    /// The members that a list can have entries of: those that are known to have none of a kind count for nothing.
+    fn parts(&self, kind: Kind) -> Vec<&ServedMember> {
+        let may_list = |member: &&ServedMember| member.replicas.may_list(kind);
+        self.members.iter().filter(may_list).collect()
     }
 
     /// The member with this id.

@@ -19,6 +19,7 @@ use super::{Checked, Private, Reading, State, Upstream, Wish};
 use crate::ask::state::ReplicaMark;
 use crate::call::{Answer, Call, Era, Party, Reply};
 use crate::failure::Failure;
+use crate::list_kind::Kind;
 use crate::policy::Permit;
 use crate::status::UpstreamState;
 use crate::tally::Origin;
@@ -298,6 +299,14 @@ impl Replicas {
     /// Their upstreams.
     pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
         self.all().map(|replica| &replica.upstream)
+    }
+
+    /// Whether lists of this kind may have entries of it, as far as is known now.
+    pub(crate) fn may_list(&self, kind: Kind) -> bool {
+        self.upstreams().any(|upstream| {
+            let session = upstream.presence.ready();
+            session.is_none_or(|session| session.profile.has(kind.capability()))
+        })
     }
 
     /// What tells this server from all that are reached in another way.
