@@ -108,7 +108,7 @@ pub use refusal::{Refusal, Swapped};
 pub use rehearsal::{Entrance, Rehearsal};
 pub use secret::Secret;
 pub use session::SessionKeys;
-pub use shortage::{LOG, Shortage};
+pub use shortage::{LOG, SESSION_KEY, Shortage};
 pub use status::{
     BreakerState, BreakerStatus, CheckedStatus, Components, EndKind, EndpointStatus, Health,
     HealthStatus, Kept, ListenerHealth, Live, Phase, PlanHealth, PressureStatus, ProcessEnd,

@@ -1,4 +1,5 @@
-//! What the system denies the whole process, and whether it still does: descriptors, processes, a log.
+//! What the system denies the whole process, and whether it still does: descriptors, processes, a log, a place
+//! for its key.
 //!
 //! Owns one record for each, which whoever is denied writes and `status` shows, and the lines of the
 //! log about it. They are the process's as the limits of the system are, so they are static. Does not
@@ -38,7 +39,14 @@ pub static LOG: Shortage = Shortage::new(
     "the log takes lines again",
 );
 
-const ALL: [&Shortage; 3] = [&DESCRIPTORS, &PROCESSES, &LOG];
+/// The key of sessions has no place on disk. For whoever keeps it.
+pub static SESSION_KEY: Shortage = Shortage::new(
+    "MCPC9608",
+    "the key of sessions cannot be kept on disk: they end with this process, until it can; it is tried again",
+    "the key of sessions is kept on disk",
+);
+
+const ALL: [&Shortage; 4] = [&DESCRIPTORS, &PROCESSES, &LOG, &SESSION_KEY];
 
 /// Between two lines of the log about one shortage.
 const SILENCE_MS: u64 = 10_000;
@@ -77,7 +85,7 @@ impl Shortage {
     }
 
     /// Somebody was denied it. Says so in the log, but not each time.
-    pub(crate) fn meet(&self, error: &io::Error) {
+    pub fn meet(&self, error: &io::Error) {
         if self.note(error) {
             tracing::error!(code = self.code, %error, "{}", self.text);
         }

@@ -14,7 +14,14 @@ use crate::GatewayFlags;
 use crate::history::History;
 use crate::operate::{Ended, Plans, Stage};
 use crate::operation::tell;
-use crate::state_dir::session_keys;
+use crate::state_dir::Keys;
+
+/// What a gateway starts with besides a plan.
+pub(crate) struct Means<'a> {
+    pub(crate) flags: &'a GatewayFlags,
+    pub(crate) reach: &'a Arc<dyn Reach>,
+    pub(crate) keys: &'a Keys,
+}
 
 /// Why a gateway cannot start with what its source holds.
 struct Unusable {
@@ -29,22 +36,25 @@ struct Unusable {
 /// live last.
 pub(crate) fn begin(
     plans: &mut dyn Plans,
-    flags: &GatewayFlags,
-    reach: &Arc<dyn Reach>,
+    means: &Means<'_>,
     history: &mut History,
 ) -> Result<(Gateway, Plan), Ended> {
-    let unusable = match begin_with_source(plans, flags, reach, history) {
+    let unusable = match begin_with_source(plans, means, history) {
         Ok((gateway, plan)) => {
             history.went_live(&plan, None, &plan.digest);
             return Ok((gateway, plan));
         }
         Err(unusable) => unusable,
     };
-    let said = flags.fallback.map(Fallback::from).or(unusable.fallback);
+    let said = means
+        .flags
+        .fallback
+        .map(Fallback::from)
+        .or(unusable.fallback);
     let Some(plan) = last_good(said, history) else {
         return Err(unusable.ended);
     };
-    let started = start(&plan, plans.content().name(), flags, reach);
+    let started = start(&plan, plans.content().name(), means);
     let gateway = started.map_err(|refusal| {
         // What has nothing to do with either plan was said before.
         if refusal != unusable.refusal {
@@ -106,10 +116,10 @@ fn tell_nowhere() {
 
 fn begin_with_source(
     plans: &mut dyn Plans,
-    flags: &GatewayFlags,
-    reach: &Arc<dyn Reach>,
+    means: &Means<'_>,
     history: &History,
 ) -> Result<(Gateway, Plan), Unusable> {
+    let flags = means.flags;
     let plan = plans.load().map_err(|rejected| {
         tell(&rejected, flags.log_format);
         Unusable {
@@ -134,33 +144,24 @@ fn begin_with_source(
     {
         return Err(unusable(aside.refusal()));
     }
-    let started = start(&plan, plans.content().name(), flags, reach);
+    let started = start(&plan, plans.content().name(), means);
     let gateway = started.inspect_err(tell_not_started).map_err(unusable)?;
     Ok((gateway, plan))
 }
 
 /// Starts a gateway, or says why not.
-fn start(
-    plan: &Plan,
-    source: String,
-    flags: &GatewayFlags,
-    reach: &Arc<dyn Reach>,
-) -> Result<Gateway, Refusal> {
-    let options = options(flags, Arc::clone(reach), source);
-    options.and_then(|options| Gateway::start(plan.clone(), options))
+fn start(plan: &Plan, source: String, means: &Means<'_>) -> Result<Gateway, Refusal> {
+    Gateway::start(plan.clone(), options(means, source))
 }
 
-fn tell_not_started(Refusal { code, reason }: &Refusal) {
+/// Says why there is no gateway.
+pub(crate) fn tell_not_started(Refusal { code, reason }: &Refusal) {
     error!(code, reason, "the gateway does not start");
 }
 
 /// How the flags want a gateway to run.
-fn options(
-    flags: &GatewayFlags,
-    reach: Arc<dyn Reach>,
-    source: String,
-) -> Result<Options, Refusal> {
-    let session_keys = session_keys(flags)?;
+fn options(means: &Means<'_>, source: String) -> Options {
+    let flags = means.flags;
     // A client that starts the gateway for itself has no use for a port, and several such gateways
     // would fight for it.
     let door = |is_asked_for: bool| {
@@ -175,13 +176,13 @@ fn options(
         output: Box::new(tokio::io::stdout()),
         endpoint: flags.endpoint.clone(),
     });
-    Ok(Options {
-        reach,
+    Options {
+        reach: Arc::clone(means.reach),
         workers: flags.workers,
         source,
         clients: door(flags.listen.is_some()),
         operators: door(flags.admin.is_some()),
         stdio,
-        session_keys,
-    })
+        session_keys: means.keys.session(),
+    }
 }

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use mcpc_dataplane::{Gateway, Reach, Refusal, raise_descriptor_limit};
 use mcpc_plan::{Digest, Fallback, Plan};
+use tokio::runtime::Runtime;
 use tokio::time::Instant;
 use tracing::{debug, error, info};
 
-use crate::begin::{begin, warn_without_state};
+use crate::begin::{Means, begin, tell_not_started, warn_without_state};
 use crate::content::Content;
 use crate::history::History;
 use crate::inputs::{Event, Inputs};
@@ -20,7 +21,7 @@ use crate::operation::{Asked, Operation};
 use crate::outlet::settle;
 use crate::outset;
 use crate::plan_file::Addresses;
-use crate::state_dir::state_dir;
+use crate::state_dir::{Keys, state_dir};
 use crate::trials::Trials;
 use crate::{GatewayFlags, Window, ending};
 
@@ -130,9 +131,19 @@ fn live(
     };
     let state = state_dir(flags);
     let mut history = History::open(state.as_deref(), Addresses::of(flags));
-    let begun = interruptible(&runtime, &mut inputs, || {
-        begin(plans, flags, reach, &mut history)
-    });
+    let keys = match Keys::of(flags) {
+        Ok(keys) => keys,
+        Err(refusal) => {
+            tell_not_started(&refusal);
+            return Ended::NotStarted;
+        }
+    };
+    let means = Means {
+        flags,
+        reach,
+        keys: &keys,
+    };
+    let begun = interruptible(&runtime, &mut inputs, || begin(plans, &means, &mut history));
     let (mut gateway, plan) = match begun {
         Ok(begun) => begun,
         Err(ended) => return ended,
@@ -159,8 +170,21 @@ fn live(
         gateway,
         live: plan,
         history,
+        keys,
     };
-    let leave_for = loop {
+    let leave_for = attend(&mut operation, &runtime, &mut inputs);
+    let Operation { gateway, live, .. } = operation;
+    inputs.take_no_orders();
+    ending::end(gateway, &live, leave_for, &runtime, &mut inputs)
+}
+
+/// Does what is asked of a gateway until it is to end, and says for how long it is to leave first.
+fn attend(
+    operation: &mut Operation<'_, Gateway>,
+    runtime: &Runtime,
+    inputs: &mut Inputs,
+) -> Window {
+    loop {
         let next = inputs.next(&*operation.plans, operation.due());
         match runtime.block_on(next) {
             Event::Changed => drop(operation.reload(Asked::ByChange)),
@@ -170,12 +194,9 @@ fn live(
                 order.answer(outcome);
             }
             Event::Due => operation.look_after(),
-            Event::Stop => break flags.leave_for,
+            Event::Stop => return operation.flags.leave_for,
             // Nobody is left who could be sent elsewhere.
-            Event::Left => break Window::Off,
+            Event::Left => return Window::Off,
         }
-    };
-    let Operation { gateway, live, .. } = operation;
-    inputs.take_no_orders();
-    ending::end(gateway, &live, leave_for, &runtime, &mut inputs)
+    }
 }

@@ -18,6 +18,7 @@ use crate::operate::{Plans, Rejected};
 use crate::outlet::ERR;
 use crate::probation::Before;
 use crate::served::Served;
+use crate::state_dir::Keys;
 use crate::trials::Trials;
 use crate::{GatewayFlags, LogFormat};
 
@@ -34,6 +35,7 @@ pub(crate) struct Operation<'a, G> {
     pub(crate) gateway: G,
     pub(crate) live: Plan,
     pub(crate) history: History,
+    pub(crate) keys: Keys,
     pub(crate) trials: Trials,
     /// When what could not be written is tried again.
     pub(crate) retries_at: Instant,
@@ -184,6 +186,7 @@ impl<G: Served> Operation<'_, G> {
 
     /// Writes what could not be written before, if there is any such thing.
     fn retry(&mut self) {
+        self.keys.retry();
         if self.history.is_troubled() {
             self.history.retry(&self.live);
             self.gateway.note_kept(self.history.kept());
@@ -194,7 +197,8 @@ impl<G: Served> Operation<'_, G> {
 
     /// When something has to be looked after, if at all.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let retry = self.history.is_troubled().then_some(self.retries_at);
+        let is_troubled = self.history.is_troubled() || self.keys.are_troubled();
+        let retry = is_troubled.then_some(self.retries_at);
         retry.into_iter().chain(self.trials.due()).min()
     }
 

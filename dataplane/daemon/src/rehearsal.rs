@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::history::History;
 use crate::operation::{Asked, Operation};
 use crate::plan_file::Addresses;
+use crate::state_dir::Keys;
 use crate::trials::Trials;
 use crate::{GatewayFlags, Plans};
 
@@ -34,6 +35,7 @@ impl<'a> Operated<'a> {
             gateway,
             live,
             history,
+            keys: Keys::default(),
         })
     }
 

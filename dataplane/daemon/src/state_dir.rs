@@ -2,15 +2,16 @@
 //!
 //! Owns the state directory (`--state-dir`, else the first of `$STATE_DIRECTORY`, as systemd gives
 //! it), the key file in it, and a key file that somebody else provides (`--session-key-file`). A key
-//! file is made whole or not at all, and is not used if others can read it. What the keys seal is the
-//! data plane's business.
+//! file is made whole or not at all, and is not used if others can read it. A key that the directory does not
+//! take is used from memory, and written when it does. When that is tried again is `operation`'s to say, and what
+//! the keys seal is the data plane's business. See `docs/decisions/0051-no-room-for-a-key.md`.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use mcpc_dataplane::{Refusal, SessionKeys};
+use mcpc_dataplane::{Refusal, SESSION_KEY, SessionKeys};
 
 use crate::GatewayFlags;
 
@@ -40,30 +41,100 @@ pub(crate) fn state_dir(flags: &GatewayFlags) -> Option<PathBuf> {
     (!first.as_os_str().is_empty()).then_some(first)
 }
 
-/// The keys that the flags name, or nothing if each process is to have its own.
-pub(crate) fn session_keys(flags: &GatewayFlags) -> Result<Option<SessionKeys>, Refusal> {
-    if let Some(path) = &flags.session_key_file {
-        return read(path).map(Some);
-    }
-    let Some(directory) = state_dir(flags) else {
-        return Ok(None);
-    };
-    let path = directory.join(KEY_FILE);
-    if !path.exists() {
+/// The keys under which clients hold their sessions.
+#[derive(Default)]
+pub(crate) struct Keys {
+    /// Nothing if each process is to have its own.
+    session: Option<SessionKeys>,
+    /// The one that belongs on disk, and is in memory only.
+    unkept: Option<Unkept>,
+}
+
+struct Unkept {
+    directory: PathBuf,
+    material: Material,
+}
+
+type Material = [u8; KEY_DIGITS / 2];
+
+impl Keys {
+    /// Those that the flags name. Only a key file that is there and cannot be used is refused: it may have been
+    /// read by others, and whoever wrote it wants no other key.
+    pub(crate) fn of(flags: &GatewayFlags) -> Result<Self, Refusal> {
+        if let Some(path) = &flags.session_key_file {
+            return read(path).map(Self::kept);
+        }
+        let Some(directory) = state_dir(flags) else {
+            return Ok(Self::default());
+        };
+        let path = directory.join(KEY_FILE);
+        if path.exists() {
+            return read(&path).map(Self::kept);
+        }
         let material = SessionKeys::random_material()?;
-        create(&directory, &path, &material).map_err(|error| {
-            let reason = format!("the state directory cannot be used: {}", error.kind());
-            Refusal {
-                code: "MCPC9608",
-                reason,
+        match create(&directory, &path, &material) {
+            // Another process may have been faster.
+            Ok(()) => read(&path).map(Self::kept),
+            Err(error) => {
+                SESSION_KEY.meet(&error);
+                Ok(Self {
+                    session: Some(SessionKeys::new(material, Vec::new())),
+                    unkept: Some(Unkept {
+                        directory,
+                        material,
+                    }),
+                })
             }
-        })?;
+        }
     }
-    read(&path).map(Some)
+
+    fn kept(keys: SessionKeys) -> Self {
+        Self {
+            session: Some(keys),
+            unkept: None,
+        }
+    }
+
+    /// For the gateway.
+    pub(crate) fn session(&self) -> Option<SessionKeys> {
+        self.session.clone()
+    }
+
+    /// Whether the disk does not hold what it should.
+    pub(crate) fn are_troubled(&self) -> bool {
+        self.unkept.is_some()
+    }
+
+    /// Writes again what could not be written.
+    pub(crate) fn retry(&mut self) {
+        let Some(unkept) = &self.unkept else {
+            return;
+        };
+        match unkept.keep() {
+            Ok(()) => {
+                self.unkept = None;
+                SESSION_KEY.end();
+            }
+            // It was said when it began, and is shown in the status until it ends.
+            Err(error) => drop(SESSION_KEY.note(&error)),
+        }
+    }
+}
+
+impl Unkept {
+    fn keep(&self) -> io::Result<()> {
+        let path = self.directory.join(KEY_FILE);
+        create(&self.directory, &path, &self.material)?;
+        // Sessions that began here end with this process if the next one finds another key.
+        if fs::read(&path)? != text_of(&self.material).as_bytes() {
+            return Err(io::Error::other("another key is kept there"));
+        }
+        Ok(())
+    }
 }
 
 /// Makes the key file, whole or not at all. If another process was faster, its file stays.
-fn create(directory: &Path, path: &Path, material: &[u8]) -> io::Result<()> {
+fn create(directory: &Path, path: &Path, material: &Material) -> io::Result<()> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -71,7 +142,7 @@ fn create(directory: &Path, path: &Path, material: &[u8]) -> io::Result<()> {
     let own = directory.join(format!("{KEY_FILE}.{}", std::process::id()));
     // What a process of this number has left behind is not a key that anybody uses.
     let _none = fs::remove_file(&own);
-    let linked = write_new(&own, material).and_then(|()| fs::hard_link(&own, path));
+    let linked = write_new(&own, &text_of(material)).and_then(|()| fs::hard_link(&own, path));
     // It may not have come to be, and then the reason for that counts.
     let _removed = fs::remove_file(&own);
     match linked {
@@ -80,7 +151,8 @@ fn create(directory: &Path, path: &Path, material: &[u8]) -> io::Result<()> {
     }
 }
 
-fn write_new(path: &Path, material: &[u8]) -> io::Result<()> {
+/// What a key file holds.
+fn text_of(material: &Material) -> String {
     let mut text = String::from("# The first key seals the ids of sessions; all keys open them.\n");
     for byte in material {
         for half in [byte >> 4, byte & 15] {
@@ -88,6 +160,10 @@ fn write_new(path: &Path, material: &[u8]) -> io::Result<()> {
         }
     }
     text.push('\n');
+    text
+}
+
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -149,7 +225,7 @@ fn parse(text: &str) -> Result<SessionKeys, &'static str> {
     Ok(SessionKeys::new(first, keys))
 }
 
-fn key(digits: &str) -> Option<[u8; KEY_DIGITS / 2]> {
+fn key(digits: &str) -> Option<Material> {
     let is_hexadecimal = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
     if digits.len() != KEY_DIGITS || !is_hexadecimal {
         return None;

@@ -3,11 +3,13 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use mcpc_process::{alive, until};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use serde_json::{Value, json};
 
+use crate::legacy::LegacyCaller;
 use crate::stage::{FAULTY, Stage};
 
 /// No process can be started.
@@ -15,6 +17,9 @@ const NO_PROCESS: &str = "MCPC9616";
 
 /// Lines of the log are lost.
 const LOG_LOST: &str = "MCPC9617";
+
+/// The key of sessions cannot be kept.
+const NO_KEY: &str = "MCPC9608";
 
 /// Plans cannot be kept.
 const NOT_KEPT: &str = "MCPC9613";
@@ -172,5 +177,66 @@ fn a_state_directory_that_cannot_be_written_stops_nothing() {
     mode(0o700);
     stage.gateway.hears("the plan is kept on disk again");
     until("status says so", || kept_error(&stage) == Value::Null);
+    stage.gateway.stop();
+}
+
+const STATE_DIR: [&str; 2] = ["--state-dir", "state"];
+
+fn one_server() -> String {
+    format!("servers:\n  good: {{ command: {FAULTY:?}, era: legacy }}\n")
+}
+
+/// A gateway that started where nothing can be kept: it serves, says so, and once `mend` has made it possible, a
+/// session from before outlives the gateway.
+fn keeps_its_key_later(stage: Stage, mend: impl FnOnce(&Stage)) {
+    let caller = LegacyCaller::greet(stage.gateway.address);
+    assert_eq!(caller.call(1, "echo", &json!({})).status, 200);
+    assert_eq!(troubles(&stage), [NO_KEY]);
+    assert_ne!(kept_error(&stage), Value::Null);
+    assert!(is_degraded(&stage));
+
+    mend(&stage);
+    until("all is kept", || {
+        troubles(&stage).is_empty() && kept_error(&stage) == Value::Null
+    });
+    assert!(!is_degraded(&stage));
+    let stage = stage.restart();
+    let reply = caller.at(stage.gateway.address).call(2, "echo", &json!({}));
+    assert_eq!(reply.status, 200, "{reply:?}");
+    stage.gateway.stop();
+}
+
+#[test]
+fn a_disk_that_is_full_at_the_start_costs_sessions_that_would_outlive_it_and_nothing_else() {
+    let limit = "ulimit -S -f 0";
+    let stage = Stage::open_under_with(limit, &one_server(), &STATE_DIR);
+    keeps_its_key_later(stage, |stage| {
+        limit_files(stage.gateway.id(), getrlimit(Resource::Fsize).current);
+    });
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_made_at_the_start_is_made_later() {
+    let in_the_way = |folder: &Path| std::fs::write(folder.join("state"), "").unwrap();
+    let stage = Stage::prepared(&one_server(), in_the_way, &STATE_DIR);
+    keeps_its_key_later(stage, |stage| {
+        std::fs::remove_file(stage.folder().join("state")).unwrap();
+    });
+}
+
+#[test]
+fn a_key_that_somebody_else_has_kept_meanwhile_stays_and_is_told() {
+    let in_the_way = |folder: &Path| std::fs::write(folder.join("state"), "").unwrap();
+    let stage = Stage::prepared(&one_server(), in_the_way, &STATE_DIR);
+    let other = stage.folder().join("other");
+    std::fs::create_dir(&other).unwrap();
+    std::fs::write(other.join("session.key"), "a".repeat(64)).unwrap();
+    std::fs::set_permissions(other.join("session.key"), Permissions::from_mode(0o600)).unwrap();
+    std::fs::remove_file(stage.folder().join("state")).unwrap();
+    std::fs::rename(other, stage.folder().join("state")).unwrap();
+    until("plans are kept", || kept_error(&stage) == Value::Null);
+    assert_eq!(troubles(&stage), [NO_KEY]);
+    let stage = stage.restart();
+    assert!(troubles(&stage).is_empty());
     stage.gateway.stop();
 }

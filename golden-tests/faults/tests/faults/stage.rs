@@ -137,10 +137,10 @@ fn command(folder: &Path, flags: &[&str]) -> Command {
 }
 
 /// The same, started by a shell that has set these limits for itself.
-fn limited(limits: &str, folder: &Path) -> Command {
+fn limited(limits: &str, folder: &Path, flags: &[&str]) -> Command {
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", &format!("{limits} && exec \"$0\" \"$@\""), GATEWAY]);
-    serving(shell, folder, &[])
+    serving(shell, folder, flags)
 }
 
 fn serving(mut command: Command, folder: &Path, flags: &[&str]) -> Command {
@@ -210,10 +210,18 @@ impl Stage {
 
     /// Serves a configuration under limits that a shell sets: `ulimit -n 64`.
     pub(crate) fn open_under(limits: &str, text: &str) -> Self {
+        Self::open_under_with(limits, text, &[])
+    }
+
+    /// The same, with these flags.
+    pub(crate) fn open_under_with(limits: &str, text: &str, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("plan.json"), plan(text)).unwrap();
-        let command = limited(limits, folder.path());
-        Self::open_by(command, folder)
+        let command = limited(limits, folder.path(), flags);
+        Self {
+            flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
+            ..Self::open_by(command, folder)
+        }
     }
 
     /// Serves as a user who is not root. The text is made of the path of the misbehaving server.
