@@ -191,7 +191,7 @@ impl Gateway {
 
     /// Nobody shall be sent here any more: the stop is near. Who comes is served as before.
     pub fn leave(&self) {
-        self.engine.scene.leaving();
+        let _is_new = self.engine.scene.leaving();
     }
 
     /// Stops accepting, lets in-flight calls finish, stops children. All of it fits into the grace:
@@ -271,7 +271,11 @@ fn open_admin(
     let (measured, of) = (Arc::clone(&scene), Arc::clone(&plane));
     let metrics = Arc::new(move |form| metrics::page(&measured, &of, form));
     let status = Arc::new(move || scene.status(&plane));
-    let leave = Arc::new(move || leaving.leaving());
+    let leave = Arc::new(move || {
+        if leaving.leaving() {
+            tracing::info!("an operator sends clients elsewhere: not ready any more");
+        }
+    });
     let desk = Desk::new(status, leave, orders, numbers).with_metrics(metrics);
     AdminThread::start(address, desk).map_err(|error| {
         let reason = format!(

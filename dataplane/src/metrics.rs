@@ -77,7 +77,7 @@ pub(crate) fn page(scene: &Scene, plane: &Plane, form: Form) -> String {
     let mut page = Page::new(form);
     let snapshot = plane.live.load_full();
     let status = scene.status(plane);
-    process(&mut page, &status, plane);
+    process(&mut page, &status, scene, plane);
     plans(&mut page, &status, scene);
     clients(&mut page, plane, &snapshot);
     pressure(&mut page, &status, plane);
@@ -89,11 +89,10 @@ pub(crate) fn page(scene: &Scene, plane: &Plane, form: Form) -> String {
     page.finish()
 }
 
-fn process(page: &mut Page, status: &Status, plane: &Plane) {
+fn process(page: &mut Page, status: &Status, scene: &Scene, plane: &Plane) {
     page.family(&BUILD).count(&[&status.version], 1);
-    let uptime = as_number(status.uptime_ms) / 1000.0;
-    let now = as_number(crate::timestamp::Timestamp::now().unix_ms()) / 1000.0;
-    page.family(&START).number(&[], (now - uptime).max(0.0));
+    let started = as_number(scene.started_at().unix_ms()) / 1000.0;
+    page.family(&START).number(&[], started);
     let (used, most) = crate::descriptors::in_use();
     if let Some(used) = used {
         page.family(&OPEN_FDS).count(&[], used);

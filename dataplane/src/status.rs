@@ -393,6 +393,8 @@ pub struct Components {
 pub struct ListenerHealth {
     /// How it is.
     pub status: HealthStatus,
+    /// Where the gateway is in its life, which is why.
+    pub phase: Phase,
     /// Where it is.
     pub address: SocketAddr,
     /// How many clients are connected.
@@ -479,6 +481,7 @@ impl Status {
             components: Components {
                 listener: ListenerHealth {
                     status: listener,
+                    phase: self.phase,
                     address: self.address,
                     connections: self.connections,
                 },

@@ -27,6 +27,7 @@ use crate::upstream::{Checked, How, PastEnd, Position, Reading, Replica, Replica
 /// What the gateway knows of its own life.
 pub(crate) struct Scene {
     started: Instant,
+    started_at: Timestamp,
     phase: AtomicU8,
     source: String,
     /// Known once the doors are open.
@@ -54,6 +55,7 @@ impl Scene {
         let live = live(&source, snapshot);
         Self {
             started: Instant::now(),
+            started_at: Timestamp::now(),
             phase: AtomicU8::new(Phase::Starting as u8),
             source,
             address: OnceLock::new(),
@@ -76,13 +78,20 @@ impl Scene {
         self.phase.store(Phase::Serving as u8, Ordering::Release);
     }
 
-    /// The gateway will be told to stop soon. Not before it serves, and not again when it stops already.
-    pub(crate) fn leaving(&self) {
+    /// When it started, by the clock of that moment: it is the same however the clock is set since.
+    pub(crate) fn started_at(&self) -> Timestamp {
+        self.started_at
+    }
+
+    /// The gateway will be told to stop soon. Not before it serves, and not again when it stops already: then it is
+    /// false.
+    pub(crate) fn leaving(&self) -> bool {
         let serving = Phase::Serving as u8;
         let leaving = Phase::Leaving as u8;
-        let _elsewhere =
+        let moved =
             self.phase
                 .compare_exchange(serving, leaving, Ordering::AcqRel, Ordering::Acquire);
+        moved.is_ok()
     }
 
     /// The gateway stops.

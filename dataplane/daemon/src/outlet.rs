@@ -7,6 +7,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +36,10 @@ pub(crate) struct Outlet {
     waiting: Mutex<Waiting>,
     /// No thread writes any more.
     is_settled: Condvar,
+    /// What was written last is no whole line.
+    is_mid_line: AtomicBool,
+    /// And its rest is lost.
+    is_torn: AtomicBool,
 }
 
 /// What could not be written at once.
@@ -60,6 +65,8 @@ impl Outlet {
             stream,
             waiting: Mutex::new(waiting),
             is_settled: Condvar::new(),
+            is_mid_line: AtomicBool::new(false),
+            is_torn: AtomicBool::new(false),
         }
     }
 
@@ -83,7 +90,7 @@ impl Outlet {
             waiting.bytes.extend_from_slice(lines);
             return Ok(false);
         }
-        let rest = write_while((self.stream)(), lines, Some(&AT_ONCE))?;
+        let rest = self.write(lines, Some(&AT_ONCE))?;
         if rest.is_empty() {
             return Ok(true);
         }
@@ -91,6 +98,7 @@ impl Outlet {
         let writer = std::thread::Builder::new().name("log".to_owned());
         if let Err(error) = writer.spawn(|| self.write_waiting()) {
             waiting.bytes = Vec::new();
+            self.tear();
             return Err(error);
         }
         waiting.has_writer = true;
@@ -109,10 +117,37 @@ impl Outlet {
                 LOG.end();
                 return;
             }
-            if let Err(error) = write_while((self.stream)(), &bytes, None) {
+            if let Err(error) = self.write(&bytes, None) {
                 LOG.note(&error);
             }
         }
+    }
+
+    /// Writes as much as the stream takes within this time, and gives the rest. Called by one thread at a time.
+    /// A line whose rest is lost is ended first, so that it takes no other with it.
+    fn write<'b>(&self, mut bytes: &'b [u8], timeout: Option<&Timespec>) -> io::Result<&'b [u8]> {
+        let stream = (self.stream)();
+        if self.is_torn.load(Ordering::Relaxed) {
+            let mut end: &[u8] = b"\n";
+            write_while(stream, &mut end, timeout)?;
+            if !end.is_empty() {
+                return Ok(bytes);
+            }
+            self.is_torn.store(false, Ordering::Relaxed);
+        }
+        let all = bytes;
+        let outcome = write_while(stream, &mut bytes, timeout);
+        let written = all.len() - bytes.len();
+        if let Some(last) = all.get(..written).and_then(<[u8]>::last) {
+            self.is_mid_line.store(*last != b'\n', Ordering::Relaxed);
+        }
+        outcome.inspect_err(|_| self.tear()).map(|()| bytes)
+    }
+
+    /// What has not been written of a line never will be.
+    fn tear(&self) {
+        let is_torn = self.is_mid_line.swap(false, Ordering::Relaxed);
+        self.is_torn.fetch_or(is_torn, Ordering::Relaxed);
     }
 
     /// Gives what waits a moment more, before the process ends.
@@ -134,22 +169,22 @@ pub(crate) fn settle() {
     ERR.settle();
 }
 
-/// Writes in pieces as long as the stream is ready for one within this time, and gives the rest.
-fn write_while<'b>(
+/// Writes in pieces as long as the stream is ready for one within this time, and leaves the rest.
+fn write_while(
     stream: BorrowedFd<'_>,
-    mut bytes: &'b [u8],
+    bytes: &mut &[u8],
     timeout: Option<&Timespec>,
-) -> io::Result<&'b [u8]> {
+) -> io::Result<()> {
     while !bytes.is_empty() && is_ready(stream, timeout)? {
         let piece = bytes.get(..PIECE_BYTES).unwrap_or(bytes);
         match retry_on_intr(|| write(stream, piece)) {
-            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Ok(written) => *bytes = bytes.get(written..).unwrap_or_default(),
             // It does not block, and somebody else has filled it: it is asked again.
             Err(Errno::AGAIN) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// Whether a piece goes, or an error is to be had.

@@ -146,9 +146,32 @@ fn fill_the_disk(log_format: &str) {
         troubles(&stage).is_empty() && kept_error(&stage) == Value::Null
     });
     assert!(!is_degraded(&stage));
+
+    // Room for the beginning of a line.
+    let size = std::fs::metadata(&log).unwrap().len();
+    limit_files(stage.gateway.id(), Some(size + 40));
+    until("a line is lost", || {
+        caller.echoes("echo", 4);
+        troubles(&stage) == [LOG_LOST]
+    });
+    limit_files(stage.gateway.id(), getrlimit(Resource::Fsize).current);
+    until("the log is written again", || {
+        caller.echoes("echo", 5);
+        troubles(&stage).is_empty()
+    });
     stage.gateway.stop();
     let said = std::fs::read_to_string(&log).unwrap();
     assert!(said.contains(LOG_LOST), "{said}");
+    if log_format == "json" {
+        let is_event = |line: &&str| serde_json::from_str::<Value>(line).is_ok();
+        let torn: Vec<&str> = said.lines().filter(|line| !is_event(line)).collect();
+        let begun: usize = torn.iter().map(|it| it.matches("timestamp").count()).sum();
+        assert_eq!(
+            (torn.len(), begun),
+            (1, 1),
+            "it takes no other with it: {torn:?}"
+        );
+    }
 }
 
 #[test]
