@@ -65,3 +65,62 @@ impl Reach for Attended {
         self.reach.file(path)
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use tokio::sync::mpsc::{Sender, channel};
+
+    use super::*;
+
+    /// An outside that says what it was asked.
+    struct Outside(Sender<String>);
+
+    impl Outside {
+        fn note(&self, what: impl Into<String>) {
+            self.0.try_send(what.into()).unwrap();
+        }
+    }
+
+    impl Reach for Outside {
+        fn connect(&self, target: &Target) -> ReachFuture<Box<dyn Dialed>> {
+            self.note(&*target.host);
+            Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) })
+        }
+
+        fn launch(&self, _: &Launch<'_>) -> io::Result<Process> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+
+        fn give_up_after(&self, silence: Duration) {
+            self.note(format!("{silence:?}"));
+        }
+
+        fn renew(&self) -> Result<(), Refusal> {
+            Err(Refusal::new("MCPC0005", "a credentials file"))
+        }
+
+        fn variable(&self, name: &str) -> Option<Secret> {
+            self.note(name);
+            None
+        }
+
+        fn file(&self, path: &str) -> io::Result<Secret> {
+            self.note(path);
+            Err(io::ErrorKind::PermissionDenied.into())
+        }
+    }
+
+    #[test]
+    fn what_is_asked_of_the_outside_gets_there_and_its_answers_come_back() {
+        let (outside, mut asked) = channel(9);
+        let (attended, _) = Attended::new(Arc::new(Outside(outside)));
+        attended.give_up_after(Duration::from_secs(7));
+        assert_eq!(attended.renew().unwrap_err().code, "MCPC0005");
+        assert!(attended.variable("TOKEN").is_none());
+        let denied = attended.file("/run/secrets/token").err().unwrap();
+        assert_eq!(denied.kind(), io::ErrorKind::PermissionDenied);
+        let asked: Vec<String> = std::iter::from_fn(|| asked.try_recv().ok()).collect();
+        assert_eq!(asked, ["7s", "TOKEN", "/run/secrets/token"]);
+    }
+}

@@ -16,8 +16,8 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use mcpc_dataplane::{Ended, Launch, Process, Reach as _, Real, child_entry};
-use mcpc_plan::{ProcessLimits, Restart, Start, StartWhen, StdioTransport};
+use mcpc_dataplane::{Ended, Launch, Process, Reach as _, Real, Secret, child_entry};
+use mcpc_plan::{Network, ProcessLimits, Restart, Sandbox, Start, StartWhen, StdioTransport};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::AsyncBufReadExt as _;
 
@@ -42,6 +42,8 @@ fn main() {
         what_starts_itself_anew_for_ever_dies_too();
         a_killed_warden_takes_its_server_along();
         a_program_that_cannot_be_executed_ends_with_126();
+        a_working_directory_that_cannot_be_used_is_named();
+        a_program_without_a_place_is_looked_for_also_in_a_sandbox();
         groups::hold_whole_trees();
     }
 }
@@ -51,12 +53,18 @@ fn launch(command: &str, args: &[&str]) -> Process {
 }
 
 fn launch_within(limits: ProcessLimits, command: &str, args: &[&str]) -> std::io::Result<Process> {
-    let definition = StdioTransport {
+    let mut definition = definition(command, args);
+    definition.limits = limits;
+    start(&definition, &[])
+}
+
+fn definition(command: &str, args: &[&str]) -> StdioTransport {
+    StdioTransport {
         command: command.into(),
         args: args.iter().map(|arg| (*arg).into()).collect(),
         env: Box::new([]),
         cwd: None,
-        limits,
+        limits: ProcessLimits::default(),
         sandbox: None,
         start: Start {
             timeout_ms: 1_000,
@@ -68,14 +76,14 @@ fn launch_within(limits: ProcessLimits, command: &str, args: &[&str]) -> std::io
             backoff_from_ms: 1,
             backoff_to_ms: 1,
         },
-    };
+    }
+}
+
+fn start(definition: &StdioTransport, env: &[(Box<str>, Secret)]) -> std::io::Result<Process> {
     let reach = Real::new()
         .unwrap()
         .with_children_through(std::env::current_exe().unwrap());
-    reach.launch(&Launch {
-        definition: &definition,
-        env: &[],
-    })
+    reach.launch(&Launch { definition, env })
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -270,4 +278,49 @@ fn a_program_that_cannot_be_executed_ends_with_126() {
         assert_eq!(child.ended.await.unwrap(), Ended::Code(126));
     });
     println!("a program that cannot be executed ends with 126 ... ok");
+}
+
+/// What the process says first.
+async fn first_line(process: &mut Process) -> Option<String> {
+    let mut lines = tokio::io::BufReader::new(&mut process.stdout).lines();
+    lines.next_line().await.unwrap()
+}
+
+fn a_working_directory_that_cannot_be_used_is_named() {
+    runtime().block_on(async {
+        let start_in = |folder: &str| {
+            let mut definition = definition("/bin/pwd", &[]);
+            definition.cwd = Some(folder.into());
+            start(&definition, &[])
+        };
+        for (folder, why) in [
+            ("/no/folder", "not found"),
+            ("/dev/null", "not a directory"),
+        ] {
+            let error = start_in(folder).err().unwrap().to_string();
+            let named = format!("its working directory `{folder}` cannot be used: ");
+            assert!(error.starts_with(&named) && error.ends_with(why), "{error}");
+        }
+        let mut child = start_in("/proc").unwrap();
+        assert_eq!(first_line(&mut child).await.as_deref(), Some("/proc"));
+    });
+    println!("a working directory that cannot be used is named ... ok");
+}
+
+/// The sandbox lets the server be executed wherever the path has it, in a folder that it may not read.
+fn a_program_without_a_place_is_looked_for_also_in_a_sandbox() {
+    runtime().block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::copy("/bin/echo", folder.path().join("says")).unwrap();
+        let path = format!("/no/folder:{}", folder.path().display());
+        let mut definition = definition("says", &["here"]);
+        definition.sandbox = Some(Sandbox {
+            read: Box::new([]),
+            write: Box::new([]),
+            network: Network::Host,
+        });
+        let mut child = start(&definition, &[("PATH".into(), Secret::new(path))]).unwrap();
+        assert_eq!(first_line(&mut child).await.as_deref(), Some("here"));
+    });
+    println!("a program without a place is looked for also in a sandbox ... ok");
 }

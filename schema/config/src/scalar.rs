@@ -538,6 +538,29 @@ mod tests {
     }
 
     #[test]
+    fn what_a_configuration_shows_of_itself_can_be_read_again() {
+        /// The value, once read from the text, as it is written out.
+        fn written<T: for<'de> Deserialize<'de> + Serialize>(text: &str) -> String {
+            let value: Result<T, _> = serde_json::from_value(text.into());
+            let value = value.and_then(serde_json::to_value);
+            value.map_or_else(|error| error.to_string(), |value| value.to_string())
+        }
+        assert_eq!(written::<Duration>("90s"), "\"90s\"");
+        assert_eq!(written::<Size>("2MiB"), "\"2MiB\"");
+        assert_eq!(written::<Rate>("100/m"), "\"100/m\"");
+        assert_eq!(written::<Percent>("20%"), "\"20%\"");
+        assert_eq!(written::<Address>("localhost:8080"), "\"127.0.0.1:8080\"");
+        assert_eq!(written::<Url>("http://h/a"), "\"http://h/a\"");
+        assert_eq!(written::<Glob>("get_*"), "\"get_*\"");
+        assert_eq!(written::<Host>("MCP.test"), "\"mcp.test\"");
+        assert_eq!(written::<Secret>("$<A>"), "\"$<A>\"");
+        assert_eq!(
+            written::<Glob>("a\u{7}"),
+            "a pattern has no control characters"
+        );
+    }
+
+    #[test]
     fn url_refuses_what_would_leak_or_mislead() {
         for text in [
             "http://h",

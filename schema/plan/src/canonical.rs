@@ -102,10 +102,18 @@ mod tests {
     }
 
     #[test]
-    fn fractions_are_refused() {
-        assert_eq!(
-            canonical_bytes(&json!({ "a": 1.5 })),
-            Err(PlanError::NotCanonical)
-        );
+    fn numbers_that_have_more_than_one_form_are_refused() {
+        let refused = Err(PlanError::NotCanonical);
+        assert_eq!(canonical_bytes(&json!({ "a": 1.5 })), refused);
+        assert_eq!(canonical_bytes(&[1.0_f32]), refused);
+        assert_eq!(canonical_bytes(&[1_i128]), refused);
+        assert_eq!(canonical_bytes(&[1_u128]), refused);
+    }
+
+    #[test]
+    fn text_that_was_written_elsewhere_is_refused() {
+        let raw = serde_json::value::to_raw_value(&json!({ "b": 1, "a": 2 }));
+        let bytes = raw.map(|raw| canonical_bytes(&[raw]));
+        assert!(matches!(bytes, Ok(Err(PlanError::NotCanonical))));
     }
 }

@@ -20,6 +20,7 @@ mod orders;
 mod plan;
 mod run;
 mod secrets;
+mod status;
 mod stdio;
 mod texts;
 mod trace;

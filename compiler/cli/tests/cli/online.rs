@@ -8,6 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::invocation::{Folder, Ran};
+use crate::status::answering;
 use mcpc_process::{Running, alive, until};
 
 /// A gateway is an MCP server over HTTP.
@@ -77,6 +78,44 @@ fn servers_that_are_there_and_have_what_is_named_are_clean() {
     );
     let ran = ran.exits_with(0).says("mcpc.yaml: no findings");
     assert_eq!(ran.text(), "");
+}
+
+/// A legacy server that says that it has prompts and resources, and offers the one and refuses the other.
+const REFUSES: &str = r#"while IFS= read -r line; do
+  id=$${line#*\"id\":}; id=$${id%%,*}
+  case $$line in
+  *'"initialize"'*) echo '{"jsonrpc":"2.0","id":'$$id',"result":{"protocolVersion":"2025-11-25","capabilities":{"prompts":{},"resources":{}}}}';;
+  *'"prompts/list"'*) echo '{"jsonrpc":"2.0","id":'$$id',"error":{"code":-32601,"message":"no such method"}}';;
+  *'"id"'*) echo '{"jsonrpc":"2.0","id":'$$id',"error":{"code":-32603,"message":"out of order"}}';;
+  esac
+done"#;
+
+#[test]
+fn a_list_that_a_server_does_not_have_is_empty_and_one_that_it_refuses_is_told() {
+    let script = serde_json::to_string(REFUSES).unwrap();
+    let (_folder, ran) = online(&format!(
+        "version: 1\nservers:\n  refuses: {{ command: /bin/sh, args: [-c, {script}], era: legacy }}\n"
+    ));
+    let ran = ran
+        .exits_with(1)
+        .says("resources")
+        .says("the server refused a request of the gateway")
+        .says("found 1 error");
+    assert!(!ran.err.contains("prompts"), "{}", ran.err);
+}
+
+#[test]
+fn a_server_that_refuses_the_credentials_is_told() {
+    for (status, era) in [(401, "modern"), (403, "modern"), (401, "legacy")] {
+        let address = answering(status, "{}");
+        let (_folder, ran) = online(&format!(
+            "version: 1\nservers:\n  closed: {{ url: \"http://{address}/mcp\", era: {era} }}\n"
+        ));
+        ran.exits_with(1)
+            .says("error[MCPC7001]: server `closed` cannot be used")
+            .says("the server refused the gateway's credentials")
+            .says("calls would fail with MCPC9311");
+    }
 }
 
 #[test]
