@@ -19,6 +19,7 @@
 mod answers;
 mod compile;
 mod compiled;
+mod coverage;
 mod determinism;
 mod diff;
 mod evaluators;
@@ -43,6 +44,7 @@ pub mod rules;
 
 pub use compile::{Case, strays};
 pub use compiled::{Compiled, Values};
+pub use coverage::Coverage;
 pub use determinism::Compared;
 pub use evaluators::{Agreement, Openings, agreement, openings};
 pub use examples::{stale_digests, wrong_examples, wrong_pages};

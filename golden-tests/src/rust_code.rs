@@ -3,6 +3,8 @@
 //!
 //! Works on text that rustfmt accepts. Lines keep their numbers, so a finding points at its line.
 
+use std::ops::RangeInclusive;
+
 /// A function and the lines it spans, counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Function {
@@ -169,6 +171,16 @@ pub(crate) fn production_lines(text: &str) -> usize {
     text.lines().count() - for_tests
 }
 
+/// The lines of items under `#[cfg(test)]`, from their attributes to their ends.
+pub(crate) fn test_lines(text: &str) -> Vec<RangeInclusive<usize>> {
+    let code = code_only(text);
+    let line_of = |offset| code.get(..offset).unwrap_or_default().matches('\n').count() + 1;
+    let items = test_items(&code).into_iter();
+    items
+        .map(|(start, end)| line_of(start)..=line_of(end))
+        .collect()
+}
+
 /// [`code_only`] with every item under `#[cfg(test)]` blanked out too.
 pub(crate) fn production_code(text: &str) -> String {
     let mut code = code_only(text);
@@ -252,5 +264,6 @@ mod tests {
         assert_eq!(production_lines(text), 2);
         let code = production_code(text);
         assert!(!code.contains("unwrap") && code.contains("fn d"));
+        assert_eq!(test_lines(text), [2..=5, 7..=8]);
     }
 }

@@ -10,6 +10,7 @@ const PAGE: &str = "docs/guide/promises.md";
 const BENCH: &str = "bench/src/main.rs";
 const GATES: &str = "bench/src/gates.rs";
 const INTEROP: &str = "golden-tests/interop/runner/framing.py";
+const COVERAGE: &str = "golden-tests/src/coverage.rs";
 const TARGETS: [&str; 2] = ["dataplane/src/fuzzing.rs", "golden-tests/src/fuzzing.rs"];
 
 /// What a row says that nothing checks.
@@ -52,13 +53,15 @@ pub fn unchecked_promises(repository: &Repository) -> Vec<Finding> {
     found
 }
 
-/// Whether there is such a test, transcript, figure, row of the interop run or target of the fuzzer.
+/// Whether there is such a test, transcript, figure, row of the interop run, part that is measured or target of
+/// the fuzzer.
 fn exists(repository: &Repository, check: &str) -> bool {
     if let Some((of, name)) = check.split_once(' ') {
         let file = match of {
             "gates" => GATES,
             "bench" => BENCH,
             "interop" => return is_quoted(repository, &[INTEROP], name),
+            "coverage" => return is_quoted(repository, &[COVERAGE], name),
             "fuzz" => return is_quoted(repository, &TARGETS, name),
             _ => return false,
         };
@@ -104,6 +107,7 @@ mod tests {
                 TextFile::new("a/tests/a.rs", "fn it_holds() {}"),
                 TextFile::new(GATES, "enum Gate { KilledChild }"),
                 TextFile::new(INTEROP, "ROW = \"framing\""),
+                TextFile::new(COVERAGE, "(\"dataplane/\", 95)"),
                 TextFile::new(TARGETS[1], "(\"plan\", plan)"),
                 TextFile::new("golden-tests/exchange/a/it_is/transcript.txt", "client"),
             ];
@@ -116,6 +120,7 @@ mod tests {
             [""; 0]
         );
         assert_eq!(facts("`interop framing`, `fuzz plan`"), [""; 0]);
+        assert_eq!(facts("`coverage dataplane/`"), [""; 0]);
         assert_eq!(facts("nothing yet"), [""; 0]);
         assert_eq!(
             facts("trust"),
@@ -128,6 +133,7 @@ mod tests {
             "bench same-ids",
             "interop frame",
             "fuzz framing",
+            "coverage bench/",
             "it holds",
         ] {
             let expected = format!("R1: there is no `{absent}`");
