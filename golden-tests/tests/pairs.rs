@@ -91,8 +91,8 @@ fn may_touch(code: u16, change: &Change) -> bool {
         3006 => path.len() <= 2,
         // Which servers and endpoints there are, and what they expose.
         5001..=5003 | 6002..=6007 | 6015 => is_in(&["servers", "endpoints"]),
-        // The lists of one filter; the times of one server; where one credential goes.
-        6008..=6014 | 6033 | 6040 | 6043 => is_in(&["servers"]),
+        // The lists of one filter; the times of one server; where one credential goes; what needs another setting.
+        6008..=6014 | 6033 | 6040 | 6043 | 6072 => is_in(&["servers"]),
         6032 => is_in(&["servers"]) && path.get(2).is_some_and(|key| *key == "url"),
         6060..=6063 => is_in(&["listen", "admin"]),
         _ => false,
