@@ -238,6 +238,7 @@ codes! {
     ASKS_TOO_OFTEN 9319 "a server asks the client again and again"
     CIRCUIT_OPEN 9320 "a server failed too often"
     NOT_CONFINED 9321 "a server cannot be held to its sandbox or its limits"
+    LIST_TIMEOUT 9322 "a server did not give its list in time"
     SESSION_SERVERS_FULL 9330 "no further session can have a server of its own"
     SECRET_MISSING 9601 "a secret is missing"
     SECRET_UNUSABLE 9602 "a secret cannot stand where it is used"

@@ -10,6 +10,8 @@ pub(crate) enum Failure {
     ConnectTimeout,
     /// No first byte in time.
     FirstByteTimeout,
+    /// A list was not given in time, or is owed since.
+    ListTimeout,
     /// Too long between two parts of the answer.
     IdleTimeout,
     /// The whole call took too long.
@@ -59,7 +61,11 @@ impl Failure {
     pub(crate) fn is_timeout(self) -> bool {
         matches!(
             self,
-            Self::ConnectTimeout | Self::FirstByteTimeout | Self::IdleTimeout | Self::TotalTimeout
+            Self::ConnectTimeout
+                | Self::FirstByteTimeout
+                | Self::ListTimeout
+                | Self::IdleTimeout
+                | Self::TotalTimeout
         )
     }
 

@@ -359,7 +359,7 @@ async fn fetch_from(
 ) -> Result<Part, Failure> {
     let wish = Wish::List(kind);
     if upstream.owes(wish) {
-        return Err(Failure::FirstByteTimeout);
+        return Err(late(upstream));
     }
     let terms = Terms {
         name: &member.name,
@@ -377,16 +377,33 @@ async fn fetch_from(
     let part = tokio::select! {
         biased;
         part = timeout_at(deadline, pages(&terms, upstream, kind, deadline)) => {
-            part.unwrap_or(Err(Failure::FirstByteTimeout))
+            part.unwrap_or(Err(Failure::ListTimeout))
         }
         // Whoever asked later has waited long enough as well.
-        () = upstream.owes_list(kind) => return Err(Failure::FirstByteTimeout),
+        () = upstream.owes_list(kind) => return Err(late(upstream)),
     };
+    let part = part.map_err(|failure| {
+        if failure.is_timeout() && Instant::now() >= deadline {
+            return late(upstream);
+        }
+        failure
+    });
     let has_cost =
         |failure: &Failure| failure.is_timeout() || began.elapsed() >= WAIT_AFTER_FAILURE;
     if part.as_ref().is_err_and(has_cost) {
         let first_byte = Duration::from_millis(member.timeouts.first_byte_ms);
         upstream.note_late(wish, usual.min(first_byte));
     }
+    if part.is_err() {
+        upstream.note_missed();
+    }
     part
+}
+
+/// What a list is told that goes on without an upstream for want of time.
+fn late(upstream: &Upstream) -> Failure {
+    match upstream.era() {
+        Some(_) => Failure::ListTimeout,
+        None => Failure::ConnectTimeout,
+    }
 }

@@ -210,6 +210,9 @@ pub(super) fn failure_row(failure: Failure) -> Row {
             "the connection to the server did not stand in time",
         ),
         Failure::FirstByteTimeout => lost("MCPC9303", "the server did not begin to answer in time"),
+        Failure::ListTimeout => {
+            upstream("MCPC9322", true, "the server did not give its list in time")
+        }
         Failure::IdleTimeout => lost("MCPC9304", "the server stopped in the middle of its answer"),
         Failure::TotalTimeout => lost("MCPC9305", "the call took longer than it may"),
         Failure::Closed => lost("MCPC9306", "the server went away before it had answered"),

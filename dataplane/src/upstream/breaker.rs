@@ -252,6 +252,7 @@ fn counts(failure: Failure) -> bool {
         | Failure::ConnectTimeout
         | Failure::FirstByteTimeout
         | Failure::IdleTimeout
+        | Failure::ListTimeout
         | Failure::TotalTimeout
         | Failure::Closed
         | Failure::Garbage

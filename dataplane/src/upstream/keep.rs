@@ -30,7 +30,8 @@ use crate::call::Era;
 use crate::failure::Failure;
 use crate::profile::Profile;
 
-/// The pauses between attempts to reach an HTTP server that nobody needs right now.
+/// The pauses between attempts to reach an HTTP server that nobody needs right now. One that lists go on without is tried more
+/// often.
 const HTTP_PAUSE_FROM: Duration = Duration::from_secs(1);
 const HTTP_PAUSE_TO: Duration = Duration::from_secs(30);
 
@@ -220,7 +221,12 @@ async fn rest(upstream: &Arc<Upstream>, failure: Failure, pause: &mut Duration) 
     if upstream.breaker.is_open() {
         return probe::rest(upstream).await;
     }
-    let until = Instant::now() + *pause;
+    let longest = if upstream.is_missed() {
+        late::REACH_PAUSE_TO
+    } else {
+        HTTP_PAUSE_TO
+    };
+    let until = Instant::now() + (*pause).min(longest);
     *pause = (*pause * 2).min(HTTP_PAUSE_TO);
     upstream.publish(Stage::Resting {
         failure,

@@ -20,9 +20,13 @@ use crate::list;
 use crate::list_kind::Kind;
 
 /// The pauses between two questions. The first is also the least time between them, however often the
-/// upstream answers something else meanwhile.
+/// upstream answers something else meanwhile; the last is how long one that is well again may stay out of
+/// lists, besides what the last question is waited for.
 const PAUSE_FROM: Duration = Duration::from_secs(1);
-const PAUSE_TO: Duration = Duration::from_secs(30);
+const PAUSE_TO: Duration = Duration::from_secs(3);
+
+/// The longest between two attempts to reach one that lists go on without.
+pub(super) const REACH_PAUSE_TO: Duration = PAUSE_TO;
 
 /// See the file's header. Bounded: what can be owed is a handful of kinds.
 pub(super) struct Late {
@@ -38,6 +42,8 @@ struct Owed {
     session: bool,
     /// A greeting has.
     greeting: bool,
+    /// A list went on without it while there was no session, for whatever reason.
+    missed: bool,
     /// Lists that were late although there was a session.
     lists: BTreeSet<Kind>,
     /// How long the last of them was waited for.
@@ -96,7 +102,8 @@ impl Late {
     pub(super) fn note_session(&self) -> bool {
         self.owed.send_if_modified(|owed| {
             let was_session = std::mem::take(&mut owed.session);
-            std::mem::take(&mut owed.greeting) || was_session
+            let was_missed = std::mem::take(&mut owed.missed);
+            std::mem::take(&mut owed.greeting) || was_session || was_missed
         })
     }
 }
@@ -126,9 +133,25 @@ impl Upstream {
         let _late = owed.wait_for(is_late).await;
     }
 
+    /// A list goes on without it. If that is for want of a session, whoever has listed is told when there is one.
+    pub(crate) fn note_missed(&self) {
+        let has_session = self.presence.era().is_some();
+        self.late
+            .owed
+            .send_if_modified(|owed| !has_session && !std::mem::replace(&mut owed.missed, true));
+    }
+
+    /// Whether somebody goes on without it until there is a session.
+    pub(super) fn is_missed(&self) -> bool {
+        self.late.owed.borrow().missed
+    }
+
     /// Something did not come within this time.
     pub(crate) fn note_late(&self, wish: Wish, patience: Duration) {
         let has_session = self.presence.era().is_some();
+        if has_session && wish != Wish::Greeting {
+            self.health.note_failure(Failure::ListTimeout);
+        }
         self.late.owed.send_if_modified(|owed| match wish {
             Wish::List(kind) if has_session => {
                 owed.patience = patience;
@@ -221,5 +244,13 @@ async fn is_given(
             }
         }
     };
-    matches!(timeout_at(deadline, asked).await, Ok(Ok(_)))
+    match timeout_at(deadline, asked).await {
+        Ok(Ok(_)) => true,
+        Ok(Err(failure)) if !failure.is_timeout() => false,
+        _ => {
+            // What the question was told of the time it had says nothing of the list's.
+            upstream.health.note_failure(Failure::ListTimeout);
+            false
+        }
+    }
 }

@@ -89,7 +89,8 @@ pub(super) fn is_worth(failure: Failure, call: &Call) -> bool {
         | Failure::SessionLost => changes_nothing(call),
         Failure::Status(status) => (status >= 500 || status == 429) && changes_nothing(call),
         // It would be the same again, or its time is over, or the server is to be left alone.
-        Failure::TotalTimeout
+        Failure::ListTimeout
+        | Failure::TotalTimeout
         | Failure::Garbage
         | Failure::WrongId
         | Failure::TooLarge
