@@ -38,7 +38,9 @@ impl Refusal {
         }
     }
 
-    pub(crate) fn system(what: &str, error: &io::Error) -> Self {
+    /// The system does not do what is needed.
+    #[must_use]
+    pub fn system(what: &str, error: &io::Error) -> Self {
         Self::new(
             "MCPC9605",
             format!("the system cannot {what}: {}", error.kind()),

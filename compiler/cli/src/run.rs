@@ -41,7 +41,7 @@ pub(crate) fn run(arguments: &args::Run, terminal: Terminal) -> Exit {
         Ok(content) => content.or_directory(),
         Err(refusal) => return refuse(&refusal, flags.log_format),
     };
-    let mut config = ConfigFile {
+    let config = ConfigFile {
         content,
         overrides: Overrides {
             listen: flags.listen,
@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: &args::Run, terminal: Terminal) -> Exit {
         },
         log_format: flags.log_format,
     };
-    let ended = operate(&mut config, flags, &reach, |gateway, plan| {
+    let ended = operate(Box::new(config), flags, &reach, |gateway, plan| {
         // Whoever reads JSON has the same from the log, one event a line.
         if flags.log_format == LogFormat::Human
             && let (Some(address), Some(admin)) = (gateway.address(), gateway.admin_address())

@@ -12,6 +12,7 @@ use tracing::{error, warn};
 
 use crate::GatewayFlags;
 use crate::history::History;
+use crate::loader::load;
 use crate::operate::{Ended, Plans, Stage};
 use crate::operation::tell;
 use crate::state_dir::Keys;
@@ -120,14 +121,14 @@ fn begin_with_source(
     history: &History,
 ) -> Result<(Gateway, Plan), Unusable> {
     let flags = means.flags;
-    let plan = plans.load().map_err(|rejected| {
+    let plan = load(plans).map_err(|rejected| {
         tell(&rejected, flags.log_format);
         Unusable {
             ended: match rejected.stage {
                 Stage::Unread => Ended::NotStarted,
                 Stage::Read => Ended::NoPlan,
             },
-            digest: rejected.digest_of(plans.content()),
+            digest: rejected.digest,
             refusal: rejected.refusal,
             fallback: rejected.fallback,
         }

@@ -76,14 +76,14 @@ fn serve(plan: &Path, flags: &GatewayFlags) -> ExitCode {
         }
     };
     let plans = PlanFile::new(plan, flags, &reach);
-    let mut plans = match plans {
+    let plans = match plans {
         Ok(plans) => plans,
         Err(Refusal { code, reason }) => {
             tracing::error!(code, reason, "there is no plan to start with");
             return ExitCode::from(2);
         }
     };
-    match operate(&mut plans, flags, &reach, |_, _| {}) {
+    match operate(Box::new(plans), flags, &reach, |_, _| {}) {
         Ended::Stopped => ExitCode::SUCCESS,
         Ended::Interrupted | Ended::NoPlan => ExitCode::from(1),
         Ended::NotStarted => ExitCode::from(2),

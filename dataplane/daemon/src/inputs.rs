@@ -13,7 +13,7 @@ use tracing::warn;
 
 use crate::GatewayFlags;
 use crate::content::{self, Content, Found};
-use crate::operate::Plans;
+use crate::loader::Loaded;
 use crate::signals::{Signals, Wish};
 use crate::watch::Watch;
 
@@ -25,6 +25,8 @@ pub(crate) enum Event {
     HungUp,
     /// An operator asks for something.
     Ordered(Order),
+    /// A load is over.
+    Loaded(Box<Loaded>),
     /// It is time to look after something.
     Due,
     /// The system asks for the end.
@@ -38,6 +40,7 @@ pub(crate) struct Inputs {
     signals: Signals,
     lookout: Option<Lookout>,
     orders: Option<mpsc::Receiver<Order>>,
+    loads: Option<mpsc::Receiver<Loaded>>,
     left: Option<oneshot::Receiver<()>>,
     /// The system has asked for the end before anybody could wait for it here.
     is_stop_due: bool,
@@ -61,24 +64,27 @@ impl Inputs {
             signals,
             lookout,
             orders: None,
+            loads: None,
             left: None,
             is_stop_due: false,
         };
         Ok((runtime, inputs))
     }
 
-    /// Listens to the operators and to the one client of a gateway that serves.
-    pub(crate) fn attend(&mut self, gateway: &mut Gateway) {
+    /// Listens to the operators and to the one client of a gateway that serves, and to whoever loads for it.
+    pub(crate) fn attend(&mut self, gateway: &mut Gateway, loads: mpsc::Receiver<Loaded>) {
+        self.loads = Some(loads);
         self.orders = gateway.orders();
         self.left = gateway.client_left();
     }
 
-    /// Waits for the next event; for nothing longer than until something is due.
-    pub(crate) async fn next(&mut self, plans: &dyn Plans, due: Option<Instant>) -> Event {
+    /// Waits for the next event; for nothing longer than until something is due. Without a content, nothing is
+    /// compared with it: what happens to it meanwhile is looked at when there is one again.
+    pub(crate) async fn next(&mut self, content: Option<&Content>, due: Option<Instant>) -> Event {
         let changed = async {
-            match &mut self.lookout {
-                Some(lookout) => lookout.changed(plans.content()).await,
-                None => std::future::pending().await,
+            match (&mut self.lookout, content) {
+                (Some(lookout), Some(content)) => lookout.changed(content).await,
+                _ => std::future::pending().await,
             }
         };
         let left = async {
@@ -88,16 +94,8 @@ impl Inputs {
                 None => std::future::pending().await,
             }
         };
-        let ordered = async {
-            let next = match &mut self.orders {
-                Some(orders) => orders.recv().await,
-                None => None,
-            };
-            match next {
-                Some(order) => order,
-                None => std::future::pending().await,
-            }
-        };
+        let ordered = next_of(&mut self.orders);
+        let loaded = next_of(&mut self.loads);
         let is_due = async {
             match due {
                 Some(due) => tokio::time::sleep_until(due).await,
@@ -115,6 +113,7 @@ impl Inputs {
             },
             () = left => Event::Left,
             order = ordered => Event::Ordered(order),
+            loaded = loaded => Event::Loaded(Box::new(loaded)),
             () = changed => Event::Changed,
             () = is_due => Event::Due,
         }
@@ -133,6 +132,18 @@ impl Inputs {
     /// Waits for the next signal to stop.
     pub(crate) async fn asked_to_stop(&mut self) {
         while self.signals.next().await != Wish::Stop {}
+    }
+}
+
+/// What arrives next, if anything ever does.
+async fn next_of<T>(arriving: &mut Option<mpsc::Receiver<T>>) -> T {
+    let next = match arriving {
+        Some(arriving) => arriving.recv().await,
+        None => None,
+    };
+    match next {
+        Some(next) => next,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,7 +1,8 @@
 //! Operating a gateway: flags, logs, signals, watched files, reloads and the way down.
 //!
 //! ```text
-//! Plans::load ─► Gateway::start ─► wait for: file changed | SIGHUP ─► Plans::load ─► Gateway::swap
+//! Plans::load ─► Gateway::start ─► wait for: file changed | SIGHUP ─► a thread: Plans::load ─► loaded
+//!                                            loaded               ─► Gateway::swap
 //!                                            SIGTERM | SIGINT     ─► Gateway::shutdown
 //! ```
 //!
@@ -23,6 +24,7 @@ pub mod http;
 mod inputs;
 mod inquire;
 mod interruptible;
+mod loader;
 mod log;
 mod operate;
 mod operation;

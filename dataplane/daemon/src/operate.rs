@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use mcpc_dataplane::{Gateway, Reach, Refusal, raise_descriptor_limit};
+use mcpc_dataplane::{Gateway, Reach, Refusal, Wish, raise_descriptor_limit};
 use mcpc_plan::{Digest, Fallback, Plan};
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
@@ -17,6 +17,7 @@ use crate::content::Content;
 use crate::history::History;
 use crate::inputs::{Event, Inputs};
 use crate::interruptible::interruptible;
+use crate::loader::Loader;
 use crate::operation::{Asked, Operation};
 use crate::outlet::settle;
 use crate::outset;
@@ -37,22 +38,12 @@ pub trait Plans {
     fn content(&self) -> &Content;
 }
 
-impl<P: Plans + ?Sized> Plans for &mut P {
-    fn load(&mut self) -> Result<Plan, Rejected> {
-        (**self).load()
-    }
-
-    fn content(&self) -> &Content {
-        (**self).content()
-    }
-}
-
 /// What there was instead of a plan.
 #[derive(Clone, Debug)]
 pub struct Rejected {
     /// How far it got.
     pub stage: Stage,
-    /// Which plan it was, if it claims to be one.
+    /// Which plan it was, if it claims to be one; else what was read, as `sha256sum` tells it of a file.
     pub digest: Option<Digest>,
     /// What it says of the last good plan, as far as that could be read.
     pub fallback: Option<Fallback>,
@@ -72,11 +63,6 @@ pub enum Stage {
 }
 
 impl Rejected {
-    /// Which plan was refused, or what was read if that became none, as `sha256sum` tells it of a file.
-    pub(crate) fn digest_of(&self, content: &Content) -> Option<Digest> {
-        self.digest.clone().or_else(|| content.digest())
-    }
-
     /// A rejection without details.
     pub fn new(stage: Stage, refusal: Refusal) -> Self {
         Self {
@@ -104,7 +90,7 @@ pub enum Ended {
 
 /// Runs a gateway until it is told to stop. `started` hears of it once, when it serves.
 pub fn operate(
-    plans: &mut dyn Plans,
+    plans: Box<dyn Plans + Send>,
     flags: &GatewayFlags,
     reach: &Arc<dyn Reach>,
     started: impl FnOnce(&Gateway, &Plan),
@@ -115,7 +101,7 @@ pub fn operate(
 }
 
 fn live(
-    plans: &mut dyn Plans,
+    mut plans: Box<dyn Plans + Send>,
     flags: &GatewayFlags,
     reach: &Arc<dyn Reach>,
     started: impl FnOnce(&Gateway, &Plan),
@@ -143,10 +129,19 @@ fn live(
         reach,
         keys: &keys,
     };
-    let begun = interruptible(&runtime, &mut inputs, || begin(plans, &means, &mut history));
+    let begun = interruptible(&runtime, &mut inputs, || {
+        begin(plans.as_mut(), &means, &mut history)
+    });
     let (mut gateway, plan) = match begun {
         Ok(begun) => begun,
         Err(ended) => return ended,
+    };
+    let (loader, loads) = match Loader::start(plans) {
+        Ok(started) => started,
+        Err(error) => {
+            tell_not_started(&Refusal::system("start a thread", &error));
+            return Ended::NotStarted;
+        }
     };
     gateway.note_kept(history.kept());
     history.tell(&plan);
@@ -161,37 +156,45 @@ fn live(
     outset::tell(&plan);
     warn_without_state(&plan, flags, &history);
     started(&gateway, &plan);
-    inputs.attend(&mut gateway);
+    inputs.attend(&mut gateway, loads);
     let mut operation = Operation {
-        plans: Box::new(plans),
         flags,
         trials: Trials::begin(flags.probation, &gateway),
         retries_at: Instant::now(),
+        went_back_at: None,
         gateway,
         live: plan,
         history,
         keys,
     };
-    let leave_for = attend(&mut operation, &runtime, &mut inputs);
+    let leave_for = attend(&mut operation, loader, &runtime, &mut inputs);
     let Operation { gateway, live, .. } = operation;
     inputs.take_no_orders();
     ending::end(gateway, &live, leave_for, &runtime, &mut inputs)
 }
 
-/// Does what is asked of a gateway until it is to end, and says for how long it is to leave first.
+/// Does what is asked of a gateway until it is to end, and says for how long it is to leave first. Nothing here waits
+/// for a source.
 fn attend(
     operation: &mut Operation<'_, Gateway>,
+    mut loader: Loader,
     runtime: &Runtime,
     inputs: &mut Inputs,
 ) -> Window {
     loop {
-        let next = inputs.next(&*operation.plans, operation.due());
+        let next = inputs.next(loader.content(), operation.due());
         match runtime.block_on(next) {
-            Event::Changed => drop(operation.reload(Asked::ByChange)),
-            Event::HungUp => drop(operation.reload(Asked::ByOperator)),
-            Event::Ordered(order) => {
-                let outcome = operation.carry_out(order.wish());
-                order.answer(outcome);
+            Event::Changed => loader.ask(Asked::ByChange, None),
+            Event::HungUp => loader.ask(Asked::ByOperator(Instant::now()), None),
+            Event::Ordered(order) => match order.wish() {
+                Wish::Reload => loader.ask(Asked::ByOperator(Instant::now()), Some(order)),
+                Wish::RollBack => order.answer(operation.roll_back()),
+            },
+            Event::Loaded(done) => {
+                if let Some((request, plan)) = loader.take_back(*done) {
+                    let outcome = operation.loaded(request.asked(), plan);
+                    request.answer(&outcome);
+                }
             }
             Event::Due => operation.look_after(),
             Event::Stop => return operation.flags.leave_for,

@@ -2,19 +2,19 @@
 //!
 //! Owns the order of steps of a reload and of a rollback, and what is logged of them: after it can be seen in
 //! the status, so that whoever waits for a line finds there what it says. Where plans come from is
-//! [`Plans`]; what a swap does is the gateway's business; what can be gone back to is known to `history`.
+//! `loader`'s; what a swap does is the gateway's business; what can be gone back to is known to `history`.
 //! When something is asked is `inputs`'s.
 
 use std::time::Duration;
 
-use mcpc_dataplane::{Outcome, Refusal, Refused, Swapped, Taken, Timestamp, Verdict, Wish};
+use mcpc_dataplane::{Outcome, Refusal, Refused, Swapped, Taken, Timestamp, Verdict};
 use mcpc_plan::{Digest, Exposure, Impact, Plan};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::begin::warn_without_state;
 use crate::history::{By, History, SetAside};
-use crate::operate::{Plans, Rejected};
+use crate::operate::Rejected;
 use crate::outlet::ERR;
 use crate::probation::Before;
 use crate::served::Served;
@@ -30,7 +30,6 @@ const NAMES_MAX: usize = 10;
 
 /// See the file's header.
 pub(crate) struct Operation<'a, G> {
-    pub(crate) plans: Box<dyn Plans + 'a>,
     pub(crate) flags: &'a GatewayFlags,
     pub(crate) gateway: G,
     pub(crate) live: Plan,
@@ -39,39 +38,33 @@ pub(crate) struct Operation<'a, G> {
     pub(crate) trials: Trials,
     /// When what could not be written is tried again.
     pub(crate) retries_at: Instant,
+    /// When the last rollback was, if there was one.
+    pub(crate) went_back_at: Option<Instant>,
 }
 
-/// Who wants a plan to be loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Who wants a plan to be loaded. What somebody asked for counts more than what nobody did, and the last one counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Asked {
-    /// Somebody, in so many words.
-    ByOperator,
     /// Nobody: what the source holds has changed.
     ByChange,
+    /// Somebody, in so many words, at this time.
+    ByOperator(Instant),
 }
 
 impl<G: Served> Operation<'_, G> {
-    /// Does what an operator asks for.
-    pub(crate) fn carry_out(&mut self, wish: Wish) -> Outcome {
-        match wish {
-            Wish::Reload => self.reload(Asked::ByOperator),
-            Wish::RollBack => self.roll_back(),
-        }
-    }
-
-    /// Puts a new plan in place of the live one, or leaves everything as it is and says why.
-    pub(crate) fn reload(&mut self, asked: Asked) -> Outcome {
+    /// Puts a plan that was loaded in place of the live one, or leaves everything as it is and says why.
+    pub(crate) fn loaded(&mut self, asked: Asked, plan: Result<Plan, Rejected>) -> Outcome {
         self.retry();
-        let plan = match self.plans.load() {
+        let plan = match plan {
             Ok(plan) => plan,
             Err(rejected) => {
-                let digest = rejected.digest_of(self.plans.content());
+                let digest = rejected.digest.clone();
                 self.gateway.note_refused(digest.clone(), &rejected.refusal);
                 tell(&rejected, self.flags.log_format);
                 return self.refused(digest, &rejected.refusal);
             }
         };
-        if asked == Asked::ByChange
+        if !self.is_insisted_on(asked)
             && let Some(outcome) = self.leave_aside(&plan.digest)
         {
             return outcome;
@@ -153,6 +146,7 @@ impl<G: Served> Operation<'_, G> {
             Ok(swapped) => {
                 let left = std::mem::replace(&mut self.live, plan);
                 self.trials.end(&self.gateway);
+                self.went_back_at = Some(Instant::now());
                 self.history.went_back(&self.live, aside);
                 let taken = Taken::RolledBack;
                 self.gateway
@@ -181,6 +175,14 @@ impl<G: Served> Operation<'_, G> {
                 );
                 self.refused(Some(plan.digest), &refusal)
             }
+        }
+    }
+
+    /// Whether somebody wants a plan in spite of a rollback. Who asked before it did not know of it.
+    fn is_insisted_on(&self, asked: Asked) -> bool {
+        match asked {
+            Asked::ByChange => false,
+            Asked::ByOperator(at) => self.went_back_at.is_none_or(|back| back <= at),
         }
     }
 

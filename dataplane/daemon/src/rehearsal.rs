@@ -8,6 +8,7 @@ use mcpc_plan::Plan;
 use tokio::time::Instant;
 
 use crate::history::History;
+use crate::loader::load;
 use crate::operation::{Asked, Operation};
 use crate::plan_file::Addresses;
 use crate::state_dir::Keys;
@@ -15,7 +16,10 @@ use crate::trials::Trials;
 use crate::{GatewayFlags, Plans};
 
 /// See the file's header.
-pub struct Operated<'a>(Operation<'a, Rehearsal>);
+pub struct Operated<'a> {
+    operation: Operation<'a, Rehearsal>,
+    plans: Box<dyn Plans>,
+}
 
 impl<'a> Operated<'a> {
     /// Operates a gateway that serves this plan.
@@ -27,42 +31,55 @@ impl<'a> Operated<'a> {
     ) -> Self {
         let mut history = History::open(flags.state_dir.as_deref(), Addresses::of(flags));
         history.went_live(&live, None, &live.digest);
-        Self(Operation {
-            plans,
+        let operation = Operation {
             flags,
             trials: Trials::begin(flags.probation, &gateway),
             retries_at: Instant::now(),
+            went_back_at: None,
             gateway,
             live,
             history,
             keys: Keys::default(),
-        })
+        };
+        Self { operation, plans }
     }
 
     /// The source holds something else.
     pub fn changed(&mut self) -> Outcome {
-        self.0.reload(Asked::ByChange)
+        self.load(Asked::ByChange)
     }
 
     /// An operator asks for something.
     pub fn carry_out(&mut self, wish: Wish) -> Outcome {
-        self.0.carry_out(wish)
+        match wish {
+            Wish::Reload => self.load(Asked::ByOperator(Instant::now())),
+            Wish::RollBack => self.operation.roll_back(),
+        }
+    }
+
+    fn load(&mut self, asked: Asked) -> Outcome {
+        let loaded = load(self.plans.as_mut());
+        self.operation.loaded(asked, loaded)
     }
 
     /// Does what is due, if anything is.
     pub fn look_after(&mut self) {
-        if self.0.due().is_some_and(|due| due <= Instant::now()) {
-            self.0.look_after();
+        if self
+            .operation
+            .due()
+            .is_some_and(|due| due <= Instant::now())
+        {
+            self.operation.look_after();
         }
     }
 
     /// The plan that is live.
     pub fn live(&self) -> &Plan {
-        &self.0.live
+        &self.operation.live
     }
 
     /// The gateway that is operated.
     pub fn gateway(&self) -> &Rehearsal {
-        &self.0.gateway
+        &self.operation.gateway
     }
 }

@@ -47,8 +47,10 @@ mod unix {
             })
         }
 
+        /// The next wish. Of two that wait, the one to stop.
         pub(crate) async fn next(&mut self) -> Wish {
             tokio::select! {
+                biased;
                 _ = self.terminate.recv() => Wish::Stop,
                 _ = self.interrupt.recv() => Wish::Stop,
                 _ = self.hang_up.recv() => Wish::Reload,

@@ -16,6 +16,8 @@ struct State {
     body: Vec<u8>,
     /// How many bytes the head says that there are.
     promised: Option<usize>,
+    /// Those that wait for an answer, if nobody gets one.
+    unanswered: Option<Vec<TcpStream>>,
     seen: Vec<String>,
 }
 
@@ -32,7 +34,7 @@ impl Page {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 // Whoever asks may leave before the answer.
-                let _left = answer(&stream.expect("a page of a test is served"), &state);
+                let _left = answer(stream.expect("a page of a test is served"), &state);
             }
         });
         page
@@ -54,6 +56,15 @@ impl Page {
         state.status = 200;
         state.body = body.into();
         state.promised = None;
+        for stream in state.unanswered.take().into_iter().flatten() {
+            let _left = state.give(&stream);
+        }
+    }
+
+    /// Takes requests and answers none, until the bytes are replaced. Those that wait get the new ones.
+    pub fn hang(&self) {
+        let mut state = self.state.lock().expect("a page of a test is served");
+        state.unanswered = Some(Vec::new());
     }
 
     /// Says in the head that there are so many bytes, until the bytes are replaced.
@@ -82,25 +93,34 @@ impl Page {
     }
 }
 
-fn answer(mut stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
+fn answer(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let mut head = String::new();
-    let mut reader = BufReader::new(stream);
+    let mut reader = BufReader::new(&stream);
     while !head.ends_with("\r\n\r\n") {
         if reader.read_line(&mut head)? == 0 {
             return Ok(());
         }
     }
     let mut state = state.lock().expect("a page of a test is served");
-    let (status, body) = match state.status {
-        200 => (200, state.body.clone()),
-        other => (other, b"not what was asked for".to_vec()),
-    };
-    let promised = state.promised.unwrap_or(body.len());
     state.seen.push(head);
-    drop(state);
-    write!(
-        stream,
-        "HTTP/1.1 {status} X\r\nLocation: /\r\nContent-Length: {promised}\r\n\r\n"
-    )?;
-    stream.write_all(&body)
+    if let Some(unanswered) = &mut state.unanswered {
+        unanswered.push(stream);
+        return Ok(());
+    }
+    state.give(&stream)
+}
+
+impl State {
+    fn give(&self, mut stream: &TcpStream) -> std::io::Result<()> {
+        let body = match self.status {
+            200 => self.body.as_slice(),
+            _ => b"not what was asked for",
+        };
+        let (status, promised) = (self.status, self.promised.unwrap_or(body.len()));
+        write!(
+            stream,
+            "HTTP/1.1 {status} X\r\nLocation: /\r\nContent-Length: {promised}\r\n\r\n"
+        )?;
+        stream.write_all(body)
+    }
 }

@@ -1,5 +1,7 @@
 //! Plans that were live: kept on disk, gone back to, started from.
 
+use std::net::SocketAddr;
+
 use mcpc_plan::Plan;
 use mcpc_process::{Running, exchange, post, until};
 use rustix::process::Signal;
@@ -26,15 +28,19 @@ fn replace(folder: &Folder, daemon: &mut Running, path: &str) {
 }
 
 /// Gives an order, and what came of it with the status of the reply.
-fn order(daemon: &Running, path: &str) -> (String, Value) {
-    let request = post(daemon.admin, path, "Connection: close\r\n", "");
-    let reply = exchange(daemon.admin, &request);
+pub(crate) fn order(daemon: &Running, path: &str) -> (String, Value) {
+    order_at(daemon.admin, path)
+}
+
+pub(crate) fn order_at(admin: SocketAddr, path: &str) -> (String, Value) {
+    let request = post(admin, path, "Connection: close\r\n", "");
+    let reply = exchange(admin, &request);
     let (head, body) = reply.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().to_owned();
     (status, serde_json::from_str(body).unwrap())
 }
 
-fn at<'v>(value: &'v Value, pointer: &str) -> &'v str {
+pub(crate) fn at<'v>(value: &'v Value, pointer: &str) -> &'v str {
     value
         .pointer(pointer)
         .and_then(Value::as_str)

@@ -3,6 +3,7 @@
 use mcpc_process::{Page, Running, until};
 use rustix::process::Signal;
 
+use crate::history::{at, order, order_at};
 use crate::{Folder, plan, refused, status_of};
 
 const POLL: [&str; 2] = ["--poll", "1s"];
@@ -97,4 +98,86 @@ fn urls_that_may_not_be_used_do_not_start() {
         );
         assert!(!said.contains("secret"), "{said}");
     }
+}
+
+/// A gateway with two plans, the second one live, whose source has just been asked again and hangs.
+fn hanging(folder: &Folder, page: &Page, more: &[&str]) -> Running {
+    let url = page.url("/plan.json");
+    let arguments = [["--plan", &url, "--poll", "60m"].as_slice(), more].concat();
+    let mut daemon = Running::start(&mut folder.mcpcd(&arguments));
+    page.replace(plan("/two").to_bytes().unwrap());
+    daemon.signal(Signal::HUP);
+    daemon.hears("the new plan is live");
+    page.hang();
+    let asked = page.seen().len();
+    daemon.signal(Signal::HUP);
+    until("the source is asked", || page.seen().len() > asked);
+    daemon
+}
+
+#[test]
+fn a_source_that_hangs_holds_up_neither_a_rollback_nor_the_end() {
+    let folder = Folder::with(&plan("/unused"));
+    let page = Page::serve(plan("/one").to_bytes().unwrap());
+    let mut daemon = hanging(&folder, &page, &["--leave-for", "60m"]);
+    let (_, outcome) = order(&daemon, "/rollback");
+    assert_eq!(at(&outcome, "/live"), plan("/one").digest.as_str());
+    // More loads may wait than this one.
+    daemon.signal(Signal::HUP);
+    daemon.signal(Signal::TERM);
+    daemon.hears("leaving: not ready any more");
+    assert!(daemon.page("/readyz").starts_with("HTTP/1.1 503"));
+    daemon.signal(Signal::INT);
+    let (code, said) = daemon.rest();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        !said.contains("MCPC0006"),
+        "the source was waited for: {said}"
+    );
+}
+
+#[test]
+fn a_stop_during_a_load_ends_well() {
+    let folder = Folder::with(&plan("/unused"));
+    let page = Page::serve(plan("/one").to_bytes().unwrap());
+    let daemon = hanging(&folder, &page, &[]);
+    daemon.signal(Signal::TERM);
+    let (code, said) = daemon.rest();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        !said.contains("MCPC0006"),
+        "the source was waited for: {said}"
+    );
+}
+
+#[test]
+fn who_asks_during_a_load_hears_of_one_that_began_afterwards() {
+    let folder = Folder::with(&plan("/unused"));
+    let page = Page::serve(plan("/one").to_bytes().unwrap());
+    let daemon = hanging(&folder, &page, &[]);
+    let admin = daemon.admin;
+    let asking = [(); 3].map(|()| std::thread::spawn(move || order_at(admin, "/reload").1));
+    // Whichever have arrived by then: what they hear of is a load of the new content.
+    page.replace(plan("/three").to_bytes().unwrap());
+    for asked in asking {
+        let outcome = asked.join().unwrap();
+        assert_eq!(at(&outcome, "/live"), plan("/three").digest.as_str());
+        assert_ne!(at(&outcome, "/verdict"), "refused", "{outcome:#}");
+    }
+    daemon.stop();
+}
+
+#[test]
+fn a_rollback_holds_against_a_load_that_was_asked_for_before() {
+    let folder = Folder::with(&plan("/unused"));
+    let page = Page::serve(plan("/one").to_bytes().unwrap());
+    let mut daemon = hanging(&folder, &page, &[]);
+    order(&daemon, "/rollback");
+    // The load under way finds the plan that was rolled back since it began.
+    page.replace(plan("/two").to_bytes().unwrap());
+    daemon.hears("is taken again only when that is asked for");
+    assert_eq!(status_of(&daemon, "/two"), 404);
+    let (_, outcome) = order(&daemon, "/reload");
+    assert_eq!(at(&outcome, "/live"), plan("/two").digest.as_str());
+    daemon.stop();
 }
