@@ -14,7 +14,7 @@ use crate::GatewayFlags;
 use crate::history::History;
 use crate::loader::load;
 use crate::operate::{Ended, Plans, Stage};
-use crate::operation::tell;
+use crate::operation::{NotTaken, tell};
 use crate::state_dir::Keys;
 
 /// What a gateway starts with besides a plan.
@@ -33,17 +33,29 @@ struct Unusable {
     fallback: Option<Fallback>,
 }
 
+/// A gateway that has started.
+pub(crate) struct Begun {
+    pub(crate) gateway: Gateway,
+    pub(crate) plan: Plan,
+    /// Why the plan is not what the source holds, if it is not.
+    pub(crate) refused: Option<NotTaken>,
+}
+
 /// Starts with what the source holds. If that cannot be used, and it is wanted, with the plan that was
 /// live last.
 pub(crate) fn begin(
     plans: &mut dyn Plans,
     means: &Means<'_>,
     history: &mut History,
-) -> Result<(Gateway, Plan), Ended> {
+) -> Result<Begun, Ended> {
     let unusable = match begin_with_source(plans, means, history) {
         Ok((gateway, plan)) => {
             history.went_live(&plan, None, &plan.digest);
-            return Ok((gateway, plan));
+            return Ok(Begun {
+                gateway,
+                plan,
+                refused: None,
+            });
         }
         Err(unusable) => unusable,
     };
@@ -63,8 +75,12 @@ pub(crate) fn begin(
         }
         unusable.ended
     })?;
-    let Refusal { code, reason } = &unusable.refusal;
-    gateway.note_set_aside(Taken::LastGood, unusable.digest, &unusable.refusal);
+    let refused = NotTaken {
+        digest: unusable.digest,
+        why: unusable.refusal,
+    };
+    gateway.note_set_aside(Taken::LastGood, refused.digest.clone(), &refused.why);
+    let Refusal { code, reason } = &refused.why;
     let plan_name = plan.digest.short();
     warn!(
         code,
@@ -73,7 +89,11 @@ pub(crate) fn begin(
         "this is the last good plan, not what the file holds: that cannot be used"
     );
     history.resumed(&plan);
-    Ok((gateway, plan))
+    Ok(Begun {
+        gateway,
+        plan,
+        refused: Some(refused),
+    })
 }
 
 /// The plan that was live last, if it is wanted: by whoever has said so, else by itself.

@@ -1,12 +1,12 @@
 //! The plans that were live: what a gateway can go back to, and start from when it has to.
 //!
-//! Owns their order, their files in the state directory, and what was set aside when one was rolled
+//! Owns their order, their files in the state directory, and which were set aside when they were rolled
 //! back. Does not decide when to go back (`operation`, `probation`). Nothing here stops traffic: what
 //! cannot be written is said once, shown in status, and tried again.
 //!
 //! ```text
 //! STATE/plans/<sha256 of the plan>.json   the canonical bytes; verified when they are read
-//! STATE/plans/history.json                which of them, the live one first; what was set aside
+//! STATE/plans/history.json                which of them, the live one first; those that were set aside
 //! ```
 
 use std::fs;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use mcpc_dataplane::{Kept, Refusal};
 use mcpc_plan::{Digest, Plan};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tracing::{info, warn};
 
 use crate::durable::{sync_directory, write_in_one_step};
@@ -40,7 +40,8 @@ pub(crate) struct History {
     /// The plan before the live one, and the one that was live when the last probation began. One step back is
     /// possible without a disk, and from a full one.
     in_memory: Vec<Plan>,
-    set_aside: Option<SetAside>,
+    /// All that were gone back over since something else went live, the last one at the end. No more than were kept.
+    set_aside: Vec<SetAside>,
     trouble: Option<io::ErrorKind>,
     /// The trouble that was logged last.
     told: Option<io::ErrorKind>,
@@ -78,7 +79,8 @@ impl SetAside {
 struct Index {
     format: u32,
     plans: Vec<Digest>,
-    set_aside: Option<SetAside>,
+    #[serde(deserialize_with = "set_aside")]
+    set_aside: Vec<SetAside>,
 }
 
 impl History {
@@ -90,7 +92,7 @@ impl History {
             addresses,
             plans: Vec::new(),
             in_memory: Vec::new(),
-            set_aside: None,
+            set_aside: Vec::new(),
             trouble: None,
             told: None,
         };
@@ -100,6 +102,7 @@ impl History {
                 history.plans = index.plans;
                 history.plans.truncate(PLANS_KEPT);
                 history.set_aside = index.set_aside;
+                history.set_aside.truncate(PLANS_KEPT);
             }
             Some(Err(error)) => history.find_again(&error),
             None => {}
@@ -144,8 +147,7 @@ impl History {
 
     /// Why this plan was set aside, if it was, and nothing else went live since.
     pub(crate) fn set_aside(&self, digest: &Digest) -> Option<&SetAside> {
-        let aside = self.set_aside.as_ref();
-        aside.filter(|aside| aside.digest == *digest)
+        self.set_aside.iter().find(|aside| aside.digest == *digest)
     }
 
     /// A plan went live after another one. `good` is the one that it may yet give way to.
@@ -155,7 +157,7 @@ impl History {
         self.plans.truncate(PLANS_KEPT);
         self.in_memory.retain(|plan| plan.digest == *good);
         self.in_memory.extend(before);
-        self.set_aside = None;
+        self.set_aside.clear();
         self.save(live);
     }
 
@@ -177,7 +179,7 @@ impl History {
                 .for_each(drop),
         }
         self.in_memory.clear();
-        self.set_aside = Some(aside);
+        self.set_aside.push(aside);
         self.save(live);
     }
 
@@ -306,6 +308,20 @@ impl History {
             .put_into(plan)
             .map_err(|refusal| refusal.reason)
     }
+}
+
+/// Older indexes hold one or none.
+fn set_aside<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<SetAside>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        All(Vec<SetAside>),
+        Older(Option<SetAside>),
+    }
+    Ok(match Form::deserialize(from)? {
+        Form::All(all) => all,
+        Form::Older(one) => one.into_iter().collect(),
+    })
 }
 
 fn read_index(folder: &Path) -> io::Result<Index> {

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::time::Instant;
 use tracing::{debug, error, info};
 
-use crate::begin::{Means, begin, tell_not_started, warn_without_state};
+use crate::begin::{Begun, Means, begin, tell_not_started, warn_without_state};
 use crate::content::Content;
 use crate::history::History;
 use crate::inputs::{Event, Inputs};
@@ -132,7 +132,11 @@ fn live(
     let begun = interruptible(&runtime, &mut inputs, || {
         begin(plans.as_mut(), &means, &mut history)
     });
-    let (mut gateway, plan) = match begun {
+    let Begun {
+        mut gateway,
+        plan,
+        refused,
+    } = match begun {
         Ok(begun) => begun,
         Err(ended) => return ended,
     };
@@ -161,6 +165,7 @@ fn live(
         flags,
         trials: Trials::begin(flags.probation, &gateway),
         retries_at: Instant::now(),
+        refused,
         went_back_at: None,
         gateway,
         live: plan,

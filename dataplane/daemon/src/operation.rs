@@ -38,6 +38,8 @@ pub(crate) struct Operation<'a, G> {
     pub(crate) trials: Trials,
     /// When what could not be written is tried again.
     pub(crate) retries_at: Instant,
+    /// Why what the source holds is not live, if it is not.
+    pub(crate) refused: Option<NotTaken>,
     /// When the last rollback was, if there was one.
     pub(crate) went_back_at: Option<Instant>,
 }
@@ -51,6 +53,13 @@ pub(crate) enum Asked {
     ByOperator(Instant),
 }
 
+/// What a source holds, as far as that is known, and why it is not live.
+#[derive(Clone, Debug)]
+pub(crate) struct NotTaken {
+    pub(crate) digest: Option<Digest>,
+    pub(crate) why: Refusal,
+}
+
 impl<G: Served> Operation<'_, G> {
     /// Puts a plan that was loaded in place of the live one, or leaves everything as it is and says why.
     pub(crate) fn loaded(&mut self, asked: Asked, plan: Result<Plan, Rejected>) -> Outcome {
@@ -61,7 +70,7 @@ impl<G: Served> Operation<'_, G> {
                 let digest = rejected.digest.clone();
                 self.gateway.note_refused(digest.clone(), &rejected.refusal);
                 tell(&rejected, self.flags.log_format);
-                return self.refused(digest, &rejected.refusal);
+                return self.not_taken(digest, rejected.refusal);
             }
         };
         if !self.is_insisted_on(asked)
@@ -73,6 +82,7 @@ impl<G: Served> Operation<'_, G> {
     }
 
     fn put_in_place(&mut self, plan: Plan) -> Outcome {
+        self.refused = None;
         let is_insisted_on = self.history.set_aside(&plan.digest).is_some();
         let before = self.trials.before(&self.live.digest, &self.gateway);
         match self.gateway.swap(plan.clone()) {
@@ -118,7 +128,7 @@ impl<G: Served> Operation<'_, G> {
                     refused = plan.digest.short(),
                     "the new plan is refused; the live one goes on"
                 );
-                self.refused(Some(plan.digest), &refusal)
+                self.not_taken(Some(plan.digest), refusal)
             }
         }
     }
@@ -148,9 +158,14 @@ impl<G: Served> Operation<'_, G> {
                 self.trials.end(&self.gateway);
                 self.went_back_at = Some(Instant::now());
                 self.history.went_back(&self.live, aside);
+                // The source holds what was live, or what it held when that one was gone back to.
+                let held = self.refused.get_or_insert_with(|| NotTaken {
+                    digest: Some(digest.clone()),
+                    why: why.clone(),
+                });
                 let taken = Taken::RolledBack;
                 self.gateway
-                    .note_set_aside(taken, Some(digest.clone()), &why);
+                    .note_set_aside(taken, held.digest.clone(), &held.why);
                 self.gateway.note_kept(self.history.kept());
                 warn!(
                     code = why.code,
@@ -235,7 +250,14 @@ impl<G: Served> Operation<'_, G> {
             code = why.code,
             "the plan was rolled back, and is taken again only when that is asked for"
         );
-        Some(self.refused(Some(digest.clone()), &why))
+        Some(self.not_taken(Some(digest.clone()), why))
+    }
+
+    /// What the source holds is refused.
+    fn not_taken(&mut self, digest: Option<Digest>, why: Refusal) -> Outcome {
+        let outcome = self.refused(digest.clone(), &why);
+        self.refused = Some(NotTaken { digest, why });
+        outcome
     }
 
     fn outcome(&self, verdict: Verdict) -> Outcome {

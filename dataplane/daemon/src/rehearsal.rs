@@ -35,6 +35,7 @@ impl<'a> Operated<'a> {
             flags,
             trials: Trials::begin(flags.probation, &gateway),
             retries_at: Instant::now(),
+            refused: None,
             went_back_at: None,
             gateway,
             live,

@@ -150,6 +150,67 @@ fn plans_outlive_the_process_and_can_be_started_from() {
 }
 
 #[test]
+fn all_plans_that_were_gone_back_over_stay_aside() {
+    let folder = Folder::with(&plan("/one"));
+    let mut daemon = keeping(&folder);
+    for path in ["/two", "/three", "/four"] {
+        replace(&folder, &mut daemon, path);
+    }
+    order(&daemon, "/rollback");
+    order(&daemon, "/rollback");
+    let refused_of = |daemon: &Running| at(&daemon.status(), "/refused/digest").to_owned();
+    assert_eq!(refused_of(&daemon), plan("/four").digest.as_str());
+    // Another text of the same meaning is no other plan, for whichever of them.
+    for path in ["/four", "/three"] {
+        let mut same = plan(path).to_bytes().unwrap();
+        same.push(b'\n');
+        folder.replace(&same);
+        daemon.hears("is taken again only when that is asked for");
+        assert_ne!(status_of(&daemon, "/two"), 404);
+        assert_eq!(refused_of(&daemon), plan(path).digest.as_str());
+    }
+    order(&daemon, "/rollback");
+    assert_eq!(refused_of(&daemon), plan("/three").digest.as_str());
+    daemon.stop();
+
+    for path in ["/three", "/four", "/two"] {
+        folder.replace(&plan(path).to_bytes().unwrap());
+        let daemon = Running::start(&mut falling_back(&folder));
+        assert_ne!(status_of(&daemon, "/one"), 404);
+        assert_eq!(at(&daemon.status(), "/live/taken"), "last_good");
+        assert_eq!(refused_of(&daemon), plan(path).digest.as_str());
+        daemon.stop();
+    }
+}
+
+#[test]
+fn an_index_of_an_older_gateway_is_read() {
+    let folder = Folder::with(&plan("/one"));
+    let mut daemon = keeping(&folder);
+    replace(&folder, &mut daemon, "/two");
+    order(&daemon, "/rollback");
+    daemon.stop();
+    let index = folder.path("state/plans/history.json");
+    let written = std::fs::read(&index).unwrap();
+    let mut older: Value = serde_json::from_slice(&written).unwrap();
+    older["set_aside"] = older["set_aside"][0].take();
+    assert!(older["set_aside"].is_object(), "{older:#}");
+    std::fs::write(&index, older.to_string()).unwrap();
+    let daemon = Running::start(&mut falling_back(&folder));
+    assert_ne!(status_of(&daemon, "/one"), 404);
+    assert_eq!(at(&daemon.status(), "/refused/code"), "MCPC9610");
+    daemon.stop();
+    // Nothing was set aside.
+    older["set_aside"] = Value::Null;
+    std::fs::write(&index, older.to_string()).unwrap();
+    let daemon = Running::start(&mut falling_back(&folder));
+    assert_ne!(status_of(&daemon, "/two"), 404);
+    daemon.signal(Signal::TERM);
+    let (_, said) = daemon.rest();
+    assert!(!said.contains("MCPC9613"), "{said}");
+}
+
+#[test]
 fn without_a_plan_from_before_there_is_nothing_to_fall_back_to() {
     let folder = Folder::with(&plan("/one"));
     folder.replace(b"no plan");

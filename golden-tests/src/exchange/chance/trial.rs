@@ -69,7 +69,8 @@ struct Model {
     /// Those of them that need no disk.
     in_memory: Vec<usize>,
     is_on_disk: bool,
-    aside: Option<usize>,
+    /// All that were gone back over.
+    aside: Vec<usize>,
     probation: Option<Probation>,
 }
 
@@ -136,7 +137,7 @@ impl<'a> Trial<'a> {
                 kept: vec![0],
                 in_memory: Vec::new(),
                 is_on_disk: flags.state_dir.is_some(),
-                aside: None,
+                aside: Vec::new(),
                 probation: None,
             },
             faults: Vec::new(),
@@ -160,7 +161,7 @@ impl<'a> Trial<'a> {
         *self.held.borrow_mut() = held;
         let is_well = self.first_server() == Some(Condition::Well);
         let outcome = self.operated.changed();
-        let is_aside = matches!(held, Held::Plan(number) if self.model.aside == Some(number));
+        let is_aside = matches!(held, Held::Plan(number) if self.model.aside.contains(&number));
         if is_aside {
             self.count.left_aside += 1;
             return self.hold(&outcome, Verdict::Refused, "the plan was rolled back");
@@ -304,13 +305,13 @@ impl<'a> Trial<'a> {
             let seen = status.probation.is_some();
             self.fault(format!("the status shows a probation of {live}: {seen}"));
         }
-        let aside = self.model.aside.and_then(|number| self.plans.get(number));
+        let held = match *self.held.borrow() {
+            Held::Plan(number) => self.plans.get(number).map(|plan| plan.digest.clone()),
+            Held::Elsewhere | Held::Nothing | Held::Empty => None,
+        };
         let refused = status.refused.and_then(|refused| refused.digest);
-        let is_refused = matches!(*self.held.borrow(), Held::Plan(_)) && refused.is_some();
-        if let (Some(aside), true) = (aside, is_refused)
-            && refused.as_ref() != Some(&aside.digest)
-        {
-            self.fault("the status shows another plan than the one set aside".to_owned());
+        if held.is_some() && refused.is_some() && refused != held {
+            self.fault("the status shows another plan as refused than the source holds".to_owned());
         }
     }
 
@@ -328,7 +329,7 @@ impl Model {
         let before = self.live();
         let known = self.probation.map(|it| (it.base, it.was_well));
         let (base, was_well) = known.unwrap_or((before, is_well));
-        let is_insisted_on = self.aside.take() == Some(number);
+        let is_insisted_on = std::mem::take(&mut self.aside).contains(&number);
         self.kept.retain(|kept| *kept != number);
         self.kept.insert(0, number);
         self.kept.truncate(KEPT);
@@ -354,7 +355,7 @@ impl Model {
     }
 
     fn went_back(&mut self, number: usize) {
-        self.aside = Some(self.live());
+        self.aside.push(self.live());
         if let Some(at) = self.kept.iter().position(|kept| *kept == number) {
             self.kept.drain(..at);
         }
