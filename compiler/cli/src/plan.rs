@@ -199,6 +199,7 @@ fn summary_json(plan: &Plan, impact: Option<&Impact<'_>>) -> Value {
             "stays": impact.stays,
             "starts": impact.starts,
             "restarts": impact.restarts,
+            "joins": impact.joins,
             "stops": impact.stops,
             "needs_restart": impact.needs_restart,
             "endpoints": impact.exposures.iter().map(exposure_json).collect::<Vec<Value>>(),
@@ -223,6 +224,7 @@ fn impact_for_people(impact: &Impact<'_>) -> String {
         ("go on", &impact.stays),
         ("start", &impact.starts),
         ("start anew", &impact.restarts),
+        ("join another", &impact.joins),
         ("stop", &impact.stops),
     ];
     let mut text = String::from("in place of the other plan\n");

@@ -296,6 +296,7 @@ fn tell_live(before: &Plan, live: &Plan, swapped: &Swapped, event: &str) {
         stopped,
         starts = names(&impact.starts),
         restarts = names(&impact.restarts),
+        joins = names(&impact.joins),
         stops = names(&impact.stops),
         "{event}"
     );

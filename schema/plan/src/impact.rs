@@ -1,8 +1,10 @@
 //! What putting one plan in place of another does to the servers behind them, and to what is offered.
 //!
-//! Owns the comparison of servers by identity (that of names is `exposure`'s): what has the same content key keeps its process, its session and its
-//! connections, whatever its name, unless two servers that shared them part. A server with replicas goes on as long as one of them does. Values of secrets are not in a plan, so a new one is not seen here;
-//! the data plane starts such a server anew as well.
+//! Owns the comparison of servers by identity (that of names is `exposure`'s): what has the same content key keeps its
+//! process, its session and its connections, whatever its name, unless two servers that shared them part. Of two that
+//! come to share them, one keeps its own and the other joins it. A server with replicas goes on as long as one of
+//! them does. Values of secrets are not in a plan, so a new one is not seen here; the data plane starts such a server
+//! anew as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +19,8 @@ pub struct Impact<'p> {
     pub starts: Vec<&'p str>,
     /// It is reached or started in another way, so it is stopped and started.
     pub restarts: Vec<&'p str>,
+    /// It leaves what it had for what is there under another name: it shares that from now on, or takes it over.
+    pub joins: Vec<&'p str>,
     /// It is gone.
     pub stops: Vec<&'p str>,
     /// The addresses differ, which takes a restart of the gateway: the new plan would be refused.
@@ -38,12 +42,15 @@ impl<'p> Impact<'p> {
             ..Self::default()
         };
         for (&name, own) in &after.by_name {
-            let list = if own.iter().any(|it| before.all.contains(it)) {
-                &mut impact.stays
-            } else if before.by_name.contains_key(name) {
-                &mut impact.restarts
-            } else {
-                &mut impact.starts
+            let had = before.by_name.get(name);
+            // A name that is new may be another one for what was there.
+            let goes_on = had.is_none_or(|had| own.iter().any(|it| had.contains(it)));
+            let was_there = own.iter().any(|it| before.all.contains(it));
+            let list = match (was_there, goes_on, had) {
+                (true, true, _) => &mut impact.stays,
+                (true, false, _) => &mut impact.joins,
+                (false, _, Some(_)) => &mut impact.restarts,
+                (false, _, None) => &mut impact.starts,
             };
             list.push(name);
         }

@@ -85,7 +85,7 @@ fn the_impact_of_a_plan_is_told_before_it_goes_live() {
         .exits_with(2);
     let summary: Value = serde_json::from_slice(&ran.out).unwrap();
     let expected = json!({
-        "stays": ["memos"], "starts": [], "restarts": [], "stops": ["clock"],
+        "stays": ["memos"], "starts": [], "restarts": [], "joins": [], "stops": ["clock"],
         "needs_restart": false,
         "endpoints": [{
             "path": "/mcp",
@@ -108,4 +108,54 @@ fn the_impact_of_a_plan_is_told_before_it_goes_live() {
     assert_eq!(summary.get("impact"), Some(&expected));
     folder.write("old.json", "{");
     folder.mcpc(&against).exits_with(1).says("MCPC8001");
+}
+
+/// Two servers that are reached in the same way are two processes as long as they are watched by other rules.
+#[test]
+fn a_server_that_comes_to_share_anothers_process_is_told_to_lose_its_own() {
+    let x = "  x: { command: mcpc, args: [demo, notes] }\n";
+    let watched = "breaker: { failures: 5, within: 30s, open_for: 5s }";
+    let with_breaker =
+        |name: &str| format!("  {name}: {{ command: mcpc, args: [demo, notes], {watched} }}\n");
+    let apart = config(&format!("{x}{}", with_breaker("y")));
+    let alike = config(&format!("{}{}", with_breaker("x"), with_breaker("y")));
+    let renamed = config(&with_breaker("z"));
+    let moved = config(&with_breaker("x"));
+    let folder = Folder::with_config(&apart);
+    folder.mcpc(&["plan", "--out", "apart.json"]).exits_with(0);
+    for (edit, told) in [
+        (&alike, "  go on: y\n  join another: x\n"),
+        // What was another's under the name of one that is still there: its own ends, and nothing of the other.
+        (&moved, "  join another: x\n"),
+        (&renamed, "  go on: z\n  stop: x\n"),
+    ] {
+        folder.write("mcpc.yaml", edit);
+        let against = ["plan", "--against", "apart.json", "--out", "new.json"];
+        folder
+            .mcpc(&against)
+            .exits_with(2)
+            .says(&format!("in place of the other plan\n{told}  "));
+    }
+
+    folder.write("mcpc.yaml", &apart);
+    let mut served = Running::start(&mut folder.command(&["run", "--no-watch"]));
+    served.hears("exposes");
+    served.call("x__add_note", &json!({ "title": "of x", "text": "t" }));
+    served.call("y__add_note", &json!({ "title": "of y", "text": "t" }));
+    let admin = served.admin.to_string();
+    for (edit, told) in [
+        (&alike, "kept=1 started=0 stopped=1 joins=\"x\""),
+        (&apart, "kept=1 started=1 stopped=0 restarts=\"x\""),
+    ] {
+        folder.write("mcpc.yaml", edit);
+        folder.mcpc(&["reload", "--admin", &admin]).exits_with(0);
+        let line = served.hears("the new plan is live");
+        assert!(line.contains(told), "{line}");
+        let of_x = served.call("x__list_notes", &json!({}));
+        assert!(!of_x.contains("of x"), "its own is gone: {of_x}");
+        assert_eq!(of_x.contains("of y"), edit == &alike, "{of_x}");
+        let of_y = served.call("y__list_notes", &json!({}));
+        assert!(of_y.contains("of y"), "{of_y}");
+    }
+    served.stop();
 }
