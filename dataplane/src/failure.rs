@@ -54,6 +54,8 @@ pub(crate) enum Failure {
     NotConfined,
     /// The upstream left the plan and its grace is over.
     Stopped,
+    /// The same, in the middle of the call.
+    CutOff,
 }
 
 impl Failure {

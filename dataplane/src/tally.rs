@@ -130,6 +130,7 @@ fn is_nobodys(failure: Failure) -> bool {
             | Failure::AsksTooOften
             | Failure::SessionServersFull
             | Failure::Stopped
+            | Failure::CutOff
     )
 }
 

@@ -201,6 +201,8 @@ pub(super) fn framing_row(fault: Misframed) -> Row {
     }
 }
 
+const TAKEN_AWAY: &str = "the server was taken out of use: the configuration has changed";
+
 pub(super) fn failure_row(failure: Failure) -> Row {
     match failure {
         Failure::Unreachable => upstream("MCPC9301", true, "the server cannot be reached"),
@@ -259,10 +261,7 @@ pub(super) fn failure_row(failure: Failure) -> Row {
             false,
             "the system cannot hold the server to its sandbox or its limits",
         ),
-        Failure::Stopped => upstream(
-            "MCPC9317",
-            true,
-            "the server was taken out of use: the configuration has changed",
-        ),
+        Failure::Stopped => upstream("MCPC9317", true, TAKEN_AWAY),
+        Failure::CutOff => lost("MCPC9317", TAKEN_AWAY),
     }
 }

@@ -272,7 +272,8 @@ fn counts(failure: Failure) -> bool {
         | Failure::NoProcess
         | Failure::SessionServersFull
         | Failure::NotConfined
-        | Failure::Stopped => false,
+        | Failure::Stopped
+        | Failure::CutOff => false,
     }
 }
 

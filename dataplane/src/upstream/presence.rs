@@ -224,6 +224,11 @@ impl Presence {
         let _gone = phase.wait_for(|phase| !is_current(&phase.stage)).await;
     }
 
+    /// Whether it left the plan, and its calls have had their time.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.phase.borrow().stage, Stage::Stopping | Stage::Stopped)
+    }
+
     /// Waits until nothing is left.
     pub(super) async fn stopped(&self) {
         let mut phase = self.phase.subscribe();

@@ -86,7 +86,9 @@ pub(super) fn is_worth(failure: Failure, call: &Call) -> bool {
         Failure::FirstByteTimeout
         | Failure::IdleTimeout
         | Failure::Closed
-        | Failure::SessionLost => changes_nothing(call),
+        | Failure::SessionLost
+        // Another replica may still be in use.
+        | Failure::CutOff => changes_nothing(call),
         Failure::Status(status) => (status >= 500 || status == 429) && changes_nothing(call),
         // It would be the same again, or its time is over, or the server is to be left alone.
         Failure::ListTimeout

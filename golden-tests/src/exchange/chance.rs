@@ -512,7 +512,7 @@ impl<'a> Scene<'a> {
                 was_live && times == 0
             }
             Some("MCPC9301" | "MCPC9302" | "MCPC9306" | "MCPC9313") => {
-                self.is_aftermath(call, ended) || (ended.live.len() > 1 && took >= GRACE)
+                self.is_aftermath(call, ended)
             }
             Some(_) => false,
         };
