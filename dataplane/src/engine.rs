@@ -167,17 +167,15 @@ impl Engine {
         let grace = Duration::from_millis(snapshot.limits.grace_ms);
         self.in_use.push(before.in_use.0.subscribe());
         self.in_use.retain(|in_use| in_use.has_changed().is_ok());
+        let end = End::within(grace);
         for upstream in leaving {
             let in_use = self.in_use.clone();
             self.keeper.spawn(async move {
-                let calls = Instant::now() + grace;
                 // It may have no calls and get one yet: from a request that is still being read.
-                let _out_of_grace = timeout_at(calls, all_end(in_use)).await;
-                let rest = calls.saturating_duration_since(Instant::now());
-                upstream.stop(rest).await;
+                let _out_of_grace = timeout_at(end.calls, all_end(in_use)).await;
+                upstream.end(end).await;
             });
         }
-        let end = End::after(grace);
         for private in self.standing.privates_without(&standing) {
             let in_use = self.in_use.clone();
             self.keeper.spawn(async move {

@@ -79,6 +79,13 @@ impl End {
             all: calls + child::LADDER,
         }
     }
+
+    /// All of it fits into the grace: its last part is for what is still busy then.
+    pub(crate) fn within(grace: Duration) -> Self {
+        let all = Instant::now() + grace;
+        let calls = all - child::LADDER.min(grace / 4);
+        Self { calls, all }
+    }
 }
 
 impl Upstream {

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
 use super::forecast::Forecast;
-use super::{End, LADDER, Sent, Upstream};
+use super::{End, Sent, Upstream};
 use crate::Reach;
 use crate::call::Call;
 use crate::failure::Failure;
@@ -337,24 +337,20 @@ impl Private {
         live: Arc<Live>,
         upstream: Arc<Upstream>,
     ) {
-        let now = tokio::select! {
+        let end = tokio::select! {
             // Its calls were cancelled.
-            () = live.ended() => Instant::now(),
-            () = self.unused(&owned, &upstream) => Instant::now() + LATECOMER,
-            calls = self.ending() => calls,
-            () = relay(&upstream, &live) => Instant::now(),
+            () = live.ended() => End::after(Duration::ZERO),
+            () = self.unused(&owned, &upstream) => End::after(LATECOMER),
+            end = self.ending() => end,
+            () = relay(&upstream, &live) => End::after(Duration::ZERO),
         };
         self.forget(session, &owned);
-        self.finish(&upstream, now).await;
+        self.finish(&upstream, end).await;
     }
 
     /// Ends one and waits until nothing of it is left. If all are to end sooner, so is this one.
-    async fn finish(&self, upstream: &Upstream, calls: Instant) {
+    async fn finish(&self, upstream: &Upstream, mut end: End) {
         let mut ending = self.ending.subscribe();
-        let mut end = End {
-            calls,
-            all: calls + LADDER,
-        };
         loop {
             let sooner = *ending.borrow_and_update();
             end = sooner.filter(|it| it.calls < end.calls).unwrap_or(end);
@@ -367,14 +363,13 @@ impl Private {
         self.note_end();
     }
 
-    /// Waits until all are to end, and gives how long calls may go on.
-    async fn ending(&self) -> Instant {
+    /// Waits until all are to end, and gives when.
+    async fn ending(&self) -> End {
         let mut ending = self.ending.subscribe();
-        match ending.wait_for(Option::is_some).await {
-            Ok(end) => end.map_or_else(Instant::now, |end| end.calls),
-            // The sender lives in `self`, so it cannot be gone.
-            Err(_) => Instant::now(),
-        }
+        let end = ending.wait_for(Option::is_some).await;
+        // The sender lives in `self`, so it cannot be gone.
+        let end = end.ok().and_then(|end| *end);
+        end.unwrap_or_else(|| End::after(Duration::ZERO))
     }
 
     /// How many calls are under way at all of them.
@@ -467,7 +462,7 @@ impl Private {
         {
             let private = Arc::clone(self);
             self.keeper.spawn(async move {
-                private.finish(&spare, Instant::now()).await;
+                private.finish(&spare, End::after(Duration::ZERO)).await;
             });
         }
     }

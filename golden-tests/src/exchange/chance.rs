@@ -43,6 +43,8 @@ const CLIENTS: usize = 6;
 /// As in the configuration below.
 const FIRST_BYTE: Duration = Duration::from_secs(20);
 const GRACE: Duration = Duration::from_secs(5);
+/// What calls have of it: three quarters.
+const CALLS: Duration = Duration::from_millis(3_750);
 
 /// How often the gateway is let look at its plan.
 const LOOK: Duration = Duration::from_millis(200);
@@ -505,7 +507,7 @@ impl<'a> Scene<'a> {
             // Whoever ends a session gives up what is asked in it.
             Some("MCPC9202" | "no reply") => call.session_ended.get(),
             Some("MCPC9303" | "MCPC9304" | "MCPC9305") => took >= FIRST_BYTE,
-            Some("MCPC9317") => ended.live.len() > 1 && took >= GRACE,
+            Some("MCPC9317") => ended.live.len() > 1 && took >= CALLS,
             Some("MCPC9301" | "MCPC9302" | "MCPC9306" | "MCPC9313")
                 if !plans::is_reached(call.plan, call.server) =>
             {

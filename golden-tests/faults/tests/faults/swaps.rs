@@ -2,9 +2,10 @@
 //! change keeps running, and nothing of a plan stays behind.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use mcpc_faults::HttpServer;
-use mcpc_process::{descriptors, memory};
+use mcpc_process::{alive, children, descriptors, memory, until};
 use serde_json::json;
 
 use crate::stage::{FAULTY, Stage, Traffic};
@@ -16,6 +17,9 @@ const SWAPS: u64 = 400;
 
 /// A leak of 2 KiB per swap is more than this; what an allocator keeps here and there is less.
 const GROWTH_MAX: u64 = 512 << 10;
+
+/// How long a busy and deaf server is waited for.
+const GRACE: Duration = Duration::from_secs(4);
 
 fn config(web: SocketAddr, turn: u64) -> String {
     format!(
@@ -72,4 +76,33 @@ fn swaps_under_traffic_lose_no_call_and_leave_nothing_behind() {
     });
     assert_eq!(stage.gateway.upstream("child").get("pid").cloned(), child);
     stage.gateway.stop();
+}
+
+/// A server that ignores everything, and what it is asked for that takes longer than the grace.
+#[test]
+fn a_busy_server_that_ignores_everything_is_gone_within_the_grace_of_its_plan() {
+    let with = |server: &str| {
+        format!(
+            "limits: {{ grace: 4s }}\nendpoints: {{ main: {{ path: /mcp, prefix: \"{{server}}.\" }} }}\n\
+             servers:\n\x20 {server}: {{ command: {FAULTY:?}, args: [--deaf, {server}], era: modern }}\n"
+        )
+    };
+    let mut stage = Stage::open(&with("left"));
+    stage.client().echoes("left.echo", 0);
+    let servers = children(stage.gateway.id());
+    assert_eq!(servers.len(), 1);
+    let mut waiting = stage.client().begin("left.silence", &json!({}));
+    stage.gateway.hears("silence is with the server");
+    stage.replace(&with("came"));
+    let began = Instant::now();
+    let reply = waiting.reply().unwrap();
+    assert_eq!(reply.code(), "MCPC9317", "{:?}", reply.message());
+    let had = began.elapsed();
+    assert!(had > GRACE / 2, "its call had {had:?}");
+    until("the server is gone", || {
+        !servers.iter().any(|id| alive(*id))
+    });
+    let took = began.elapsed();
+    assert!(took < GRACE + Duration::from_secs(1), "{took:?}");
+    stage.client().echoes("came.echo", 1);
 }
