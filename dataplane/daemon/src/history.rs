@@ -154,7 +154,13 @@ impl History {
     pub(crate) fn went_live(&mut self, live: &Plan, before: Option<Plan>, good: &Digest) {
         self.plans.retain(|digest| *digest != live.digest);
         self.plans.insert(0, live.digest.clone());
-        self.plans.truncate(PLANS_KEPT);
+        // However many come after it, it keeps a place: the oldest.
+        let oldest = self.plans.drain(PLANS_KEPT.min(self.plans.len())..);
+        if oldest.into_iter().any(|digest| digest == *good)
+            && let Some(last) = self.plans.last_mut()
+        {
+            *last = good.clone();
+        }
         self.in_memory.retain(|plan| plan.digest == *good);
         self.in_memory.extend(before);
         self.set_aside.clear();

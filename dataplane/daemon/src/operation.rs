@@ -227,17 +227,28 @@ impl<G: Served> Operation<'_, G> {
         let Some((good, reason)) = self.trials.look(&self.gateway, &self.live) else {
             return;
         };
-        let Some(plan) = self.history.plan(&good) else {
-            error!(
-                code = "MCPC9611",
-                reason,
-                live = self.live.digest.short(),
-                good = good.short(),
-                "the live plan breaks what worked, and the plan before it is not at hand; it goes on"
-            );
-            return;
+        let known = self.history.plan(&good);
+        match known.or_else(|| self.history.earlier()) {
+            Some(plan) => drop(self.go_back(plan, By::Probation, reason)),
+            None => self.tell_kept(&good, reason),
+        }
+    }
+
+    /// The live plan goes on although it breaks what worked: there is none to go back to.
+    fn tell_kept(&self, good: &Digest, reason: String) {
+        let why = Refusal {
+            code: "MCPC9611",
+            reason,
         };
-        self.go_back(plan, By::Probation, reason);
+        self.gateway
+            .note_refused(Some(self.live.digest.clone()), &why);
+        error!(
+            code = why.code,
+            reason = why.reason,
+            live = self.live.digest.short(),
+            good = good.short(),
+            "the live plan breaks what worked, and no plan before it is at hand; it goes on"
+        );
     }
 
     /// A plan that was rolled back is not taken again because somebody has touched its source.

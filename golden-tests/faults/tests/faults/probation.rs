@@ -64,6 +64,23 @@ fn a_plan_whose_server_no_longer_starts_rolls_itself_back() {
 }
 
 #[test]
+fn a_plan_that_worked_stays_at_hand_however_many_edits_come_within_a_probation() {
+    let mut stage = Stage::open_with(&working(), &["--probation", "12s"]);
+    stage.client().echoes("echo", 0);
+    let good = at(&stage.gateway.status(), "/live/digest").to_owned();
+    for seconds in 1..=9 {
+        let working = working();
+        stage.replace(&format!("{working}limits: {{ grace: {seconds}s }}\n"));
+    }
+    stage.replace(BROKEN);
+    stage.client().call("echo", &json!({}));
+    stage.gateway.hears("the plan before it is live again");
+    assert_eq!(at(&stage.gateway.status(), "/live/digest"), good);
+    stage.client().echoes("echo", 1);
+    stage.gateway.stop();
+}
+
+#[test]
 fn a_plan_that_makes_calls_fail_rolls_itself_back() {
     let mut stage = Stage::open_with(&working(), &["--probation", "60s"]);
     let mut client = stage.client();
