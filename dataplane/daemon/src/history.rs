@@ -138,8 +138,12 @@ impl History {
         self.read_from(1)
     }
 
-    /// This plan, if it was live and can be read.
+    /// This plan, if it was live and can be read. The one that a probation is held against is in memory, however many
+    /// have come after it.
     pub(crate) fn plan(&mut self, digest: &Digest) -> Option<Plan> {
+        if let Some(plan) = self.remembered(digest) {
+            return Some(plan.clone());
+        }
         let at = self.plans.iter().position(|known| known == digest)?;
         let plan = self.read_from(at)?;
         (plan.digest == *digest).then_some(plan)
@@ -154,13 +158,7 @@ impl History {
     pub(crate) fn went_live(&mut self, live: &Plan, before: Option<Plan>, good: &Digest) {
         self.plans.retain(|digest| *digest != live.digest);
         self.plans.insert(0, live.digest.clone());
-        // However many come after it, it keeps a place: the oldest.
-        let oldest = self.plans.drain(PLANS_KEPT.min(self.plans.len())..);
-        if oldest.into_iter().any(|digest| digest == *good)
-            && let Some(last) = self.plans.last_mut()
-        {
-            *last = good.clone();
-        }
+        self.plans.truncate(PLANS_KEPT);
         self.in_memory.retain(|plan| plan.digest == *good);
         self.in_memory.extend(before);
         self.set_aside.clear();
@@ -178,6 +176,10 @@ impl History {
     pub(crate) fn went_back(&mut self, live: &Plan, aside: SetAside) {
         match self.plans.iter().position(|digest| *digest == live.digest) {
             Some(at) => drop(self.plans.drain(..at)),
+            // More have come after it than are kept.
+            None if self.remembered(&live.digest).is_some() => {
+                self.plans = vec![live.digest.clone()]
+            }
             // It was given other addresses when it was read.
             None => self
                 .plans
@@ -247,7 +249,8 @@ impl History {
 
     fn try_save(&mut self, folder: &Path, live: &Plan) -> io::Result<()> {
         make(folder)?;
-        for plan in std::iter::once(live).chain(&self.in_memory) {
+        let kept = |plan: &&Plan| self.plans.contains(&plan.digest);
+        for plan in std::iter::once(live).chain(&self.in_memory).filter(kept) {
             let path = file_of(folder, &plan.digest);
             if !path.is_file() {
                 let bytes = plan.to_bytes().map_err(io::Error::other)?;
@@ -283,7 +286,7 @@ impl History {
     /// The first plan from this place on that can be read; those before it that cannot are forgotten.
     fn read_from(&mut self, at: usize) -> Option<Plan> {
         while let Some(digest) = self.plans.get(at).cloned() {
-            if let Some(plan) = self.in_memory.iter().find(|it| it.digest == digest) {
+            if let Some(plan) = self.remembered(&digest) {
                 return Some(plan.clone());
             }
             match self.read(&digest) {
@@ -299,6 +302,10 @@ impl History {
             }
         }
         None
+    }
+
+    fn remembered(&self, digest: &Digest) -> Option<&Plan> {
+        self.in_memory.iter().find(|plan| plan.digest == *digest)
     }
 
     fn read(&self, digest: &Digest) -> Result<Plan, String> {
