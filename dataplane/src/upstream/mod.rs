@@ -373,7 +373,7 @@ impl Upstream {
             let is_safe = !has_repeated && is_safe(&call.method);
             let era = session.profile.era;
             let tried = self.try_once(&call, &session).await;
-            match tried.map_err(|failure| self.told(failure)) {
+            match tried.map_err(|failure| self.presence.told(failure)) {
                 Ok(Tried::Done(reply)) => {
                     self.health.note_success(&flight);
                     return Ok((Answer::Done(reply), era));
@@ -593,18 +593,6 @@ impl Upstream {
             Origin::TakenOver
         } else {
             Origin::New
-        }
-    }
-
-    /// What it means that a call has failed in this way: out of use, the upstream did not go away by itself.
-    fn told(&self, failure: Failure) -> Failure {
-        match failure {
-            Failure::Closed | Failure::SessionLost | Failure::Unreachable
-                if self.presence.is_over() =>
-            {
-                Failure::CutOff
-            }
-            other => other,
         }
     }
 

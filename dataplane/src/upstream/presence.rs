@@ -224,9 +224,17 @@ impl Presence {
         let _gone = phase.wait_for(|phase| !is_current(&phase.stage)).await;
     }
 
-    /// Whether it left the plan, and its calls have had their time.
-    pub(super) fn is_over(&self) -> bool {
-        matches!(self.phase.borrow().stage, Stage::Stopping | Stage::Stopped)
+    /// What it means that a call has failed in this way: an upstream whose calls have had their time did not go
+    /// away by itself.
+    pub(super) fn told(&self, failure: Failure) -> Failure {
+        let is_cut = matches!(
+            failure,
+            Failure::Closed | Failure::SessionLost | Failure::Unreachable
+        );
+        match self.phase.borrow().stage {
+            Stage::Stopping | Stage::Stopped if is_cut => Failure::CutOff,
+            _ => failure,
+        }
     }
 
     /// Waits until nothing is left.

@@ -174,7 +174,7 @@ impl EventStream {
                 }
             }
             Err(failure) => {
-                *failure = upstream.told(*failure);
+                *failure = upstream.presence.told(*failure);
                 // Who runs out of time while its client is asked has not failed.
                 match &self.flight {
                     Some(flight) if !(is_client_asked && failure.is_timeout()) => {
