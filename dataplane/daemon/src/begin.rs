@@ -1,4 +1,4 @@
-//! The first plan of a gateway: what its source holds or, if that cannot be used, the last good one.
+//! The first plan of a gateway: what its source holds or, if that cannot be used, the newest good one that can.
 //!
 //! Owns who decides that. The flag does; else what the source says as far as it can be read; else the
 //! plan that was live last, which is as it was when somebody wanted it to be live. What may be gone back
@@ -59,22 +59,10 @@ pub(crate) fn begin(
         }
         Err(unusable) => unusable,
     };
-    let said = means
-        .flags
-        .fallback
-        .map(Fallback::from)
-        .or(unusable.fallback);
-    let Some(plan) = last_good(said, history) else {
+    let Some((gateway, plan)) = begin_with_kept(&unusable, plans.content().name(), means, history)
+    else {
         return Err(unusable.ended);
     };
-    let started = start(&plan, plans.content().name(), means);
-    let gateway = started.map_err(|refusal| {
-        // What has nothing to do with either plan was said before.
-        if refusal != unusable.refusal {
-            tell_not_started(&refusal);
-        }
-        unusable.ended
-    })?;
     let refused = NotTaken {
         digest: unusable.digest,
         why: unusable.refusal,
@@ -88,7 +76,6 @@ pub(crate) fn begin(
         plan = plan_name,
         "this is the last good plan, not what the file holds: that cannot be used"
     );
-    history.resumed(&plan);
     Ok(Begun {
         gateway,
         plan,
@@ -96,27 +83,47 @@ pub(crate) fn begin(
     })
 }
 
-/// The plan that was live last, if it is wanted: by whoever has said so, else by itself.
-fn last_good(said: Option<Fallback>, history: &mut History) -> Option<Plan> {
-    if said == Some(Fallback::None) {
+/// Starts with the newest plan from before that can be used, if that is wanted.
+fn begin_with_kept(
+    unusable: &Unusable,
+    source: String,
+    means: &Means<'_>,
+    history: &mut History,
+) -> Option<(Gateway, Plan)> {
+    let said = means.flags.fallback.map(Fallback::from);
+    if !is_wanted(said.or(unusable.fallback), history) {
         return None;
     }
-    let plan = history.last_good();
-    match (said, plan) {
-        (Some(_), None) if !history.is_on_disk() => {
-            tell_nowhere();
-            None
+    let mut at = 0;
+    while let Some(plan) = history.kept_at(at) {
+        // What the source holds was tried, and why it cannot be used was said.
+        if unusable.digest.as_ref() != Some(&plan.digest) {
+            match start(&plan, source.clone(), means) {
+                Ok(gateway) => {
+                    history.resumed(&plan, at);
+                    return Some((gateway, plan));
+                }
+                Err(refusal) => tell_not_started_with(&plan, &refusal),
+            }
         }
-        (Some(_), None) => {
-            error!(
-                code = "MCPC9612",
-                "there is no last good plan to start with"
-            );
-            None
-        }
-        (Some(_), Some(plan)) => Some(plan),
-        (None, plan) => plan.filter(|plan| plan.fallback == Fallback::LastGood),
+        at += 1;
     }
+    if history.is_on_disk() {
+        error!(
+            code = "MCPC9612",
+            tried = at,
+            "there is no plan from before to start with"
+        );
+    } else {
+        tell_nowhere();
+    }
+    None
+}
+
+/// Whether a plan from before is wanted: whoever has said so decides, else the one that was live last.
+fn is_wanted(said: Option<Fallback>, history: &mut History) -> bool {
+    let wanted = said.or_else(|| history.kept_at(0).map(|plan| plan.fallback));
+    wanted == Some(Fallback::LastGood)
 }
 
 /// Warns while all is well that there will be nothing to start from when it is not.
@@ -173,6 +180,15 @@ fn begin_with_source(
 /// Starts a gateway, or says why not.
 fn start(plan: &Plan, source: String, means: &Means<'_>) -> Result<Gateway, Refusal> {
     Gateway::start(plan.clone(), options(means, source))
+}
+
+/// Says why a plan from before is not the one to start with.
+fn tell_not_started_with(plan: &Plan, Refusal { code, reason }: &Refusal) {
+    let plan = plan.digest.short();
+    warn!(
+        code,
+        reason, plan, "the gateway does not start with this plan from before"
+    );
 }
 
 /// Says why there is no gateway.

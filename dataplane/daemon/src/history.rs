@@ -128,9 +128,9 @@ impl History {
         );
     }
 
-    /// The last plan that was live, if it can be read.
-    pub(crate) fn last_good(&mut self) -> Option<Plan> {
-        self.read_from(0)
+    /// The plan at this place, the newest first. What cannot be read is passed over.
+    pub(crate) fn kept_at(&mut self, at: usize) -> Option<Plan> {
+        self.read_from(at)
     }
 
     /// The plan before the live one, if there is one. What cannot be read is passed over.
@@ -165,10 +165,13 @@ impl History {
         self.save(live);
     }
 
-    /// The gateway has started with a plan from before.
-    pub(crate) fn resumed(&mut self, live: &Plan) {
-        self.plans.retain(|digest| *digest != live.digest);
-        self.plans.insert(0, live.digest.clone());
+    /// The gateway has started with the plan at this place. Those after it could not be used, and are no longer
+    /// something to go back to.
+    pub(crate) fn resumed(&mut self, live: &Plan, at: usize) {
+        let newer = ..self.plans.len().min(at + 1);
+        self.plans
+            .splice(newer, [live.digest.clone()])
+            .for_each(drop);
         self.save(live);
     }
 

@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use mcpc_plan::Plan;
+use mcpc_plan::{Plan, Source};
 use mcpc_process::{Running, exchange, post, until};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::{Folder, plan, refused, status_of};
+use crate::{Folder, plan, plan_with_secret, refused, status_of};
 
 const KEEPING: [&str; 4] = ["--plan", "plan.json", "--state-dir", "state"];
 
@@ -208,6 +208,57 @@ fn an_index_of_an_older_gateway_is_read() {
     daemon.signal(Signal::TERM);
     let (_, said) = daemon.rest();
     assert!(!said.contains("MCPC9613"), "{said}");
+}
+
+#[test]
+fn a_gateway_starts_with_the_newest_plan_from_before_that_can_be_used() {
+    let key = |name: &str| Source::Variable(name.into());
+    let two = plan_with_secret("/two", key("KEY_OF_TWO"));
+    let three = plan_with_secret("/three", key("KEY_OF_THREE"));
+    let folder = Folder::with(&plan("/one"));
+    let mut command = folder.mcpcd(&KEEPING);
+    command.env("KEY_OF_TWO", "2").env("KEY_OF_THREE", "3");
+    let mut daemon = Running::start(&mut command);
+    for plan in [&two, &three] {
+        folder.replace(&plan.to_bytes().unwrap());
+        daemon.hears("the new plan is live");
+    }
+    daemon.stop();
+
+    // The secrets of both are missing: of one it is said as of what the file holds, of the other as of one from before.
+    let daemon = Running::start(&mut falling_back(&folder));
+    assert_ne!(status_of(&daemon, "/one"), 404);
+    let seen = daemon.status();
+    assert_eq!(at(&seen, "/live/taken"), "last_good");
+    assert_eq!(at(&seen, "/refused/digest"), three.digest.as_str());
+    assert_eq!(at(&seen, "/kept/plans/0"), plan("/one").digest.as_str());
+    assert_eq!(seen.pointer("/kept/plans/1"), None);
+    daemon.signal(Signal::TERM);
+    let (_, said) = daemon.rest();
+    assert_eq!(
+        said.matches("with this plan from before").count(),
+        1,
+        "{said}"
+    );
+
+    // Without any that can be used each is told with its reason.
+    let folder = Folder::with(&two);
+    let mut command = folder.mcpcd(&KEEPING);
+    let mut daemon = Running::start(command.env("KEY_OF_TWO", "2").env("KEY_OF_THREE", "3"));
+    folder.replace(&three.to_bytes().unwrap());
+    daemon.hears("the new plan is live");
+    daemon.stop();
+    folder.replace(b"no plan");
+    let (exit, said) = refused(&falling_back(&folder).output().unwrap());
+    assert_eq!(exit, Some(1), "{said}");
+    for text in ["MCPC8001", "KEY_OF_TWO", "KEY_OF_THREE", "MCPC9612"] {
+        assert!(said.contains(text), "{text}: {said}");
+    }
+    assert_eq!(
+        said.matches("with this plan from before").count(),
+        2,
+        "{said}"
+    );
 }
 
 #[test]

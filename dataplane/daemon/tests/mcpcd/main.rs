@@ -21,8 +21,8 @@ use std::process::{Command, Output, Stdio};
 
 use mcpc_plan::{
     Access, AdminListener, ContentKey, Digest, Endpoint, Era, Fallback, HttpTransport, Limits,
-    Listener, Member, MemberId, Names, OpenRoute, Plan, Routes, Scheme, Timeouts, Transport,
-    Upstream, UpstreamId, Uris,
+    Listener, Member, MemberId, Names, OpenRoute, Part, Plan, Routes, Scheme, SecretUse, Source,
+    Template, Timeouts, Transport, Upstream, UpstreamId, Uris,
 };
 use mcpc_process::{Running, Stream, as_first_process, children, exchange, first_of, post, until};
 use rustix::process::Signal;
@@ -93,6 +93,24 @@ fn plan(path: &str) -> Plan {
     }
     .seal()
     .unwrap()
+}
+
+/// The same with a header whose value is a secret.
+fn plan_with_secret(path: &str, source: Source) -> Plan {
+    let mut plan = plan(path);
+    let upstream = &mut plan.upstreams[0];
+    let Transport::Http(http) = &mut upstream.transport else {
+        unreachable!("the server is at a URL");
+    };
+    let value = Part::Reference {
+        source,
+        default: None,
+        message: None,
+    };
+    http.headers = [("x-key".into(), Template([value].into()))].into();
+    upstream.key = ContentKey::of(&upstream.transport, upstream.era);
+    plan.secrets = SecretUse::of(&plan.upstreams);
+    plan.seal().unwrap()
 }
 
 fn everything() -> Routes {
