@@ -17,7 +17,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use crate::descriptors::{self, Purpose};
@@ -170,7 +170,14 @@ pub(crate) async fn run<D: Door>(
     loop {
         tokio::select! {
             accepted = listener.accept(), if accepting.resting.is_none() => match accepted {
-                Ok((stream, peer)) => accepting.open(stream, peer),
+                Ok((stream, peer)) => {
+                    accepting.open(stream, peer);
+                    if accepting.door.is_always_open() {
+                        // Of a crowd, each is there before the next one may take its place, and who was evicted
+                        // is gone.
+                        yield_now().await;
+                    }
+                }
                 Err(error) => accepting.failed(&error),
             },
             () = sleep_until(accepting.rests_until()), if accepting.resting.is_some() => {

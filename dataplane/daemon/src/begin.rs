@@ -59,7 +59,7 @@ pub(crate) fn begin(
         }
         Err(unusable) => unusable,
     };
-    let Some((gateway, plan)) = begin_with_kept(&unusable, plans.content().name(), means, history)
+    let Some((gateway, plan)) = begin_with_kept(&unusable, &plans.content().name(), means, history)
     else {
         return Err(unusable.ended);
     };
@@ -86,7 +86,7 @@ pub(crate) fn begin(
 /// Starts with the newest plan from before that can be used, if that is wanted.
 fn begin_with_kept(
     unusable: &Unusable,
-    source: String,
+    source: &str,
     means: &Means<'_>,
     history: &mut History,
 ) -> Option<(Gateway, Plan)> {
@@ -98,7 +98,7 @@ fn begin_with_kept(
     while let Some(plan) = history.kept_at(at) {
         // What the source holds was tried, and why it cannot be used was said.
         if unusable.digest.as_ref() != Some(&plan.digest) {
-            match start(&plan, source.clone(), means) {
+            match start(&plan, source.to_owned(), means) {
                 Ok(gateway) => {
                     history.resumed(&plan, at);
                     return Some((gateway, plan));

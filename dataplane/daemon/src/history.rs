@@ -181,7 +181,7 @@ impl History {
             Some(at) => drop(self.plans.drain(..at)),
             // More have come after it than are kept.
             None if self.remembered(&live.digest).is_some() => {
-                self.plans = vec![live.digest.clone()]
+                self.plans = vec![live.digest.clone()];
             }
             // It was given other addresses when it was read.
             None => self

@@ -149,16 +149,7 @@ fn live(
     };
     gateway.note_kept(history.kept());
     history.tell(&plan);
-    info!(
-        address = gateway.address().map(tracing::field::display),
-        admin = gateway.admin_address().map(tracing::field::display),
-        stdio = flags.stdio.then_some(true),
-        memory_limit = gateway.memory_limit(),
-        plan = plan.digest.short(),
-        "serving"
-    );
-    outset::tell(&plan);
-    warn_without_state(&plan, flags, &history);
+    tell_serving(&gateway, &plan, flags, &history);
     started(&gateway, &plan);
     inputs.attend(&mut gateway, loads);
     let mut operation = Operation {
@@ -176,6 +167,19 @@ fn live(
     let Operation { gateway, live, .. } = operation;
     inputs.take_no_orders();
     ending::end(gateway, &live, leave_for, &runtime, &mut inputs)
+}
+
+fn tell_serving(gateway: &Gateway, plan: &Plan, flags: &GatewayFlags, history: &History) {
+    info!(
+        address = gateway.address().map(tracing::field::display),
+        admin = gateway.admin_address().map(tracing::field::display),
+        stdio = flags.stdio.then_some(true),
+        memory_limit = gateway.memory_limit(),
+        plan = plan.digest.short(),
+        "serving"
+    );
+    outset::tell(plan);
+    warn_without_state(plan, flags, history);
 }
 
 /// Does what is asked of a gateway until it is to end, and says for how long it is to leave first. Nothing here waits

@@ -36,9 +36,13 @@ pub(crate) const LADDER: Duration = Duration::from_secs(6);
 /// its end.
 const LADDER_UNUSED: Duration = Duration::from_secs(2);
 
-/// How long the last words of a process that has ended are waited for, and the end of one that has
-/// closed a pipe. What the former has started is about to die, and cannot hold its pipes open for long.
+/// How long the last words of a process that has ended are waited for. What it has started is about to die, and
+/// cannot hold its pipes open for long.
 const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// How long the end of a process that has closed a pipe is waited for, before it counts as one that lives. Nobody
+/// waits meanwhile but the next process, and that would wait for this one in any case.
+const LAST_MOMENTS: Duration = Duration::from_millis(500);
 
 /// How long the id of a process that runs may take to be known. It is told with the start.
 const FIRST_WORD: Duration = Duration::from_secs(2);
@@ -145,7 +149,7 @@ impl Child {
         self.ending().await;
         let ended = match self.end.take() {
             // Mostly a pipe closes because the process ends, and its end says more.
-            None => timeout(LAST_WORDS, &mut self.ended).await.ok(),
+            None => timeout(LAST_MOMENTS, &mut self.ended).await.ok(),
             ended => ended,
         };
         self.has_ended = ended.is_some();

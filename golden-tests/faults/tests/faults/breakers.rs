@@ -51,7 +51,9 @@ fn opens(stage: &Stage, client: &mut Caller, tool: &str, code: &str) {
 fn closes(stage: &Stage, client: &mut Caller) {
     until("the breaker closes", || breaker(stage, "state") == "closed");
     assert_eq!(breaker(stage, "openings"), 1);
-    assert_eq!(stage.gateway.upstream("server")["state"], "ready");
+    until("it is ready", || {
+        stage.gateway.upstream("server")["state"] == "ready"
+    });
     client.echoes("echo", 7);
 }
 
