@@ -5,8 +5,10 @@
 //! files of a directory count is `folder`'s.
 
 use std::fs::File;
+use std::future::{Future, ready};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use mcpc_dataplane::{Reach, Refusal};
@@ -40,7 +42,7 @@ pub enum Texts {
 enum Place {
     Standard,
     File(PathBuf),
-    Url(Remote),
+    Url(Arc<Remote>),
 }
 
 /// What is there, as far as it tells whether it is something else.
@@ -52,6 +54,9 @@ pub(crate) enum Found {
     /// A URL that gives nothing, and why.
     NoAnswer(String),
 }
+
+/// What is there, once that is known. Borrows nothing: whoever waits for it can do something else in between.
+pub(crate) type Present = Pin<Box<dyn Future<Output = Option<Found>> + Send>>;
 
 /// Why there are no bytes.
 #[derive(Debug)]
@@ -82,7 +87,7 @@ impl Content {
     pub fn of(place: &Path, bytes_max: u64, reach: &Arc<dyn Reach>) -> Result<Self, Refusal> {
         let remote = place.to_str().and_then(|url| Remote::of(url, reach));
         let place = match remote {
-            Some(remote) => Place::Url(remote?),
+            Some(remote) => Place::Url(Arc::new(remote?)),
             None if is_standard(place) => Place::Standard,
             None => Place::File(place.to_owned()),
         };
@@ -186,16 +191,18 @@ impl Content {
     }
 
     /// What [`read`](Self::read) would find now.
-    pub(crate) async fn present(&self) -> Option<Found> {
-        let read = match &self.place {
+    pub(crate) fn present(&self) -> Present {
+        match &self.place {
             Place::Url(remote) => {
-                let got = remote.get(self.bytes_max).await;
-                got.map(Texts::One).map_err(Unread::Url)
+                let (remote, bytes_max) = (Arc::clone(remote), self.bytes_max);
+                Box::pin(async move {
+                    let got = remote.get(bytes_max).await;
+                    Some(Found::of(&got.map(Texts::One).map_err(Unread::Url)))
+                })
             }
-            Place::File(path) => self.reread(path),
-            Place::Standard => return self.loaded.clone(),
-        };
-        Some(Found::of(&read))
+            Place::File(path) => Box::pin(ready(Some(Found::of(&self.reread(path))))),
+            Place::Standard => Box::pin(ready(self.loaded.clone())),
+        }
     }
 }
 

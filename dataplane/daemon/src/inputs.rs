@@ -12,7 +12,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tracing::warn;
 
 use crate::GatewayFlags;
-use crate::content::{self, Content, Found};
+use crate::content::{self, Content, Found, Present};
 use crate::loader::Loaded;
 use crate::signals::{Signals, Wish};
 use crate::watch::Watch;
@@ -83,9 +83,11 @@ impl Inputs {
     pub(crate) async fn next(&mut self, content: Option<&Content>, due: Option<Instant>) -> Event {
         let changed = async {
             match (&mut self.lookout, content) {
-                (Some(lookout), Some(content)) => lookout.changed(content).await,
-                _ => std::future::pending().await,
+                (Some(lookout), Some(content)) => return lookout.changed(content).await,
+                (Some(lookout), None) => lookout.forget(),
+                (None, _) => {}
             }
+            std::future::pending().await
         };
         let left = async {
             match &mut self.left {
@@ -147,10 +149,14 @@ async fn next_of<T>(arriving: &mut Option<mpsc::Receiver<T>>) -> T {
     }
 }
 
-/// Who notices that there is something else.
+/// Who notices that there is something else. Goes on where it was after something else has happened.
 enum Lookout {
     File(Watch),
-    Url(Interval),
+    Url {
+        next: Interval,
+        /// The question that was asked and is not answered yet.
+        asked: Option<Present>,
+    },
 }
 
 impl Lookout {
@@ -167,7 +173,7 @@ impl Lookout {
             content::Lookout::Url => {
                 let mut next = interval_at(Instant::now() + poll, poll);
                 next.set_missed_tick_behavior(MissedTickBehavior::Delay);
-                Some(Self::Url(next))
+                Some(Self::Url { next, asked: None })
             }
         }
     }
@@ -179,14 +185,25 @@ impl Lookout {
         loop {
             let present = match self {
                 Self::File(watch) => settled(watch, content).await,
-                Self::Url(next) => {
-                    next.tick().await;
-                    content.present().await
+                Self::Url { next, asked } => {
+                    if asked.is_none() {
+                        next.tick().await;
+                    }
+                    let present = asked.get_or_insert_with(|| content.present()).await;
+                    *asked = None;
+                    present
                 }
             };
             if present.as_ref() != content.loaded() {
                 return;
             }
+        }
+    }
+
+    /// Drops a question whose answer would be of a time before the next load.
+    fn forget(&mut self) {
+        if let Self::Url { asked, .. } = self {
+            *asked = None;
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Plans from a URL: asked for again and again, and never instead of a live one that works.
 
+use std::time::Duration;
+
 use mcpc_process::{Page, Running, until};
 use rustix::process::Signal;
 
@@ -24,6 +26,32 @@ fn a_plan_from_a_url_is_followed() {
     let status = daemon.status().to_string();
     assert!(status.contains("/plan.json?…"), "{status}");
     assert!(!status.contains("hidden"), "{status}");
+    daemon.stop();
+}
+
+#[test]
+fn a_url_that_answers_slowly_is_followed_while_a_plan_is_on_probation() {
+    let folder = Folder::with(&plan("/unused"));
+    let page = Page::serve(plan("/one").to_bytes().unwrap());
+    let url = page.url("/plan.json");
+    // A plan is looked at every 0.2 seconds.
+    let arguments = ["--plan", &url, "--poll", "3s", "--probation", "12s"];
+    let mut daemon = Running::start(&mut folder.mcpcd(&arguments));
+    page.replace(plan("/two").to_bytes().unwrap());
+    daemon.signal(Signal::HUP);
+    daemon.hears("the new plan is live");
+    page.hang();
+    let asked = page.seen().len();
+    until("the source is asked", || page.seen().len() > asked);
+    let asked = page.seen().len();
+    std::thread::sleep(Duration::from_millis(700));
+    page.replace(plan("/three").to_bytes().unwrap());
+    daemon.hears("the new plan is live");
+    let loads = page.seen().len() - asked;
+    assert_eq!(
+        loads, 1,
+        "no question is asked again that was not answered yet"
+    );
     daemon.stop();
 }
 
