@@ -40,14 +40,14 @@ pub(crate) struct History {
     /// The plan before the live one, and the one that was live when the last probation began. One step back is
     /// possible without a disk, and from a full one.
     in_memory: Vec<Plan>,
-    /// All that were gone back over since something else went live, the last one at the end. No more than were kept.
+    /// All that were gone back over since something else went live, the last one first. No more than are kept.
     set_aside: Vec<SetAside>,
     trouble: Option<io::ErrorKind>,
     /// The trouble that was logged last.
     told: Option<io::ErrorKind>,
 }
 
-/// A plan that was rolled back. It goes live again only if somebody asks for it.
+/// A plan that was rolled back. No gateway starts with it that can start with the last good one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SetAside {
     pub(crate) digest: Digest,
@@ -61,14 +61,31 @@ pub(crate) struct SetAside {
 pub(crate) enum By {
     Operator,
     Probation,
+    /// A probation that went back over it on its way: nobody knows whether it works.
+    ProbationOfAnother,
 }
 
 impl SetAside {
+    /// One that a probation went back over on its way.
+    fn on_the_way(digest: Digest) -> Self {
+        Self {
+            digest,
+            by: By::ProbationOfAnother,
+            reason: "it had not passed its probation when the plan after it was rolled back"
+                .to_owned(),
+        }
+    }
+
+    /// Whether it goes live again only if somebody asks for it. One that nobody has judged gets a probation of its own.
+    fn is_judged(&self) -> bool {
+        self.by != By::ProbationOfAnother
+    }
+
     /// What status and log say of it.
     pub(crate) fn refusal(&self) -> Refusal {
         let code = match self.by {
             By::Operator => "MCPC9610",
-            By::Probation => "MCPC9611",
+            By::Probation | By::ProbationOfAnother => "MCPC9611",
         };
         let reason = self.reason.clone();
         Refusal { code, reason }
@@ -154,6 +171,11 @@ impl History {
         self.set_aside.iter().find(|aside| aside.digest == *digest)
     }
 
+    /// The same, if it goes live again only when somebody asks for it.
+    pub(crate) fn judged(&self, digest: &Digest) -> Option<&SetAside> {
+        self.set_aside(digest).filter(|aside| aside.is_judged())
+    }
+
     /// A plan went live after another one. `good` is the one that it may yet give way to.
     pub(crate) fn went_live(&mut self, live: &Plan, before: Option<Plan>, good: &Digest) {
         self.plans.retain(|digest| *digest != live.digest);
@@ -177,21 +199,36 @@ impl History {
 
     /// A plan is live again, and those that came after it are no longer something to go back to.
     pub(crate) fn went_back(&mut self, live: &Plan, aside: SetAside) {
-        match self.plans.iter().position(|digest| *digest == live.digest) {
-            Some(at) => drop(self.plans.drain(..at)),
+        let gone_over = match self.plans.iter().position(|digest| *digest == live.digest) {
+            Some(at) => self.plans.drain(..at).collect(),
             // More have come after it than are kept.
             None if self.remembered(&live.digest).is_some() => {
-                self.plans = vec![live.digest.clone()];
+                std::mem::replace(&mut self.plans, vec![live.digest.clone()])
             }
             // It was given other addresses when it was read.
-            None => self
-                .plans
-                .splice(..self.plans.len().min(2), [live.digest.clone()])
-                .for_each(drop),
-        }
+            None => {
+                let both = ..self.plans.len().min(2);
+                self.plans
+                    .splice(both, [live.digest.clone()])
+                    .for_each(drop);
+                Vec::new()
+            }
+        };
         self.in_memory.clear();
-        self.set_aside.push(aside);
+        self.put_aside(aside, gone_over);
         self.save(live);
+    }
+
+    /// What was rolled back comes first, then what was between it and the plan that is live again.
+    fn put_aside(&mut self, aside: SetAside, gone_over: Vec<Digest>) {
+        let between = gone_over.into_iter().map(SetAside::on_the_way);
+        let earlier = std::mem::take(&mut self.set_aside);
+        for next in std::iter::once(aside).chain(earlier).chain(between) {
+            if self.set_aside(&next.digest).is_none() {
+                self.set_aside.push(next);
+            }
+        }
+        self.set_aside.truncate(PLANS_KEPT);
     }
 
     /// Whether there is a state directory at all.

@@ -83,7 +83,7 @@ impl<G: Served> Operation<'_, G> {
 
     fn put_in_place(&mut self, plan: Plan) -> Outcome {
         self.refused = None;
-        let is_insisted_on = self.history.set_aside(&plan.digest).is_some();
+        let is_insisted_on = self.history.judged(&plan.digest).is_some();
         let before = self.trials.before(&self.live.digest, &self.gateway);
         match self.gateway.swap(plan.clone()) {
             Ok(Swapped::Unchanged) => {
@@ -253,7 +253,7 @@ impl<G: Served> Operation<'_, G> {
 
     /// A plan that was rolled back is not taken again because somebody has touched its source.
     fn leave_aside(&mut self, digest: &Digest) -> Option<Outcome> {
-        let why = self.history.set_aside(digest)?.refusal();
+        let why = self.history.judged(digest)?.refusal();
         // What the source held in between, and was refused, is gone.
         self.gateway.note_refused(Some(digest.clone()), &why);
         info!(

@@ -3,7 +3,7 @@
 use mcpc_process::{exchange, post};
 use serde_json::{Value, json};
 
-use crate::stage::{FAULTY, Stage};
+use crate::stage::{FAULTY, Stage, plan};
 
 /// More calls than are needed to see how many fail.
 const CALLS: u64 = 30;
@@ -60,6 +60,38 @@ fn a_plan_whose_server_no_longer_starts_rolls_itself_back() {
     let seen = stage.gateway.status();
     assert_eq!(at(&seen, "/live/digest"), insisted);
     assert_eq!(seen["probation"], Value::Null);
+    stage.gateway.stop();
+}
+
+#[test]
+fn no_gateway_starts_with_a_plan_that_a_probation_went_back_over() {
+    let state = ["--state-dir", "state", "--fallback", "last-good"];
+    let flags = [["--probation", "6s"].as_slice(), &state].concat();
+    let mut stage = Stage::open_with(&working(), &flags);
+    stage.client().echoes("echo", 0);
+    let good = at(&stage.gateway.status(), "/live/digest").to_owned();
+    stage.replace(BROKEN);
+    stage.client().call("echo", &json!({}));
+    let other = format!("{BROKEN}limits: {{ grace: 7s }}\n");
+    stage.replace(&other);
+    stage.client().call("echo", &json!({}));
+    stage.gateway.hears("the plan before it is live again");
+    for (held, reason) in [
+        (other.as_str(), "worked before and fails"),
+        (BROKEN, "had not passed its probation"),
+    ] {
+        let held = plan(held);
+        stage = stage.restart_after(|at| std::fs::write(at.join("plan.json"), held).unwrap());
+        let seen = stage.gateway.status();
+        assert_eq!(at(&seen, "/live/digest"), good, "{seen:#}");
+        assert_eq!(at(&seen, "/refused/code"), "MCPC9611", "{seen:#}");
+        assert!(at(&seen, "/refused/reason").contains(reason), "{seen:#}");
+    }
+    // Nobody has judged this one: it is tried, and not for good.
+    stage.client().echoes("echo", 1);
+    let tried = reload(&stage);
+    assert_ne!(tried, good);
+    assert_ne!(stage.gateway.status()["probation"], Value::Null);
     stage.gateway.stop();
 }
 

@@ -286,6 +286,11 @@ impl Stage {
 
     /// Ends the gateway by force, and starts another one in its place.
     pub(crate) fn restart(self) -> Self {
+        self.restart_after(|_| {})
+    }
+
+    /// The same, with something done to the folder in between.
+    pub(crate) fn restart_after(self, prepare: impl FnOnce(&Path)) -> Self {
         let Self {
             mut gateway,
             folder,
@@ -293,6 +298,7 @@ impl Stage {
         } = self;
         gateway.signal(rustix::process::Signal::KILL);
         assert_eq!(gateway.ended(), None);
+        prepare(folder.path());
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
         Self::open_in(folder, &flags)
     }
