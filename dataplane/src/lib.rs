@@ -102,6 +102,7 @@ pub use metrics::FAMILIES;
 pub use order::{Order, Outcome, Verdict, Wish};
 pub use reach::{
     Dialed, Ended, Launch, Process, Reach, ReachFuture, Real, Signals, Target, child_entry,
+    dies_with,
 };
 pub use refusal::{Refusal, Swapped};
 #[cfg(feature = "rehearsal")]

@@ -31,8 +31,8 @@ use mcpc_plan::{HttpTransport, Scheme, StdioTransport};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use real::Real;
-pub use shim::child_entry;
 pub(crate) use shim::{CANNOT_CONFINE, CANNOT_EXECUTE};
+pub use shim::{child_entry, dies_with};
 
 /// A future of this seam.
 pub type ReachFuture<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use mcpc_compiler::Overrides;
 use mcpc_daemon::{Rejected, Stage, Texts, this_executable};
-use mcpc_dataplane::Refusal;
+use mcpc_dataplane::{Refusal, dies_with};
 use mcpc_plan::{Fallback, Plan};
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,7 @@ use crate::terminal::Terminal;
 use crate::variables::Environment;
 use crate::{Exit, args, input, plan};
 
-/// The hidden first argument.
+/// The hidden first argument. The second one is the id of the gateway.
 const ENTRY: &str = "__compile";
 
 /// The largest configuration takes a second or two.
@@ -94,7 +94,8 @@ enum Verdict {
 pub(crate) fn compile(job: Job) -> Result<Compiled, Rejected> {
     let started = this_executable().and_then(|program| {
         let mut command = Command::new(program);
-        command.arg(ENTRY).stdin(Stdio::piped());
+        command.arg(ENTRY).arg(std::process::id().to_string());
+        command.stdin(Stdio::piped());
         command.stdout(Stdio::piped()).spawn().ok()
     });
     let Some(child) = started else {
@@ -146,11 +147,18 @@ fn ask(mut child: Child, job: Job, limit: Duration) -> Result<(Verdict, Vec<u8>)
     }
 }
 
-/// Compiles what standard input holds, if the arguments of this process say so.
+/// Compiles what standard input holds, if the arguments of this process say so. Ends with the gateway, also when
+/// it hangs: nobody is left who would end it.
 pub(crate) fn entry(mut arguments: impl Iterator<Item = OsString>) -> Option<Exit> {
     let _executable = arguments.next();
     if arguments.next().as_deref() != Some(OsStr::new(ENTRY)) {
         return None;
+    }
+    let gateway = arguments
+        .next()
+        .and_then(|text| text.to_str()?.parse().ok());
+    if !gateway.is_some_and(dies_with) {
+        return Some(Exit::Failed);
     }
     let answered = Job::read_from(BufReader::new(io::stdin().lock())).and_then(|job| {
         let (verdict, plan) = Verdict::of(compile_here(job));

@@ -40,7 +40,7 @@ pub fn child_entry(mut arguments: impl Iterator<Item = OsString>) {
     }
     let parent = arguments
         .next()
-        .and_then(|text| text.to_str()?.parse::<i32>().ok());
+        .and_then(|text| text.to_str()?.parse::<u32>().ok());
     let terms = arguments.next();
     let _separator = arguments.next();
     let (Some(parent), Some(terms), Some(program)) = (parent, terms, arguments.next()) else {
@@ -51,7 +51,7 @@ pub fn child_entry(mut arguments: impl Iterator<Item = OsString>) {
 
 #[cfg(unix)]
 fn become_child(
-    parent: i32,
+    parent: u32,
     terms: &OsStr,
     program: &OsStr,
     arguments: impl Iterator<Item = OsString>,
@@ -94,23 +94,32 @@ fn become_child(
 }
 
 #[cfg(not(unix))]
-fn become_child(_: i32, _: &OsStr, _: &OsStr, _: impl Iterator<Item = OsString>) -> i32 {
+fn become_child(_: u32, _: &OsStr, _: &OsStr, _: impl Iterator<Item = OsString>) -> i32 {
     CANNOT_EXECUTE
 }
 
-/// Asks for the signal. If the parent died before that, nobody would send it any more.
+/// Asks the system to end this process when the one that started it ends, where it can do that (prctl(2),
+/// `PR_SET_PDEATHSIG`). False if that has ended already: nobody would send the signal any more.
 #[cfg(target_os = "linux")]
-fn dies_with(parent: i32) -> bool {
+pub fn dies_with(parent: u32) -> bool {
     use rustix::process::{Signal, set_parent_process_death_signal};
     set_parent_process_death_signal(Some(Signal::KILL)).is_ok() && is_parent(parent)
 }
 
+/// Whether the process that started this one is still there. This system ends none with another one.
 #[cfg(all(unix, not(target_os = "linux")))]
-fn dies_with(parent: i32) -> bool {
+pub fn dies_with(parent: u32) -> bool {
     is_parent(parent)
 }
 
+/// True: this system does not tell who started a process.
+#[cfg(not(unix))]
+pub fn dies_with(_parent: u32) -> bool {
+    true
+}
+
 #[cfg(unix)]
-fn is_parent(id: i32) -> bool {
-    rustix::process::getppid().is_some_and(|parent| parent.as_raw_nonzero().get() == id)
+fn is_parent(id: u32) -> bool {
+    let parent = rustix::process::getppid();
+    parent.is_some_and(|parent| u32::try_from(parent.as_raw_nonzero().get()) == Ok(id))
 }

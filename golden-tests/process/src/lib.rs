@@ -24,7 +24,8 @@ pub use first::{as_first_process, first_of, zombies};
 pub use pages::Page;
 pub use running::{Running, Stream};
 pub use system::{
-    alive, children, cpu_time, descendants, descriptors, memory, peak_memory, reset_peak_memory,
+    alive, arguments, children, cpu_time, descendants, descriptors, memory, peak_memory,
+    reset_peak_memory,
 };
 
 pub use vanish::vanish;

@@ -53,6 +53,12 @@ pub fn alive(process: u32) -> bool {
     stat(process).is_some_and(|fields| fields.first().is_some_and(|state| state != "Z"))
 }
 
+/// The arguments that a process was started with, the program first.
+pub fn arguments(process: u32) -> Vec<String> {
+    let text = fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    text.split_terminator('\0').map(ToOwned::to_owned).collect()
+}
+
 /// The processes that this one has started and that are still its own.
 pub fn children(process: u32) -> Vec<u32> {
     let entries = fs::read_dir("/proc").expect("there is a /proc");

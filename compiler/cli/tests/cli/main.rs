@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
+#[cfg(target_os = "linux")]
+mod apart;
 mod check;
 mod demo;
 mod directory;
