@@ -41,7 +41,8 @@ const LADDER_UNUSED: Duration = Duration::from_secs(2);
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// How long the end of a process that has closed a pipe is waited for, before it counts as one that lives. Nobody
-/// waits meanwhile but the next process, and that would wait for this one in any case.
+/// waits meanwhile but the next process, and that would wait for this one in any case; if it is its input that is
+/// closed, those wait as well that may yet hear an answer.
 const LAST_MOMENTS: Duration = Duration::from_millis(500);
 
 /// How long the id of a process that runs may take to be known. It is told with the start.
@@ -147,19 +148,23 @@ impl Child {
             return;
         }
         self.ending().await;
-        let ended = match self.end.take() {
+        if self.reader.is_finished() {
+            // It has said all that it ever will: nobody has to know how it ends to be told so.
+            self.link.close();
+        }
+        if self.end.is_none() {
             // Mostly a pipe closes because the process ends, and its end says more.
-            None => timeout(LAST_MOMENTS, &mut self.ended).await.ok(),
-            ended => ended,
-        };
-        self.has_ended = ended.is_some();
+            self.end = timeout(LAST_MOMENTS, &mut self.ended).await.ok();
+        }
+        self.has_ended = self.end.is_some();
+        let pid = self.id().await;
+        let ended = self.end.take();
         self.is_gone = true;
         self.how = Some(match &ended {
             Some(Ok(ended)) => How::Ended(*ended),
             Some(Err(_)) => How::Lost,
             None => How::ClosedPipe,
         });
-        let pid = self.id().await;
         let server = &self.server;
         match &ended {
             Some(Ok(Ended::Code(CANNOT_EXECUTE))) => {
@@ -263,12 +268,17 @@ impl Child {
                 }
             }
         };
-        tokio::select! {
+        let reply = tokio::select! {
             biased;
             reply = asking => reply,
             () = upstream.drained() => Err(Failure::Stopped),
             () = self.gone() => Err(Failure::Closed),
+        };
+        if matches!(reply, Err(Failure::Closed)) {
+            // What is known of its end says what kind of failure this is.
+            self.gone().await;
         }
+        reply
     }
 
     /// The same for one that did not get ready, or was only asked what it speaks. If the upstream has left the plan

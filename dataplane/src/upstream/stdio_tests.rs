@@ -182,11 +182,14 @@ async fn a_call_that_comes_while_a_program_ends_waits_for_the_next_one() {
         async move { call(&upstream, PARAMS).await }
     });
     while record.recv().await.unwrap().1["method"] != "tools/call" {}
-    tokio::time::sleep(Duration::from_millis(10)).await;
-    // The one that it had is given up once it can have no last words any more.
-    assert!(!in_flight.is_finished());
-    assert_eq!(call(&upstream, PARAMS).await.as_deref(), Ok("2"));
+    let began = Instant::now();
     assert_eq!(in_flight.await.unwrap(), Err(Failure::Closed));
+    assert_eq!(
+        began.elapsed(),
+        Duration::ZERO,
+        "it can say nothing any more"
+    );
+    assert_eq!(call(&upstream, PARAMS).await.as_deref(), Ok("2"));
 }
 
 #[tokio::test(start_paused = true)]
