@@ -19,6 +19,7 @@ use crate::pipeline::Plane;
 use crate::prepare::{Prepared, Standing};
 use crate::refusal::{Refusal, Swapped};
 use crate::replay::Replays;
+use crate::resolved_plan::ResolvedPlan;
 use crate::session::{Seal, SessionKeys, Sessions, keep_swept};
 use crate::snapshot::Snapshot;
 use crate::status::Refused;
@@ -63,6 +64,7 @@ impl Engine {
         let premises = Premises::new(&sessions, &plan.limits);
         reach.give_up_after(unacknowledged(&plan.limits));
         keeper.let_start(plan.limits.starts);
+        let plan = ResolvedPlan::of(plan, reach.as_ref());
         let Prepared {
             snapshot, standing, ..
         } = Standing::default().prepare(plan, &keeper, &reach, &premises)?;
@@ -92,18 +94,24 @@ impl Engine {
         })
     }
 
+    /// Looks up the secrets of a plan.
+    pub(crate) fn resolve(&self, plan: Plan) -> ResolvedPlan {
+        ResolvedPlan::of(plan, self.reach.as_ref())
+    }
+
     /// Makes a plan live, or leaves everything as it is and remembers why.
-    pub(crate) fn swap(&mut self, plan: Plan) -> Result<Swapped, Refusal> {
-        let digest = plan.digest.clone();
-        let swapped = self.try_swap(plan);
+    pub(crate) fn swap(&mut self, next: ResolvedPlan) -> Result<Swapped, Refusal> {
+        let digest = next.plan.digest.clone();
+        let swapped = self.try_swap(next);
         if let Err(refusal) = &swapped {
             self.note_refused(Some(digest), refusal);
         }
         swapped
     }
 
-    fn try_swap(&mut self, plan: Plan) -> Result<Swapped, Refusal> {
+    fn try_swap(&mut self, next: ResolvedPlan) -> Result<Swapped, Refusal> {
         let live = self.plane.live.load_full();
+        let plan = &next.plan;
         let listens = &self.listens;
         let addresses = [
             (
@@ -129,7 +137,7 @@ impl Engine {
         let is_live = plan.digest == live.digest;
         let prepared = self
             .standing
-            .prepare(plan, &self.keeper, &self.reach, &self.premises)?;
+            .prepare(next, &self.keeper, &self.reach, &self.premises)?;
         // The same plan can still mean something new: other values of its secrets.
         if is_live && prepared.started == 0 {
             self.scene.settled();

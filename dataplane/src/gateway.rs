@@ -23,6 +23,7 @@ use crate::metrics;
 use crate::order::{Order, Orders};
 use crate::pressure;
 use crate::refusal::{Refusal, Swapped};
+use crate::resolved_plan::ResolvedPlan;
 use crate::session::SessionKeys;
 use crate::status::{Kept, Status, Taken};
 use crate::stdio::{Stdio, StdioThread};
@@ -142,11 +143,16 @@ impl Gateway {
         self.orders.take()
     }
 
+    /// Looks up the secrets of a plan, for [`swap`](Self::swap). May wait, as [`ResolvedPlan::of`] says.
+    pub fn resolve(&self, plan: Plan) -> ResolvedPlan {
+        self.engine.resolve(plan)
+    }
+
     /// Makes a plan live, or leaves everything as it is and remembers why (see [`Status`]).
     ///
     /// # Errors
     /// As [`Gateway::start`]; also a listener that differs, which needs a restart.
-    pub fn swap(&mut self, plan: Plan) -> Result<Swapped, Refusal> {
+    pub fn swap(&mut self, plan: ResolvedPlan) -> Result<Swapped, Refusal> {
         self.engine.swap(plan)
     }
 

@@ -18,10 +18,10 @@ use crate::failure::Failure;
 use crate::keeper::{Keeper, KeeperThread};
 use crate::list::{self, Terms};
 use crate::list_kind::Kind;
-use crate::prepare::refusal;
 use crate::reach::{CANNOT_EXECUTE, Ended};
 use crate::refusal::Refusal;
 use crate::reply::LocalReply;
+use crate::resolved_plan::refusal;
 use crate::upstream::{End, How, LADDER, Resolved, Upstream};
 use attended::Attended;
 

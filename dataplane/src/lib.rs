@@ -70,6 +70,7 @@ mod rehearsal;
 mod repeats;
 mod replay;
 mod reply;
+mod resolved_plan;
 mod respond;
 mod route;
 mod secret;
@@ -107,6 +108,7 @@ pub use reach::{
 pub use refusal::{Refusal, Swapped};
 #[cfg(feature = "rehearsal")]
 pub use rehearsal::{Entrance, Rehearsal};
+pub use resolved_plan::ResolvedPlan;
 pub use secret::Secret;
 pub use session::SessionKeys;
 pub use shortage::{LOG, SESSION_KEY, Shortage};

@@ -1,13 +1,13 @@
 //! Makes a plan ready to serve, beside the live one: everything that can fail, and nothing visible.
 //!
-//! Owns the first of the three steps of a swap. Secrets are resolved before anything is started, so
+//! Owns the first of the three steps of a swap. Secrets were looked up before anything is started (`resolved_plan`), so
 //! a plan that cannot be used starts no process. What has the same content key as before, and the same
 //! values of its secrets, is kept.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use mcpc_plan::{ContentKey, Identities, Identity, MemberId, Plan, Rules, Source};
+use mcpc_plan::{ContentKey, Identities, Identity, MemberId, Plan, Rules};
 use tokio::sync::watch;
 
 use crate::Reach;
@@ -17,11 +17,12 @@ use crate::keeper::Keeper;
 use crate::known::Known;
 use crate::mirror::Mirrors;
 use crate::refusal::Refusal;
+use crate::resolved_plan::{ResolvedPlan, refusal};
 use crate::shown::Shown;
 use crate::snapshot::{InUse, Served, ServedMember, Snapshot};
 use crate::tool_set::ToolSet;
 use crate::trail::Trail;
-use crate::upstream::{Premises, Private, Replicas, Resolved, Unusable, Upstream};
+use crate::upstream::{Premises, Private, Replicas, Upstream};
 
 /// What is alive behind the live plan and may outlive it.
 #[derive(Default)]
@@ -47,32 +48,29 @@ impl Standing {
     /// Prepares a plan. On failure nothing has changed.
     pub(crate) fn prepare(
         &self,
-        plan: Plan,
+        resolved: ResolvedPlan,
         keeper: &Keeper,
         reach: &Arc<dyn Reach>,
         premises: &Arc<Premises>,
     ) -> Result<Prepared, Refusal> {
-        reach.renew()?;
+        let ResolvedPlan { plan, secrets } = resolved;
+        let secrets = secrets?;
         let mut standing = Self::default();
-        let mut resolved = Vec::new();
+        let mut new = Vec::new();
         let identities = self.identities.followed_by(&plan);
-        for upstream in plan
-            .upstreams
-            .iter()
-            .flat_map(mcpc_plan::Upstream::instances)
-        {
+        let instances = plan.upstreams.iter();
+        let instances = instances.flat_map(mcpc_plan::Upstream::instances);
+        for (upstream, secrets) in instances.zip(secrets) {
             let identity = identities.get(&upstream.key, &Rules::of(&upstream));
-            let secrets = Resolved::of(&upstream, reach.as_ref());
-            let secrets = secrets.map_err(|why| refusal(&upstream.name, &why))?;
             match self.upstreams.get(&identity) {
                 Some(alive) if alive.was_started_with(&secrets) => {
                     standing.upstreams.insert(identity, Arc::clone(alive));
                 }
-                _ => resolved.push((identity, upstream, secrets)),
+                _ => new.push((identity, upstream, secrets)),
             }
         }
         let kept = standing.upstreams.len();
-        for (identity, upstream, secrets) in resolved {
+        for (identity, upstream, secrets) in new {
             // Two servers with the same definition share one upstream.
             if standing.upstreams.contains_key(&identity) {
                 continue;
@@ -298,29 +296,4 @@ fn served_member(
         tools_known: Known::new(),
         shown: Shown::default(),
     })
-}
-
-/// Why a plan with this server cannot be used.
-pub(crate) fn refusal(server: &str, why: &Unusable) -> Refusal {
-    match why {
-        Unusable::Missing { field, missing } => {
-            let source = match &missing.source {
-                Source::Variable(name) => format!("the variable `{name}` is not set"),
-                Source::File(path) => format!("the file `{path}` cannot be read"),
-            };
-            let message = missing
-                .message
-                .as_deref()
-                .map(|text| format!(": {text}"))
-                .unwrap_or_default();
-            Refusal::new(
-                "MCPC9601",
-                format!("server `{server}` needs a secret for `{field}`, but {source}{message}"),
-            )
-        }
-        Unusable::BadValue { field } => Refusal::new(
-            "MCPC9602",
-            format!("the value of `{field}` of server `{server}` cannot be used where it stands"),
-        ),
-    }
 }

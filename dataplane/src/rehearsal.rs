@@ -17,6 +17,7 @@ use crate::keeper::Keeper;
 use crate::listener::SWEEP;
 use crate::pipeline::Plane;
 use crate::refusal::{Refusal, Swapped};
+use crate::resolved_plan::ResolvedPlan;
 use crate::server::fault::HeadBounds;
 use crate::server::{Connections, IDLE_SECONDS, serve_connection};
 use crate::session::SessionKeys;
@@ -73,11 +74,16 @@ impl Rehearsal {
         }
     }
 
+    /// As [`Gateway::resolve`](crate::Gateway::resolve).
+    pub fn resolve(&self, plan: Plan) -> ResolvedPlan {
+        self.engine.resolve(plan)
+    }
+
     /// Makes another plan live.
     ///
     /// # Errors
     /// As [`Gateway::swap`](crate::Gateway::swap).
-    pub fn swap(&mut self, plan: Plan) -> Result<Swapped, Refusal> {
+    pub fn swap(&mut self, plan: ResolvedPlan) -> Result<Swapped, Refusal> {
         self.engine.swap(plan)
     }
 

@@ -87,7 +87,7 @@ impl Inputs {
                 (Some(lookout), None) => lookout.forget(),
                 (None, _) => {}
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         let left = async {
             match &mut self.left {

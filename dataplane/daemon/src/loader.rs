@@ -1,17 +1,18 @@
 //! Loads plans beside everything else, so that whoever hears signals and operators waits for no source.
 //!
 //! ```text
-//! attend ─ask─► Loader ─Box<dyn Plans>─► its thread: load ─Loaded─► inputs ─Event::Loaded─► attend
+//! attend ─ask─► Loader ─Box<dyn Plans>─► its thread: load, resolve ─Loaded─► inputs ─Event::Loaded─► attend
 //! ```
 //!
-//! Owns that one load is under way at most, and who asked for it: what is asked for meanwhile is one more load that
+//! The secrets of a plan are looked up here as well, since their files may keep whoever reads them waiting. Owns that one load is under way at most, and who asked for it: what is asked for meanwhile is one more load that
 //! begins afterwards. Whoever loads has the [`Plans`] for that time, so nobody looks for changes of what is being read.
 //! Dropped, it waits for nothing: a load that is under way comes to its end unheard, and those who asked hear that
 //! nobody takes their orders.
 
 use std::io;
+use std::sync::Arc;
 
-use mcpc_dataplane::{Order, Outcome};
+use mcpc_dataplane::{Order, Outcome, Reach, ResolvedPlan};
 use mcpc_plan::Plan;
 use tokio::sync::mpsc;
 
@@ -36,7 +37,7 @@ pub(crate) struct Loader {
 /// What came of a load, and the source that it came from.
 pub(crate) struct Loaded {
     plans: Source,
-    plan: Result<Plan, Rejected>,
+    found: Result<ResolvedPlan, Rejected>,
 }
 
 /// Who wants a load, and who waits to hear what comes of it.
@@ -51,7 +52,10 @@ impl Loader {
     ///
     /// # Errors
     /// Whatever the system says.
-    pub(crate) fn start(plans: Source) -> io::Result<(Self, mpsc::Receiver<Loaded>)> {
+    pub(crate) fn start(
+        plans: Source,
+        reach: Arc<dyn Reach>,
+    ) -> io::Result<(Self, mpsc::Receiver<Loaded>)> {
         let (begin, asked) = std::sync::mpsc::channel::<Source>();
         let (done, loads) = mpsc::channel(1);
         std::thread::Builder::new()
@@ -59,7 +63,8 @@ impl Loader {
             .spawn(move || {
                 for mut plans in asked {
                     let plan = load(plans.as_mut());
-                    if done.blocking_send(Loaded { plans, plan }).is_err() {
+                    let found = plan.map(|plan| ResolvedPlan::of(plan, reach.as_ref()));
+                    if done.blocking_send(Loaded { plans, found }).is_err() {
                         return;
                     }
                 }
@@ -95,11 +100,11 @@ impl Loader {
     pub(crate) fn take_back(
         &mut self,
         loaded: Loaded,
-    ) -> Option<(Request, Result<Plan, Rejected>)> {
+    ) -> Option<(Request, Result<ResolvedPlan, Rejected>)> {
         self.plans = Some(loaded.plans);
         let request = self.under_way.take()?;
         self.begin_next();
-        Some((request, loaded.plan))
+        Some((request, loaded.found))
     }
 
     fn begin_next(&mut self) {

@@ -140,7 +140,7 @@ fn live(
         Ok(begun) => begun,
         Err(ended) => return ended,
     };
-    let (loader, loads) = match Loader::start(plans) {
+    let (loader, loads) = match Loader::start(plans, Arc::clone(reach)) {
         Ok(started) => started,
         Err(error) => {
             tell_not_started(&Refusal::system("start a thread", &error));
@@ -200,8 +200,8 @@ fn attend(
                 Wish::RollBack => order.answer(operation.roll_back()),
             },
             Event::Loaded(done) => {
-                if let Some((request, plan)) = loader.take_back(*done) {
-                    let outcome = operation.loaded(request.asked(), plan);
+                if let Some((request, found)) = loader.take_back(*done) {
+                    let outcome = operation.loaded(request.asked(), found);
                     request.answer(&outcome);
                 }
             }

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use mcpc_dataplane::{Outcome, Refusal, Refused, Swapped, Taken, Timestamp, Verdict};
+use mcpc_dataplane::{Outcome, Refusal, Refused, ResolvedPlan, Swapped, Taken, Timestamp, Verdict};
 use mcpc_plan::{Digest, Exposure, Impact, Plan};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -62,9 +62,13 @@ pub(crate) struct NotTaken {
 
 impl<G: Served> Operation<'_, G> {
     /// Puts a plan that was loaded in place of the live one, or leaves everything as it is and says why.
-    pub(crate) fn loaded(&mut self, asked: Asked, plan: Result<Plan, Rejected>) -> Outcome {
+    pub(crate) fn loaded(
+        &mut self,
+        asked: Asked,
+        found: Result<ResolvedPlan, Rejected>,
+    ) -> Outcome {
         self.retry();
-        let plan = match plan {
+        let plan = match found {
             Ok(plan) => plan,
             Err(rejected) => {
                 let digest = rejected.digest.clone();
@@ -74,18 +78,19 @@ impl<G: Served> Operation<'_, G> {
             }
         };
         if !self.is_insisted_on(asked)
-            && let Some(outcome) = self.leave_aside(&plan.digest)
+            && let Some(outcome) = self.leave_aside(&plan.plan().digest)
         {
             return outcome;
         }
         self.put_in_place(plan)
     }
 
-    fn put_in_place(&mut self, plan: Plan) -> Outcome {
+    fn put_in_place(&mut self, resolved: ResolvedPlan) -> Outcome {
+        let plan = resolved.plan().clone();
         self.refused = None;
         let is_insisted_on = self.history.judged(&plan.digest).is_some();
         let before = self.trials.before(&self.live.digest, &self.gateway);
-        match self.gateway.swap(plan.clone()) {
+        match self.gateway.swap(resolved) {
             Ok(Swapped::Unchanged) => {
                 info!(plan = self.live.digest.short(), "the plan is live already");
                 self.outcome(Verdict::Unchanged)
@@ -152,7 +157,8 @@ impl<G: Served> Operation<'_, G> {
             reason,
         };
         let (digest, why) = (aside.digest.clone(), aside.refusal());
-        match self.gateway.swap(plan.clone()) {
+        let resolved = self.gateway.resolve(plan.clone());
+        match self.gateway.swap(resolved) {
             Ok(swapped) => {
                 let left = std::mem::replace(&mut self.live, plan);
                 self.trials.end(&self.gateway);

@@ -60,7 +60,8 @@ impl<'a> Operated<'a> {
 
     fn load(&mut self, asked: Asked) -> Outcome {
         let loaded = load(self.plans.as_mut());
-        self.operation.loaded(asked, loaded)
+        let found = loaded.map(|plan| self.operation.gateway.resolve(plan));
+        self.operation.loaded(asked, found)
     }
 
     /// Does what is due, if anything is.

@@ -3,12 +3,13 @@
 //! A seam for tests: the same operation runs on a gateway with threads and sockets, and on one without either,
 //! on virtual time (`rehearsal`).
 
-use mcpc_dataplane::{Figures, Gateway, Kept, Refusal, Swapped, Taken, Timestamp};
+use mcpc_dataplane::{Figures, Gateway, Kept, Refusal, ResolvedPlan, Swapped, Taken, Timestamp};
 use mcpc_plan::{Digest, Plan};
 
 /// A gateway that serves. Each method is the gateway's of the same name.
 pub(crate) trait Served {
-    fn swap(&mut self, plan: Plan) -> Result<Swapped, Refusal>;
+    fn resolve(&self, plan: Plan) -> ResolvedPlan;
+    fn swap(&mut self, plan: ResolvedPlan) -> Result<Swapped, Refusal>;
     fn figures(&self) -> Figures;
     fn note_refused(&self, digest: Option<Digest>, refusal: &Refusal);
     fn note_set_aside(&self, taken: Taken, digest: Option<Digest>, refusal: &Refusal);
@@ -20,7 +21,11 @@ pub(crate) trait Served {
 macro_rules! served {
     ($gateway:ty) => {
         impl Served for $gateway {
-            fn swap(&mut self, plan: Plan) -> Result<Swapped, Refusal> {
+            fn resolve(&self, plan: Plan) -> ResolvedPlan {
+                <$gateway>::resolve(self, plan)
+            }
+
+            fn swap(&mut self, plan: ResolvedPlan) -> Result<Swapped, Refusal> {
                 <$gateway>::swap(self, plan)
             }
 

@@ -50,7 +50,8 @@ async fn half_read(pause: Duration) -> String {
     let sent = pipe.write_all(first.as_bytes()).await;
     sent.expect("the gateway reads");
     sleep(Duration::from_secs(1)).await;
-    gateway.swap(plan("other")).expect("a sound plan");
+    let other = gateway.resolve(plan("other"));
+    gateway.swap(other).expect("a sound plan");
     sleep(pause).await;
     let sent = pipe.write_all(rest.as_bytes()).await;
     sent.expect("the gateway reads");

@@ -199,7 +199,8 @@ impl<'a> Stage<'a> {
     }
 
     fn swap(&mut self, file: &str) -> Result<(), String> {
-        let line = match self.gateway.swap(compile(&self.folder.join(file))?) {
+        let plan = self.gateway.resolve(compile(&self.folder.join(file))?);
+        let line = match self.gateway.swap(plan) {
             Ok(swapped) => format!("{swapped:?}"),
             Err(refusal) => format!("{} {}", refusal.code, refusal.reason),
         };

@@ -107,7 +107,7 @@ impl Sky {
             .get(number)
             .cloned()
             .unwrap_or_else(|| plan("other", 9));
-        match gateway.swap(next) {
+        match gateway.swap(gateway.resolve(next)) {
             Ok(Swapped::Live { .. }) => {
                 self.history.borrow_mut().push(number);
                 self.storm.borrow_mut().swapped += 1;

@@ -31,9 +31,9 @@ fn config(servers: usize) -> String {
 
 /// A gateway that compiles an edit, and the process that does, which hangs.
 fn hanging(folder: &Folder) -> (Running, u32) {
-    folder.write("mcpc.yaml", &config(1));
+    folder.write("mcpc.yaml", config(1));
     let served = Running::start(&mut folder.command(&["run"]));
-    folder.write("mcpc.yaml", &config(MANY));
+    folder.write("mcpc.yaml", config(MANY));
     let is_compiler = |id: &u32| arguments(*id).get(1).is_some_and(|it| it == "__compile");
     let mut compiler = None;
     until("the edit is compiled", || {

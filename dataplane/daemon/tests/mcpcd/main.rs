@@ -330,6 +330,35 @@ fn a_pipe_or_a_device_in_place_of_the_plan_is_refused_at_once() {
     daemon.stop();
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_secret_that_does_not_come_keeps_no_stop_waiting() {
+    use rustix::fs::{CWD, Mode, OFlags, mkfifoat, open};
+
+    let folder = Folder::with(&plan("/one"));
+    let secret = folder.path("secret");
+    std::fs::write(&secret, "hidden").unwrap();
+    let source = Source::File(secret.to_str().unwrap().into());
+    folder.replace(&plan_with_secret("/one", source).to_bytes().unwrap());
+    let daemon = folder.start();
+    std::fs::remove_file(&secret).unwrap();
+    mkfifoat(CWD, &secret, Mode::RUSR | Mode::WUSR).unwrap();
+    daemon.signal(Signal::HUP);
+    // Whoever opens a pipe to write into it without waiting fails until somebody reads.
+    let mut writer = None;
+    until("the secret is read", || {
+        writer = open(&secret, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()).ok();
+        writer.is_some()
+    });
+    daemon.signal(Signal::TERM);
+    let (code, said) = daemon.rest();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        !said.contains("MCPC9601"),
+        "the secret was waited for: {said}"
+    );
+}
+
 #[test]
 fn why_there_is_no_plan_is_told_again_when_it_is_another_reason() {
     let folder = Folder::with(&plan("/one"));
