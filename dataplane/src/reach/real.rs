@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-#[cfg(unix)]
-use mcpc_plan::ProcessLimits;
 use mcpc_plan::{Limits, Scheme};
+#[cfg(unix)]
+use mcpc_plan::{ProcessLimits, StdioTransport};
 use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
@@ -107,8 +107,12 @@ impl Reach for Real {
         room_for_servers()?;
         #[cfg(unix)]
         if self.executable.is_some() {
+            let terms = self.terms(launch.definition)?;
             let groups = self.groups.get().cloned().flatten();
-            return super::ward::start(command, move || clear_groups(groups));
+            let program = [terms.as_str(), &launch.definition.command];
+            let arguments = launch.definition.args.iter().map(AsRef::as_ref);
+            let server: Vec<&str> = program.into_iter().chain(arguments).collect();
+            return super::ward::start(command, &server, move || clear_groups(groups));
         }
         command
             .stdin(Stdio::piped())
@@ -143,17 +147,10 @@ impl Reach for Real {
 impl Real {
     fn command(&self, launch: &Launch<'_>) -> io::Result<Command> {
         let definition = launch.definition;
-        let arguments = definition.args.iter().map(AsRef::as_ref);
         #[cfg(unix)]
         if let Some(executable) = &self.executable {
-            let groups = self.groups_for(&definition.limits);
-            let terms = Terms::of(definition, descriptors::inherited(), groups)?;
             let mut command = Command::new(executable);
-            command
-                .arg(super::warden::ENTRY)
-                .arg(terms.argument()?)
-                .arg(definition.command.as_ref())
-                .args(arguments);
+            command.arg(super::warden::ENTRY);
             return Ok(command);
         }
         if !definition.limits.is_none() || definition.sandbox.is_some() {
@@ -161,7 +158,7 @@ impl Real {
             return Err(io::ErrorKind::Unsupported.into());
         }
         let mut command = Command::new(definition.command.as_ref());
-        command.args(arguments);
+        command.args(definition.args.iter().map(AsRef::as_ref));
         #[cfg(unix)]
         command.process_group(0);
         Ok(command)
@@ -170,6 +167,12 @@ impl Real {
 
 #[cfg(unix)]
 impl Real {
+    /// On what terms a server is started, as text.
+    fn terms(&self, definition: &StdioTransport) -> io::Result<String> {
+        let groups = self.groups_for(&definition.limits);
+        Terms::of(definition, descriptors::inherited(), groups)?.argument()
+    }
+
     /// Where control groups are made, if a server has limits that they can hold.
     fn groups_for(&self, limits: &ProcessLimits) -> Option<&Grouping> {
         let of_all = limits.cpu_percent.is_some()

@@ -33,7 +33,7 @@ pub fn child_entry(mut arguments: impl Iterator<Item = OsString>) {
     };
     #[cfg(unix)]
     if entry == warden::ENTRY {
-        std::process::exit(warden::stand(arguments));
+        std::process::exit(warden::stand());
     }
     if entry != ENTRY {
         return;

@@ -4,13 +4,14 @@
 //! orders one way and the warden's words the other. The end of the connection is the server's end,
 //! on either side. Does not know what a warden does with that: `warden`.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -24,10 +25,14 @@ use super::warden::{
 use super::{Ended, Process, Signals};
 use crate::descriptors::Held;
 
-/// Starts a server through the warden that `command` starts. `lost` is done if the warden is ended by
-/// somebody else, and cannot clear up.
+/// A warden takes in its server's arguments in less. Nobody waits for one that hangs.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Starts a server with these terms and arguments, the program among them, through the warden that `command` starts.
+/// `lost` is done if the warden is ended by somebody else, and cannot clear up.
 pub(super) fn start(
     mut command: Command,
+    server: &[&str],
     lost: impl FnOnce() + Send + 'static,
 ) -> io::Result<Process> {
     let (ours, theirs) = StdUnixStream::pair()?;
@@ -40,6 +45,7 @@ pub(super) fn start(
     // The command holds the warden's ends of the connection and the pipes open.
     drop(command);
     pass(&ours, &OwnedFd::from(input))?;
+    name(&ours, server)?;
     ours.set_nonblocking(true)?;
     let line = Arc::new(Line {
         stream: UnixStream::from_std(ours)?,
@@ -86,6 +92,25 @@ fn pass(warden: &StdUnixStream, input: &OwnedFd) -> io::Result<()> {
         SendFlags::empty(),
     )?;
     Ok(())
+}
+
+/// Names the server to the warden. Not among the arguments of its process: whoever looks for the server in a list of
+/// processes, to end it, would find both.
+fn name(mut warden: &StdUnixStream, server: &[&str]) -> io::Result<()> {
+    if server.iter().any(|argument| argument.contains('\0')) {
+        let reason = "an argument of the server has a zero byte";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
+    let bytes: usize = server.iter().map(|argument| argument.len() + 1).sum();
+    let length = u32::try_from(bytes).map_err(io::Error::other)?;
+    let mut words = Vec::with_capacity(bytes + 4);
+    words.extend_from_slice(&length.to_be_bytes());
+    for argument in server {
+        words.extend_from_slice(argument.as_bytes());
+        words.push(0);
+    }
+    warden.set_write_timeout(Some(PATIENCE))?;
+    warden.write_all(&words)
 }
 
 /// The connection to a warden, and what it has told. Whoever waits for either word may take in the

@@ -3,16 +3,20 @@
 //! Owns the server's whole tree. It adopts what loses its parent (prctl(2),
 //! `PR_SET_CHILD_SUBREAPER`) and reaps it, so the tree is exactly what is below the warden, whatever
 //! leaves its group or session. When the server ends, the gateway says so or the gateway is gone,
-//! it kills until nothing is left. `ward` is the gateway's side, `shim` starts the server, `tree`
+//! it kills until nothing is left. Signals that ask processes to end are not for it, and nothing in a
+//! list of processes takes it for the server. `ward` is the gateway's side, `shim` starts the server, `tree`
 //! finds what is to be killed. See `docs/decisions/0027-wardens.md`.
 
 use std::ffi::OsString;
 use std::io::{IoSliceMut, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -20,8 +24,8 @@ use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, kill_process_group, setsid,
     wait, waitid,
 };
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 
-use super::shim::CANNOT_EXECUTE;
 use super::terms::Terms;
 use super::{shim, tree};
 use crate::descriptors;
@@ -68,28 +72,43 @@ enum Event {
 /// How often the processes of a server are counted that may have only so many.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
-/// Is the warden of the server that the arguments start, whose terms come first. Answers the exit code.
-pub(super) fn stand(mut server: impl Iterator<Item = OsString>) -> i32 {
-    let terms = server.next().and_then(|text| Terms::from_argument(&text));
-    let Some(terms) = terms else {
-        return CANNOT_EXECUTE;
-    };
-    if let Some(limit) = terms.descriptors() {
-        descriptors::restore(limit);
-    }
-    let begun = take_over().and_then(|(gateway, input)| {
-        let line = gateway.try_clone()?;
-        Warden::begin(gateway, input, &terms, server).inspect_err(|error| {
-            tell(&line, DENIED, error.raw_os_error().unwrap_or_default());
-        })
-    });
-    match begun {
+/// The most bytes that the arguments of a server have. The system takes fewer.
+const ARGUMENTS_BYTES_MAX: u32 = 16 << 20;
+
+/// Is the warden of a server that the gateway names. Answers the exit code.
+pub(super) fn stand() -> i32 {
+    match hold_out().and_then(|()| begin()) {
         Ok(warden) => warden.watch(),
         Err(error) => {
             let _told = writeln!(std::io::stderr(), "the server cannot be started: {error}");
             1
         }
     }
+}
+
+/// Takes over the server that comes over the connection to the gateway: the terms, the program, its arguments.
+fn begin() -> std::io::Result<Warden> {
+    let (gateway, input, server) = take_over()?;
+    let mut server = server.into_iter();
+    let terms = server.next().and_then(|text| Terms::from_argument(&text));
+    let terms = terms.ok_or(std::io::ErrorKind::InvalidData)?;
+    if let Some(limit) = terms.descriptors() {
+        descriptors::restore(limit);
+    }
+    let line = gateway.try_clone()?;
+    Warden::begin(gateway, input, &terms, server).inspect_err(|error| {
+        tell(&line, DENIED, error.raw_os_error().unwrap_or_default());
+    })
+}
+
+/// Signals that ask a process to end mean the server, and reach it where they are meant for it: what keeps its tree
+/// together stays until the tree is gone. A handler rather than nothing at all, since exec(2) takes that away and the
+/// server gets each signal as it always is.
+fn hold_out() -> std::io::Result<()> {
+    for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2] {
+        signal_hook::flag::register(signal, Arc::<AtomicBool>::default())?;
+    }
+    Ok(())
 }
 
 struct Warden {
@@ -309,9 +328,9 @@ fn tell(mut gateway: &UnixStream, what: u8, number: i32) {
     let _told = gateway.write_all(&[what, a, b, c, d]);
 }
 
-/// The connection to the gateway, which is this process's input, and the server's input, which
-/// comes over it.
-fn take_over() -> std::io::Result<(UnixStream, OwnedFd)> {
+/// The connection to the gateway, which is this process's input, and the server's input and arguments, which
+/// come over it.
+fn take_over() -> std::io::Result<(UnixStream, OwnedFd, Vec<OsString>)> {
     use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
     let gateway = UnixStream::from(rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 3)?);
@@ -327,7 +346,21 @@ fn take_over() -> std::io::Result<(UnixStream, OwnedFd)> {
     let gone = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
     let nowhere = std::fs::File::open("/dev/null")?;
     rustix::stdio::dup2_stdin(&nowhere)?;
-    Ok((gateway, input.ok_or_else(gone)?))
+    let server = arguments(&gateway)?;
+    Ok((gateway, input.ok_or_else(gone)?, server))
+}
+
+/// Reads as many bytes as the number in front of them says: arguments, each with a zero at its end.
+fn arguments(mut gateway: &UnixStream) -> std::io::Result<Vec<OsString>> {
+    let mut length = [0; 4];
+    gateway.read_exact(&mut length)?;
+    let length = u32::from_be_bytes(length).min(ARGUMENTS_BYTES_MAX);
+    let mut bytes = Vec::new();
+    gateway.take(length.into()).read_to_end(&mut bytes)?;
+    // What is behind the last zero is no argument.
+    bytes.pop().ok_or(std::io::ErrorKind::UnexpectedEof)?;
+    let arguments = bytes.split(|byte| *byte == 0).map(<[u8]>::to_vec);
+    Ok(arguments.map(OsString::from_vec).collect())
 }
 
 /// Passes on what the gateway says, until it says nothing more.

@@ -41,6 +41,8 @@ fn main() {
         what_left_the_session_dies_however_the_server_ends();
         what_starts_itself_anew_for_ever_dies_too();
         a_killed_warden_takes_its_server_along();
+        what_is_meant_for_a_server_does_not_end_its_warden();
+        arguments_arrive_as_they_are();
         a_program_that_cannot_be_executed_ends_with_126();
         a_working_directory_that_cannot_be_used_is_named();
         a_program_without_a_place_is_looked_for_also_in_a_sandbox();
@@ -266,6 +268,46 @@ fn a_killed_warden_takes_its_server_along() {
         assert_gone(&[server, warden]);
     });
     println!("a killed warden takes its server along ... ok");
+}
+
+fn what_is_meant_for_a_server_does_not_end_its_warden() {
+    runtime().block_on(async {
+        let mut child = launch("/bin/sh", &["-c", FAMILY]);
+        let family = family_of(&mut child).await;
+        let warden = stat(family[0]).unwrap()[1].parse().unwrap();
+        let listed = std::fs::read_to_string(format!("/proc/{warden}/cmdline")).unwrap();
+        assert!(!listed.contains("sleep"), "{listed:?}");
+        for signal in [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM] {
+            kill_process(pid(warden), signal).unwrap();
+        }
+        kill_process(pid(warden), Signal::USR1).unwrap();
+        // Its server gets each as it always is.
+        kill_process(pid(family[0]), Signal::USR1).unwrap();
+        assert_eq!(child.ended.await.unwrap(), Ended::Signal(10));
+        assert_gone(&family);
+    });
+    println!("what is meant for a server does not end its warden ... ok");
+}
+
+fn arguments_arrive_as_they_are() {
+    let long = "x".repeat(100 * 1024);
+    let script = "printf '%s|' \"$#\" \"$1\" \"$2\" \"${#3}\" \"$4\"; echo";
+    let arguments = ["-c", script, "sh", "", "a b\nc", &long, ""];
+    let said = runtime().block_on(async {
+        let mut process = launch("/bin/sh", &arguments);
+        let mut said = String::new();
+        tokio::io::AsyncReadExt::read_to_string(&mut process.stdout, &mut said)
+            .await
+            .unwrap();
+        said
+    });
+    assert_eq!(said, "4||a b\nc|102400||\n");
+    let refused = runtime().block_on(async {
+        let split = definition("/bin/sh", &["-c", "echo one\0two"]);
+        start(&split, &[]).map(drop).unwrap_err()
+    });
+    assert_eq!(refused.kind(), std::io::ErrorKind::InvalidInput);
+    println!("arguments arrive as they are ... ok");
 }
 
 fn pid(id: u32) -> Pid {
