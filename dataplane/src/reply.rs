@@ -378,6 +378,13 @@ impl LocalReply {
     }
 }
 
+impl Failure {
+    /// The code that its callers get, and that the log and the status say.
+    pub(crate) fn code(self) -> &'static str {
+        failure_row(self).code
+    }
+}
+
 impl From<Failure> for LocalReply {
     fn from(failure: Failure) -> Self {
         Self::Upstream(failure)

@@ -10,10 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::call::Era;
-use crate::failure::Failure;
 use crate::pipeline::Plane;
 use crate::reach::{CANNOT_EXECUTE, Ended};
-use crate::reply::LocalReply;
 use crate::shortage;
 use crate::snapshot::Snapshot;
 use crate::status::{
@@ -262,7 +260,7 @@ fn checked_status(checked: Checked) -> CheckedStatus {
         healthy: checked.is_healthy,
         asked: checked.asked,
         failed: checked.failed,
-        last_error: checked.failure.map(code),
+        last_error: checked.failure.map(|failure| failure.code().to_owned()),
     }
 }
 
@@ -285,7 +283,7 @@ fn process_end(end: &PastEnd) -> ProcessEnd {
         lived_ms: end.lived.map(millis),
         how,
         number,
-        error: LocalReply::Upstream(end.failure).row().code.to_owned(),
+        error: end.failure.code().to_owned(),
     }
 }
 
@@ -328,9 +326,5 @@ fn millis(duration: Duration) -> u64 {
 }
 
 fn last_error(state: &State) -> Option<String> {
-    state.last_failure.map(code)
-}
-
-fn code(failure: Failure) -> String {
-    LocalReply::Upstream(failure).row().code.to_owned()
+    state.last_failure.map(|failure| failure.code().to_owned())
 }

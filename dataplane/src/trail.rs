@@ -7,7 +7,6 @@
 use mcpc_plan::Digest;
 
 use crate::failure::Failure;
-use crate::reply::LocalReply;
 
 /// What all calls to one member of an endpoint have in common. Made with the plan, and shared by the
 /// calls, which may outlive it.
@@ -51,7 +50,7 @@ impl Trail {
             plan = self.plan.short(),
             server = %self.server,
             place = %self.place,
-            code = code_of(failure),
+            code = failure.code(),
             ?failure,
             "call failed"
         );
@@ -66,13 +65,9 @@ impl Trail {
             server = %self.server,
             place = %self.place,
             list,
-            code = code_of(failure),
+            code = failure.code(),
             ?failure,
             "list is missing a part"
         );
     }
-}
-
-fn code_of(failure: Failure) -> &'static str {
-    LocalReply::from(failure).row().code
 }

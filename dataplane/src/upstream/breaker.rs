@@ -12,6 +12,8 @@ use mcpc_plan::Breaker as Rule;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::Upstream;
+use super::health::InFlight;
 use super::quota::{Quota, Seat};
 use crate::failure::Failure;
 
@@ -37,6 +39,17 @@ struct Inner {
     seat: Option<Seat>,
     /// How often it did not open because too many others were.
     withheld: u64,
+    /// When that was last.
+    withheld_at: Option<Instant>,
+}
+
+/// What a failure has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Noted {
+    /// It opens, until then.
+    Opens(Instant),
+    /// It would, but too many others are open. It is new that it would.
+    Withheld,
 }
 
 /// Whether calls may go to the upstream.
@@ -93,12 +106,12 @@ impl Breaker {
         });
     }
 
-    /// A call that began then has failed. Gives when the upstream may be tried, if it opens because of that.
-    pub(super) fn note(&self, failure: Failure, began: Instant) -> Option<Instant> {
+    /// A call that began then has failed.
+    fn note(&self, failure: Failure, began: Instant) -> Option<Noted> {
         if self.0.borrow().rule.is_none() || !counts(failure) {
             return None;
         }
-        let mut opened = None;
+        let mut noted = None;
         self.0.send_if_modified(|inner| {
             let Some(rule) = &inner.rule else {
                 return false;
@@ -119,6 +132,9 @@ impl Breaker {
                 let Some(seat) = quota.take() else {
                     inner.failures.pop_front();
                     inner.withheld += 1;
+                    let before = inner.withheld_at.replace(now);
+                    let is_new = before.is_none_or(|at| now.duration_since(at) >= within);
+                    noted = is_new.then_some(Noted::Withheld);
                     return false;
                 };
                 inner.seat = Some(seat);
@@ -126,10 +142,10 @@ impl Breaker {
             inner.openings += 1;
             inner.forget_old_trouble(now);
             inner.open();
-            opened = inner.until;
+            noted = inner.until.map(Noted::Opens);
             true
         });
-        opened
+        noted
     }
 
     /// Whether calls are refused.
@@ -212,6 +228,7 @@ impl Breaker {
 impl Inner {
     fn open(&mut self) {
         self.failures.clear();
+        self.withheld_at = None;
         self.position = Position::Open;
         self.in_a_row = self.in_a_row.saturating_add(1);
         self.until = Some(Instant::now() + self.open_for());
@@ -241,6 +258,30 @@ impl Inner {
         let doublings = self.in_a_row.saturating_sub(1).min(32);
         let open_for_ms = rule.open_for_ms.saturating_mul(1 << doublings);
         Duration::from_millis(open_for_ms.min(most))
+    }
+}
+
+impl Upstream {
+    /// A call has failed.
+    pub(super) fn note_failure(&self, failure: Failure, flight: &InFlight) {
+        self.health.note_failure(failure);
+        self.health.note_failed_call();
+        if let Some(until) = self.note_at_breaker(failure, flight.began()) {
+            // The keeper does so as well, a moment later.
+            self.presence.shut(until);
+        }
+    }
+
+    /// Gives when it may be tried, if the breaker opens because of this. The keeper says so.
+    pub(super) fn note_at_breaker(&self, failure: Failure, began: Instant) -> Option<Instant> {
+        match self.breaker.note(failure, began)? {
+            Noted::Opens(until) => Some(until),
+            Noted::Withheld => {
+                let code = Failure::CircuitOpen(0).code();
+                tracing::warn!(server = %self.name, code, ?failure, "calls failed too often, and it gets more: too many other replicas get none");
+                None
+            }
+        }
     }
 }
 
@@ -426,6 +467,12 @@ mod tests {
             return;
         };
         assert_eq!(second.reading().map(|it| it.withheld), Some(3));
+        let again = second.note(Failure::Closed, Instant::now());
+        assert_eq!(again, None, "it is said once");
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        fails(second, 2, Duration::ZERO).await;
+        let anew = second.note(Failure::Closed, Instant::now());
+        assert_eq!(anew, Some(Noted::Withheld), "it did well in between");
         first.half_open();
         first.reopen();
         fails(second, 1, Duration::ZERO).await;

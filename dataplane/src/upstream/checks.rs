@@ -185,9 +185,14 @@ fn note(upstream: &Upstream, outcome: Result<(), Failure>) {
     let server = &upstream.name;
     match upstream.checks.note(outcome) {
         Some(Turn::Unhealthy) => {
-            tracing::warn!(%server, failure = ?outcome.err(), "the server does not answer when asked, and is unhealthy");
+            let failure = outcome.err();
+            let code = failure.map(Failure::code);
+            let failure = failure.map(tracing::field::debug);
+            tracing::warn!(%server, code, failure, "the server does not answer when asked, and is unhealthy");
         }
-        Some(Turn::Healthy) => tracing::info!(%server, "the server answers again, and is healthy"),
+        Some(Turn::Healthy) => {
+            tracing::info!(%server, "the server answers again, and is healthy");
+        }
         None => return,
     }
     upstream.health.note_stage();

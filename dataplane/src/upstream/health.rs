@@ -3,7 +3,7 @@
 //! Owns the counters and the state that operators see. Does not act on any of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
@@ -26,6 +26,8 @@ pub(super) struct Health {
     latency_micros: AtomicU64,
     durations: Durations,
     failures: AtomicU64,
+    /// Whether the log says last that it cannot be used.
+    pub(super) is_missing: AtomicBool,
     pub(super) pid: AtomicU64,
     pub(super) restarts: AtomicU64,
     pub(super) ignored_lines: AtomicU64,
@@ -76,6 +78,7 @@ impl Health {
             latency_micros: AtomicU64::new(0),
             durations: Durations::new(),
             failures: AtomicU64::new(0),
+            is_missing: AtomicBool::new(false),
             pid: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
             ignored_lines: AtomicU64::new(0),
@@ -111,6 +114,11 @@ impl Health {
         if self.last_failure.swap(Some(Arc::new(failure))).is_none() {
             self.note_stage();
         }
+    }
+
+    /// The last failure since the last success.
+    pub(super) fn last_failure(&self) -> Option<Failure> {
+        self.last_failure.load().as_deref().copied()
     }
 
     /// A call has failed.
@@ -195,7 +203,7 @@ impl Upstream {
 impl State {
     pub(super) fn of(upstream: &Upstream) -> Self {
         let health = &upstream.health;
-        let last_failure = health.last_failure.load_full().map(|failure| *failure);
+        let last_failure = health.last_failure();
         let phase = upstream.presence.phase();
         let era = match &phase.stage {
             Stage::Ready(session) => Some(session.profile.era),

@@ -109,31 +109,49 @@ impl Upstream {
     }
 
     pub(super) fn publish(&self, stage: Stage) {
-        let name = &self.name;
-        match &stage {
-            Stage::Ready(session) => {
-                let revision = &session.profile.revision;
-                self.health.note_reached();
-                tracing::info!(server = %name, %revision, "the server is ready");
-            }
-            Stage::Resting { failure, .. } => {
-                tracing::debug!(server = %name, ?failure, "the server cannot be used");
-            }
-            Stage::Open { until } => {
-                let pause = until.saturating_duration_since(Instant::now());
-                tracing::warn!(server = %name, ?pause, "calls failed too often, and there are none for now");
-            }
-            Stage::Degraded { .. } => {
-                tracing::error!(server = %name, "the server ended too often and is left alone for now");
-            }
-            Stage::Waiting | Stage::Starting | Stage::Ending | Stage::Stopping | Stage::Stopped => {
-            }
-        }
+        self.say(&stage);
         let has_session = matches!(stage, Stage::Ready(_));
+        if has_session {
+            self.health.note_reached();
+        }
         self.presence.publish(stage);
         self.health.note_stage();
         if has_session && self.late.note_session() {
             self.note_all_changed();
+        }
+    }
+
+    /// Says what operators have to know. An upstream over HTTP that is tried in vain is told of once, until it is
+    /// reached; how a process has ended is told as it ends.
+    fn say(&self, stage: &Stage) {
+        let server = &self.name;
+        match stage {
+            Stage::Ready(session) => {
+                let revision = &session.profile.revision;
+                self.health.is_missing.store(false, Ordering::Relaxed);
+                tracing::info!(%server, %revision, "the server is ready");
+            }
+            Stage::Resting { failure, .. } => {
+                let code = failure.code();
+                let is_process = matches!(self.carrier, Carrier::Stdio(_));
+                if is_process || self.health.is_missing.swap(true, Ordering::Relaxed) {
+                    tracing::debug!(%server, code, ?failure, "the server cannot be used");
+                } else {
+                    tracing::warn!(%server, code, ?failure, "the server cannot be used, and is tried again until it can");
+                }
+            }
+            Stage::Open { until } => {
+                let code = Failure::CircuitOpen(0).code();
+                let failure = self.health.last_failure().map(tracing::field::debug);
+                let pause = until.saturating_duration_since(Instant::now());
+                tracing::warn!(%server, code, failure, ?pause, "calls failed too often, and there are none for now");
+            }
+            Stage::Degraded { .. } => {
+                let code = Failure::Degraded(0).code();
+                tracing::error!(%server, code, "the server ended too often and is left alone for now");
+            }
+            Stage::Waiting | Stage::Starting | Stage::Ending | Stage::Stopping | Stage::Stopped => {
+            }
         }
     }
 

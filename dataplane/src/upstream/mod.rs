@@ -321,7 +321,7 @@ impl Upstream {
         let session = self.presence.session(deadline).await;
         session.inspect_err(|failure| {
             self.health.note_failed_call();
-            self.breaker.note(*failure, began);
+            self.note_at_breaker(*failure, began);
         })
     }
 
@@ -593,16 +593,6 @@ impl Upstream {
             Origin::TakenOver
         } else {
             Origin::New
-        }
-    }
-
-    /// A call has failed.
-    fn note_failure(&self, failure: Failure, flight: &InFlight) {
-        self.health.note_failure(failure);
-        self.health.note_failed_call();
-        if let Some(until) = self.breaker.note(failure, flight.began()) {
-            // The keeper does so as well, a moment later.
-            self.presence.shut(until);
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use mcpc_faults::HttpServer;
 use mcpc_process::until;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::stage::{Caller, FAULTY, Stage, text_of};
@@ -166,7 +167,7 @@ fn no_more_replicas_than_their_share_get_no_calls() {
     });
     let urls: String = urls.collect();
     let breaker = "{ failures: 1, within: 1m, open_for: 1h, replicas_at_most: 67% }";
-    let stage = Stage::open(&format!(
+    let mut stage = Stage::open(&format!(
         "servers:\n  server:\n    era: modern\n    breaker: {breaker}\n    replicas:\n{urls}"
     ));
     let open = || {
@@ -190,5 +191,20 @@ fn no_more_replicas_than_their_share_get_no_calls() {
     let withheld = status["replicas"].as_array().unwrap().iter();
     let withheld = withheld.filter_map(|replica| replica["breaker"]["withheld"].as_u64());
     assert_eq!(withheld.sum::<u64>(), 4, "{status}");
-    stage.gateway.stop();
+    for _ in 0..2 {
+        let line = stage.gateway.hears("there are none for now");
+        assert!(
+            line.contains("MCPC9320") && line.contains("server@127.0.0.1"),
+            "{line}"
+        );
+    }
+    let line = stage.gateway.hears("too many other replicas get none");
+    assert!(line.contains("MCPC9320"), "{line}");
+    stage.gateway.signal(Signal::TERM);
+    let (_, said) = stage.gateway.rest();
+    let again = said.split(&line).nth(1).unwrap_or_default();
+    assert!(
+        !again.contains("too many other replicas"),
+        "it is said once: {said}"
+    );
 }

@@ -106,7 +106,7 @@ fn shares(client: &mut Caller, calls: usize) -> BTreeMap<u32, usize> {
 #[test]
 fn a_replica_is_killed_under_calls_and_only_what_it_had_is_lost() {
     for era in ["modern", "legacy"] {
-        let (one, mut other, stage) = two(era);
+        let (one, mut other, mut stage) = two(era);
         let whole = shares(&mut stage.client(), 40);
         assert_eq!(whole, [(one.pid(), 30), (other.pid(), 10)].into(), "{era}");
 
@@ -139,8 +139,14 @@ fn a_replica_is_killed_under_calls_and_only_what_it_had_is_lost() {
         assert_ne!(state(&status, 1), "ready", "{status}");
         assert!(stage.gateway.page("/health").contains("\"degraded\""));
         assert_eq!(shares(&mut stage.client(), 20), [(one.pid(), 20)].into());
+        let at = other.address.to_string();
+        let line = stage.gateway.hears("the server cannot be used");
+        let is_whole = ["WARN", "MCPC9301", &at].iter().all(|it| line.contains(it));
+        assert!(is_whole, "{line}");
 
         let other = Replica::start(other.address);
+        let line = stage.gateway.hears("the server is ready");
+        assert!(line.contains(&at), "{line}");
         until(|| state(&stage.gateway.upstream("web"), 1) == "ready");
         let whole = shares(&mut stage.client(), 40);
         assert_eq!(whole, [(one.pid(), 30), (other.pid(), 10)].into(), "{era}");
