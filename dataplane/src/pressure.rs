@@ -253,10 +253,17 @@ fn say(before: Stage, stage: Stage, status: &PressureStatus) {
         Stage::Sessions => "no new session begins",
         Stage::Calls => "no new call is taken",
     };
+    // What clients are told from here on; idle ones are told nothing.
+    let refuses = match stage {
+        Stage::Nothing | Stage::Connections => None,
+        Stage::Sessions => Some(Shed::Session),
+        Stage::Calls => Some(Shed::Call),
+    };
+    let code = refuses.map(|shed| LocalReply::Shed(shed).row().code);
     if stage > before {
-        tracing::warn!(?percent, "under pressure: {gives_up}");
+        tracing::warn!(code, ?percent, "under pressure: {gives_up}");
     } else {
-        tracing::info!(?percent, "the pressure has eased: {gives_up}");
+        tracing::info!(code, ?percent, "the pressure has eased: {gives_up}");
     }
 }
 

@@ -488,7 +488,8 @@ async fn hold_child(upstream: &Arc<Upstream>, child: &mut Child, profile: Profil
         () = subscribe::keep(upstream, &session) => ChildHeld::Lost,
         () = late::ask(upstream, &session) => ChildHeld::Lost,
         () = hang::hangs(&link, session.profile.era) => {
-            tracing::warn!(server = %upstream.name, pid, "the process hangs and is replaced");
+            let code = Failure::Closed.code();
+            tracing::warn!(server = %upstream.name, pid, code, "the process hangs and is replaced");
             ChildHeld::Hung
         }
         () = upstream.drained() => ChildHeld::Drained,

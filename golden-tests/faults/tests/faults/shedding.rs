@@ -108,7 +108,8 @@ fn without_descriptors_for_servers_no_session_begins() {
             stage.client().begin("held", &arguments)
         })
         .collect();
-    stage.gateway.hears("under pressure: no new session begins");
+    let line = stage.gateway.hears("under pressure: no new session begins");
+    assert!(line.contains("MCPC9211"), "{line}");
     assert_eq!(pressure(&stage)["stage"], "sessions");
     assert!(stage.gateway.page("/health").contains("\"degraded\""));
 
@@ -150,7 +151,8 @@ fn a_gateway_that_holds_too_much_memory_takes_no_calls() {
     // Less than it holds already.
     let resident = metric(&stage, "process_resident_memory_bytes") / 1024.0;
     stage.replace(&with(&format!("{:.0}KiB", resident * 0.9)));
-    stage.gateway.hears("under pressure: no new call is taken");
+    let line = stage.gateway.hears("under pressure: no new call is taken");
+    assert!(line.contains("MCPC9212"), "{line}");
     let reply = stage.client().call("echo", &json!({}));
     assert_eq!(reply.status, 503, "{reply:?}");
     assert_eq!(reply.code(), "MCPC9212");

@@ -198,7 +198,8 @@ fn a_child_that_ends_too_often_is_left_alone() {
     for _ in 0..6 {
         caller.fails("bad.die", &["MCPC9306"]);
     }
-    stage.gateway.hears("the server ended too often");
+    let line = stage.gateway.hears("the server ended too often");
+    assert!(line.contains("MCPC9314"), "{line}");
     let reply = caller.call("bad.echo", &json!({}));
     assert_eq!(reply.code(), "MCPC9314", "{reply:?}");
     let after = reply.message()["error"]["data"]["retryAfter"].as_u64();
