@@ -94,7 +94,7 @@ fn begin_with_kept(
     if !is_wanted(said.or(unusable.fallback), history) {
         return None;
     }
-    let mut at = 0;
+    let (mut at, mut tried) = (0, 0);
     while let Some(plan) = history.kept_at(at) {
         // What the source holds was tried, and why it cannot be used was said.
         if unusable.digest.as_ref() != Some(&plan.digest) {
@@ -105,14 +105,14 @@ fn begin_with_kept(
                 }
                 Err(refusal) => tell_not_started_with(&plan, &refusal),
             }
+            tried += 1;
         }
         at += 1;
     }
     if history.is_on_disk() {
         error!(
             code = "MCPC9612",
-            tried = at,
-            "there is no plan from before to start with"
+            tried, "there is no plan from before to start with"
         );
     } else {
         tell_nowhere();

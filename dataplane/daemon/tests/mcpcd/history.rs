@@ -241,15 +241,18 @@ fn a_gateway_starts_with_the_newest_plan_from_before_that_can_be_used() {
         "{said}"
     );
 
-    // Without any that can be used each is told with its reason.
+    // Without any that can be used each is told with its reason, once.
     let folder = Folder::with(&two);
     let mut command = folder.mcpcd(&KEEPING);
     let mut daemon = Running::start(command.env("KEY_OF_TWO", "2").env("KEY_OF_THREE", "3"));
     folder.replace(&three.to_bytes().unwrap());
     daemon.hears("the new plan is live");
     daemon.stop();
+    let (exit, said) = refused(&falling_back(&folder).output().unwrap());
+    assert!(exit != Some(0) && said.contains("tried=1"), "{said}");
     folder.replace(b"no plan");
     let (exit, said) = refused(&falling_back(&folder).output().unwrap());
+    assert!(said.contains("tried=2"), "{said}");
     assert_eq!(exit, Some(1), "{said}");
     for text in ["MCPC8001", "KEY_OF_TWO", "KEY_OF_THREE", "MCPC9612"] {
         assert!(said.contains(text), "{text}: {said}");
