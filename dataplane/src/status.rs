@@ -100,9 +100,9 @@ pub enum Taken {
 pub struct Kept {
     /// Where.
     pub directory: String,
-    /// Which ones, the live one first.
+    /// The live one, and those that can be gone back to, the newest first.
     pub plans: Vec<Digest>,
-    /// Why the live one is not among them, or not safely: in words, without a path.
+    /// Why the live one is not on disk, or not safely: in words, without a path.
     pub error: Option<String>,
 }
 

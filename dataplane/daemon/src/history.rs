@@ -248,12 +248,18 @@ impl History {
         }
     }
 
-    /// What operators see.
+    /// What operators see: the live plan, and those that it can be gone back to from. Those that a full disk has cost
+    /// are not among them.
     pub(crate) fn kept(&self) -> Option<Kept> {
         let folder = self.folder.as_deref()?;
+        let is_there = |digest: &Digest| {
+            self.remembered(digest).is_some() || file_of(folder, digest).is_file()
+        };
+        let (live, earlier) = self.plans.split_at(self.plans.len().min(1));
+        let earlier = earlier.iter().filter(|digest| is_there(digest));
         Some(Kept {
             directory: folder.display().to_string(),
-            plans: self.plans.clone(),
+            plans: live.iter().chain(earlier).cloned().collect(),
             error: self.trouble.map(|kind| kind.to_string()),
         })
     }

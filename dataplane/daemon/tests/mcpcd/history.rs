@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use mcpc_plan::{Plan, Source};
 use mcpc_process::{Running, exchange, post, until};
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{Folder, plan, plan_with_secret, refused, status_of};
 
@@ -376,9 +376,14 @@ fn a_folder_that_cannot_be_written_stops_nothing_and_is_tried_again() {
     );
     assert!(daemon.page("/readyz").starts_with("HTTP/1.1 200"));
     replace(&folder, &mut daemon, "/two");
-    assert_ne!(status_of(&daemon, "/two"), 404);
+    replace(&folder, &mut daemon, "/three");
+    replace(&folder, &mut daemon, "/four");
+    assert_ne!(status_of(&daemon, "/four"), 404);
+    // The plan before the live one is in memory, and so is the one that it is held against. The second one is lost.
+    let still_there = ["/four", "/three", "/one"].map(|path| plan(path).digest);
+    assert_eq!(daemon.status()["kept"]["plans"], json!(still_there));
     let (_, outcome) = order(&daemon, "/rollback");
-    assert_eq!(at(&outcome, "/live"), plan("/one").digest.as_str());
+    assert_eq!(at(&outcome, "/live"), plan("/three").digest.as_str());
 
     std::fs::remove_file(folder.path("state/plans")).unwrap();
     daemon.signal(Signal::HUP);
