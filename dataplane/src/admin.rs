@@ -24,7 +24,7 @@ use crate::correlation::Numbers;
 use crate::descriptors::Purpose;
 use crate::exposition::Form;
 use crate::listener::{self, Bounds, Door, First};
-use crate::order::{Orders, Verdict as Came, Wish};
+use crate::order::{NotTaken, Orders, Verdict as Came, Wish};
 use crate::origin::{self, Verdict};
 use crate::reply::LocalReply;
 use crate::server::fault::HeadBounds;
@@ -328,9 +328,17 @@ impl Desk {
 
     /// What came of an order. It may take as long as a configuration takes to compile.
     async fn carried_out(&self, wish: Wish) -> Response {
-        let Some(outcome) = self.orders.clone().give(wish).await else {
-            let message = "the gateway starts or stops, and takes no order now";
-            return self.no_order(StatusCode::SERVICE_UNAVAILABLE, message);
+        let outcome = match self.orders.clone().give(wish).await {
+            Ok(outcome) => outcome,
+            Err(not_taken) => {
+                let message = match not_taken {
+                    NotTaken::TooMany => {
+                        "too many orders wait; try again when they are carried out"
+                    }
+                    NotTaken::Nobody => "the gateway starts or stops, and takes no order now",
+                };
+                return self.no_order(StatusCode::SERVICE_UNAVAILABLE, message);
+            }
         };
         let status = match outcome.verdict {
             Came::Live | Came::Unchanged => StatusCode::OK,
@@ -611,6 +619,21 @@ mod tests {
         drop(taking);
         let nobody = read(desk.carried_out(Wish::Reload).await);
         assert_eq!((nobody.0, &nobody.1["code"]), (503, &"MCPC9614".into()));
+    }
+
+    #[tokio::test]
+    async fn one_order_too_many_is_told_so() {
+        let (orders, _nobody_takes) = Orders::open();
+        let mut desk = desk(serving(&[]));
+        desk.orders = orders.clone();
+        for _ in 0..8 {
+            tokio::spawn(orders.clone().give(Wish::Reload));
+        }
+        tokio::task::yield_now().await;
+        let (status, refusal) = read(desk.carried_out(Wish::Reload).await);
+        assert_eq!((status, &refusal["code"]), (503, &"MCPC9614".into()));
+        let message = refusal["message"].as_str().unwrap();
+        assert!(message.contains("too many orders wait"), "{message}");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use mcpc_plan::Digest;
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::status::Refused;
@@ -25,7 +26,16 @@ pub enum Wish {
 /// One order, and whoever waits for what comes of it.
 pub struct Order {
     wish: Wish,
-    waiting: oneshot::Sender<Outcome>,
+    waiting: oneshot::Sender<Result<Outcome, NotTaken>>,
+}
+
+/// Why nothing comes of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotTaken {
+    /// Too many wait already.
+    TooMany,
+    /// Nobody takes them yet, or any more.
+    Nobody,
 }
 
 /// What came of an order.
@@ -63,7 +73,12 @@ impl Order {
 
     /// Tells whoever has asked, if they still wait.
     pub fn answer(self, outcome: Outcome) {
-        let _nobody_waits = self.waiting.send(outcome);
+        let _nobody_waits = self.waiting.send(Ok(outcome));
+    }
+
+    /// The same, when it is one too many.
+    pub fn turn_away(self) {
+        let _nobody_waits = self.waiting.send(Err(NotTaken::TooMany));
     }
 }
 
@@ -74,10 +89,17 @@ impl Orders {
         (Self(sender), orders)
     }
 
-    /// Gives an order. Nothing if too many wait, or if nobody takes them (any more).
-    pub(crate) async fn give(self, wish: Wish) -> Option<Outcome> {
-        let (waiting, outcome) = oneshot::channel();
-        self.0.try_send(Order { wish, waiting }).ok()?;
-        outcome.await.ok()
+    /// Gives an order, and waits for what comes of it.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    pub(crate) async fn give(self, wish: Wish) -> Result<Outcome, NotTaken> {
+        let (waiting, answer) = oneshot::channel();
+        let given = self.0.try_send(Order { wish, waiting });
+        given.map_err(|error| match error {
+            TrySendError::Full(_) => NotTaken::TooMany,
+            TrySendError::Closed(_) => NotTaken::Nobody,
+        })?;
+        answer.await.unwrap_or(Err(NotTaken::Nobody))
     }
 }

@@ -90,9 +90,11 @@ impl Loader {
             orders: Vec::new(),
         });
         next.asked = next.asked.max(asked);
-        // Whoever gives one order too many hears that it is not taken.
-        next.orders
-            .extend(order.filter(|_| next.orders.len() < ORDERS_MAX));
+        match order {
+            Some(order) if next.orders.len() < ORDERS_MAX => next.orders.push(order),
+            Some(order) => order.turn_away(),
+            None => {}
+        }
         self.begin_next();
     }
 

@@ -190,6 +190,29 @@ fn who_asks_during_a_load_hears_of_one_that_began_afterwards() {
 }
 
 #[test]
+fn one_order_too_many_during_a_load_is_told_so_at_once() {
+    let folder = Folder::with(&plan("/unused"));
+    let page = Page::serve(plan("/one").to_bytes().unwrap());
+    let daemon = hanging(&folder, &page, &[]);
+    let admin = daemon.admin;
+    let (told, replies) = std::sync::mpsc::channel();
+    for _ in 0..9 {
+        let told = told.clone();
+        std::thread::spawn(move || told.send(order_at(admin, "/reload")).unwrap());
+    }
+    // All others wait for the source.
+    let (status, refusal) = replies.recv().unwrap();
+    assert_eq!(status, "503", "{refusal:#}");
+    assert_eq!(at(&refusal, "/code"), "MCPC9614");
+    assert!(at(&refusal, "/message").contains("too many"), "{refusal:#}");
+    page.replace(plan("/three").to_bytes().unwrap());
+    for (status, outcome) in replies.iter().take(8) {
+        assert_eq!(status, "200", "{outcome:#}");
+    }
+    daemon.stop();
+}
+
+#[test]
 fn a_rollback_holds_against_a_load_that_was_asked_for_before() {
     let folder = Folder::with(&plan("/unused"));
     let page = Page::serve(plan("/one").to_bytes().unwrap());
