@@ -51,16 +51,9 @@ impl Checked {
         let Some(error) = self.diagnostics.iter().find(is_error) else {
             return ("MCPC0003", "there is no plan".to_owned());
         };
-        let start = error.primary.span.start;
-        let place = self.source.place(start);
+        let place = self.report().file_and_place(error);
         let others = self.tally().errors.saturating_sub(1);
-        let mut line = format!(
-            "{}:{}:{}: {}",
-            self.source.file_name(start),
-            place.line,
-            place.column,
-            error.message
-        );
+        let mut line = format!("{place}: {}", error.message);
         if others > 0 {
             let _infallible = write!(line, " (and {others} more)");
         }

@@ -132,7 +132,7 @@ impl<'a> Report<'a> {
     }
 
     /// The same behind the name of the file, as most tools write it: `mcpc.yaml:3:5`.
-    fn file_and_place(&self, diagnostic: &Diagnostic) -> String {
+    pub fn file_and_place(&self, diagnostic: &Diagnostic) -> String {
         let file = self.source.file_name(diagnostic.primary.span.start);
         match self.place(diagnostic) {
             Some(place) => format!("{file}:{}:{}", place.line, place.column),

@@ -503,3 +503,20 @@ fn what_an_edit_opens_is_a_warning_and_what_it_closes_is_told() {
     assert!(told.contains("INFO"), "{told}");
     served.stop();
 }
+
+#[test]
+fn a_file_that_is_gone_is_told_of_without_a_place_in_it() {
+    let folder = Folder::with_config(BOTH);
+    let served = run(&folder);
+    std::fs::remove_file(folder.path().join("mcpc.yaml")).unwrap();
+    served.signal(Signal::HUP);
+    until("the file is missed", || {
+        let status = served.status();
+        let reason = status.pointer("/refused/reason").and_then(Value::as_str);
+        reason.is_some_and(|reason| {
+            assert_eq!(reason, "mcpc.yaml: there is no such file");
+            true
+        })
+    });
+    served.stop();
+}
