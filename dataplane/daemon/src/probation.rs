@@ -40,6 +40,8 @@ pub(crate) struct Before {
     well: BTreeMap<Box<str>, u64>,
     /// The calls of the time before.
     recent: Calls,
+    /// The calls that were counted by then.
+    counted: Calls,
 }
 
 /// A plan on probation.
@@ -95,6 +97,16 @@ impl Recent {
         }
     }
 
+    /// A plan was given up: what came of calls since it or one that it has replaced on probation went live says
+    /// nothing of how things are when all is well.
+    pub(crate) fn forget(&mut self, given_up: &Probation, now: Calls) {
+        let under_it = since(now, given_up.before.counted);
+        for known in [&mut self.older, &mut self.newer.1] {
+            let of_that = each(under_it, since(now, *known), u64::min);
+            *known = each(*known, of_that, u64::saturating_add);
+        }
+    }
+
     fn until(&self, now: Calls) -> Calls {
         since(now, self.older)
     }
@@ -110,6 +122,7 @@ impl Before {
                 .map(|server| (server.name.clone(), server.life))
                 .collect(),
             recent: recent.until(figures.calls),
+            counted: figures.calls,
         }
     }
 }
@@ -211,10 +224,14 @@ fn percent(part: u64, all: u64) -> u64 {
 }
 
 fn since(now: Calls, base: Calls) -> Calls {
+    each(now, base, u64::saturating_sub)
+}
+
+fn each(one: Calls, other: Calls, of: impl Fn(u64, u64) -> u64) -> Calls {
     Calls {
-        all: now.all.saturating_sub(base.all),
-        failed: now.failed.saturating_sub(base.failed),
-        excused: now.excused.saturating_sub(base.excused),
+        all: of(one.all, other.all),
+        failed: of(one.failed, other.failed),
+        excused: of(one.excused, other.excused),
     }
 }
 
@@ -350,5 +367,26 @@ mod tests {
         recent.look(calls(1100, 900, 0), began + WINDOW * 2);
         // The bad time is over for more than a window.
         assert_eq!(recent.until(calls(1150, 901, 0)), calls(150, 1, 0));
+    }
+
+    #[test]
+    fn calls_under_a_plan_that_was_given_up_do_not_count_as_before() {
+        let began = Instant::now();
+        for looks_in_between in [false, true] {
+            let mut recent = Recent::new(WINDOW, calls(0, 0, 0), began);
+            let good = figures(&[], calls(100, 2, 0));
+            let before = Before::of(Digest::of(b"before"), &good, &recent);
+            let bad = Probation::begin(before, good.calls, WINDOW, began);
+            if looks_in_between {
+                recent.look(calls(110, 9, 0), began + WINDOW);
+            }
+            recent.forget(&bad, calls(160, 52, 0));
+            assert_eq!(recent.until(calls(160, 52, 0)), calls(100, 2, 0));
+            assert_eq!(recent.until(calls(170, 53, 0)), calls(110, 3, 0));
+            // The next look finds none of them either.
+            recent.look(calls(180, 53, 0), began + WINDOW * 2);
+            recent.look(calls(200, 54, 0), began + WINDOW * 3);
+            assert_eq!(recent.until(calls(210, 55, 0)), calls(30, 2, 0));
+        }
     }
 }

@@ -24,6 +24,8 @@ struct Watched {
     window: Duration,
     recent: Recent,
     probation: Option<Probation>,
+    /// The last one, if its plan was found to be broken and is to give way.
+    broken: Option<Probation>,
     looks_at: Instant,
 }
 
@@ -38,6 +40,7 @@ impl Trials {
             window,
             recent: Recent::new(window, gateway.figures().calls, now),
             probation: None,
+            broken: None,
             looks_at: now,
         }))
     }
@@ -61,12 +64,18 @@ impl Trials {
         let calls = gateway.figures().calls;
         let probation = before.map(|before| Probation::begin(before, calls, watched.window, now));
         watched.probation = probation;
+        watched.broken = None;
         watched.looks_at = now;
         watched.show(gateway);
     }
 
-    /// The live plan is one that is known to work.
+    /// The live plan is one that is known to work, again.
     pub(crate) fn end(&mut self, gateway: &impl Served) {
+        if let Some(watched) = &mut self.0
+            && let Some(given_up) = watched.broken.take().or(watched.probation.take())
+        {
+            watched.recent.forget(&given_up, gateway.figures().calls);
+        }
         self.put_on_probation(None, gateway);
     }
 
@@ -105,7 +114,7 @@ impl Trials {
                 None
             }
             Verdict::Broken(reason) => {
-                watched.probation = None;
+                watched.broken = watched.probation.take();
                 watched.show(gateway);
                 Some((good, reason))
             }

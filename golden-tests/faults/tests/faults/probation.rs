@@ -136,6 +136,17 @@ fn a_plan_that_makes_calls_fail_rolls_itself_back() {
         child,
         "both plans share the server"
     );
+
+    // The calls of that time are not what another plan is held against: half of its calls is too many, too.
+    stage.replace(&format!(
+        "limits: {{ grace: 9s }}\n\
+         servers:\n  good: {{ command: {FAULTY:?}, era: modern, timeouts: {hasty} }}\n"
+    ));
+    for mark in 0..CALLS {
+        client.call("late", &json!({ "ms": 200 }));
+        client.echoes("echo", mark);
+    }
+    stage.gateway.hears("the live plan is rolled back");
     stage.gateway.stop();
 }
 
