@@ -117,6 +117,8 @@ pub(crate) struct Call {
     pub(crate) mirrored: Vec<(http::HeaderName, http::HeaderValue)>,
     /// Whether its server says that it does the same however often it is sent.
     pub(crate) is_repeatable: bool,
+    /// Whether it is for the plan to say if it is sent again, and not a matter of course where it changes nothing.
+    pub(crate) is_sent_once: bool,
     /// The replica that alone can go on with it, because it asked for more.
     pub(crate) replica: Option<usize>,
     /// The headers that say which trace it is part of, for upstreams over HTTP.
@@ -149,6 +151,7 @@ impl Call {
             log_level: None,
             mirrored: Vec::new(),
             is_repeatable: false,
+            is_sent_once: false,
             replica: None,
             trace: Vec::new(),
             leave: Leave::Cancels,

@@ -268,6 +268,7 @@ impl Subject {
             timeouts,
             limits: &house.limits,
             access: house.access,
+            is_sent_once: false,
         };
         let deadline = Instant::now() + Duration::from_millis(timeouts.list_ms);
         let part = timeout_at(deadline, list::pages(&terms, upstream, kind, deadline)).await;

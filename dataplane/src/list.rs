@@ -336,15 +336,18 @@ fn mirrored(
     }
 }
 
-/// One member's list, from the first of its replicas that gives it.
+/// One member's list, from the first of its replicas that gives it. As often as the plan says, if it does.
 async fn fetch(served: &Served, member: &ServedMember, kind: Kind) -> Result<Part, Failure> {
     let until = Instant::now() + Duration::from_millis(member.timeouts.list_ms);
-    let mut tour = member.replicas.tour();
+    let mut tries = member.replicas.tries();
     loop {
-        let upstream = tour.next_to_ask(Wish::List(kind));
-        let part = fetch_from(served, member, upstream, kind).await;
-        if part.is_ok() || !tour.has_more() || Instant::now() >= until {
-            return part;
+        let upstream = tries.next_to_ask(Wish::List(kind));
+        let failure = match fetch_from(served, member, upstream, kind).await {
+            Ok(part) => return Ok(part),
+            Err(failure) => failure,
+        };
+        if !tries.lists_on(failure, until).await {
+            return Err(failure);
         }
     }
 }
@@ -366,6 +369,7 @@ async fn fetch_from(
         timeouts: &member.timeouts,
         limits: &served.limits,
         access: served.access,
+        is_sent_once: member.replicas.retries(),
     };
     let usual = Duration::from_millis(member.timeouts.list_ms);
     let mut wait = member.patience(usual, WAIT_AFTER_FAILURE);

@@ -209,6 +209,7 @@ async fn answer_routed(
         log_level: client.set_level,
         mirrored: std::mem::take(&mut client.mirrored),
         is_repeatable,
+        is_sent_once: false,
         replica: None,
         trace: std::mem::take(&mut client.trace),
         leave: replay::leave_of(client.leave(), session.as_ref(), takes),

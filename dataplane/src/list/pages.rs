@@ -41,6 +41,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) timeouts: &'a Timeouts,
     pub(crate) limits: &'a Limits,
     pub(crate) access: Access,
+    /// Whether it is for the plan to say if they are sent again.
+    pub(crate) is_sent_once: bool,
 }
 
 /// All pages that a plan takes. Not to be waited for beyond the deadline.
@@ -66,7 +68,8 @@ pub(crate) async fn pages(
     let mut cursor: Option<String> = None;
     for _ in 0..terms.limits.list_pages {
         let timeouts = terms.timeouts.clone();
-        let call = call(kind, cursor.as_deref(), timeouts, deadline);
+        let mut call = call(kind, cursor.as_deref(), timeouts, deadline);
+        call.is_sent_once = terms.is_sent_once;
         let answer = upstream.send(call, policy::permit(terms.access)).await?;
         let result = match answer.into_reply().await? {
             Reply::Result(result) => result,

@@ -89,6 +89,11 @@ impl Scripted {
         }
     }
 
+    /// No response: the connection is closed.
+    pub(super) fn closes() -> Self {
+        Self::status(0)
+    }
+
     pub(super) fn with_status(mut self, status: u16) -> Self {
         self.status = status;
         self
@@ -212,7 +217,7 @@ async fn respond(
     script: Arc<Script>,
     record: mpsc::Sender<Seen>,
     request: Request<Incoming>,
-) -> Result<Response<Pieces>, Infallible> {
+) -> io::Result<Response<Pieces>> {
     let (head, body) = request.into_parts();
     let bytes = http_body_util::Limited::new(body, 1 << 20).collect().await;
     let bytes = bytes.map(http_body_util::Collected::to_bytes);
@@ -226,6 +231,9 @@ async fn respond(
     let Some(scripted) = scripted else {
         return std::future::pending().await;
     };
+    if scripted.status == 0 {
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
     let mut response = Response::builder().status(scripted.status);
     for (name, value) in &scripted.headers {
         response = response.header(*name, value);

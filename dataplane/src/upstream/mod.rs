@@ -75,6 +75,7 @@ mod telling;
 #[cfg(test)]
 mod tests;
 mod tour;
+mod tries;
 mod turns;
 mod watches;
 mod whose;
@@ -398,7 +399,7 @@ impl Upstream {
                         Box::pin(self.presence.session_after(&session, call.deadline)).await?;
                 }
                 // It can die under a request that was written. Only what changes nothing is sent again.
-                Err(Failure::Closed) if is_safe && session.is_http() => {}
+                Err(Failure::Closed) if is_safe && session.is_http() && !call.is_sent_once => {}
                 Err(failure) => {
                     self.note_failure(failure, &flight);
                     return Err(failure);

@@ -8,12 +8,10 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use mcpc_plan::{Balance, ContentKey, Rules, Transport};
-use tokio::time::{Instant, sleep};
-
 use super::quota::Quota;
 use super::retries::{self, Spent};
 use super::tour::Tour;
+use super::tries::Tries;
 use super::turns::Turns;
 use super::{Checked, Private, Reading, State, Upstream, Wish};
 use crate::ask::state::ReplicaMark;
@@ -23,6 +21,7 @@ use crate::list_kind::Kind;
 use crate::policy::Permit;
 use crate::status::UpstreamState;
 use crate::tally::Origin;
+use mcpc_plan::{Balance, ContentKey, Rules, Transport};
 
 /// See the file's header. Made with a plan; what is behind it may outlive the plan.
 pub(crate) struct Replicas {
@@ -139,7 +138,7 @@ impl Replicas {
         self.others.is_empty().then_some(&self.first.upstream)
     }
 
-    async fn send_to_one(&self, call: Box<Call>, permit: Permit) -> Result<Sent, Failure> {
+    async fn send_to_one(&self, mut call: Box<Call>, permit: Permit) -> Result<Sent, Failure> {
         if let Some((private, session)) = self.private(call.party) {
             if self.retry.is_none() {
                 return private.send(session, call, permit).await;
@@ -151,35 +150,20 @@ impl Replicas {
         } else if call.method.starts_with(b"tasks/") {
             return self.send_to_holder(call, permit).await;
         }
-        let mut tour = self.tour_of(call.party);
-        let mut tries = 0;
+        call.is_sent_once = self.retries();
+        let mut tries = Tries::of(self, call.party);
         loop {
-            let failure = match self.send_once(&mut tour, &call, permit).await {
-                Ok(sent) => {
-                    self.note_call(tries, &tour);
-                    return Ok(sent);
-                }
+            let sent = self.send_once(&mut tries.tour, &call, permit).await;
+            tries.pay();
+            let failure = match sent {
+                Ok(sent) => return Ok(sent),
                 Err(failure) => failure,
             };
-            self.note_call(tries, &tour);
-            tries += 1;
-            if !self.may_send_again(&call, failure, tries, &tour) {
+            if !retries::is_worth(failure, &call) || !tries.again(call.deadline).await {
                 return Err(failure);
             }
-            tracing::debug!(
-                key = self.key.short(),
-                ?failure,
-                tries,
-                "the call is sent again"
-            );
-            if !tour.has_ready() {
-                let pause = retries::pause(tries);
-                if Instant::now() + pause >= call.deadline {
-                    return Err(failure);
-                }
-                sleep(pause).await;
-                tour = self.tour_of(call.party);
-            }
+            let key = self.key.short();
+            tracing::debug!(key, ?failure, "the call is sent again");
         }
     }
 
@@ -196,24 +180,19 @@ impl Replicas {
         }
     }
 
-    /// The first time that a call is sent, it pays for what may be sent again.
-    fn note_call(&self, tries: u32, tour: &Tour<'_>) {
-        if let (0, Some(rule), Some(replica)) = (tries, &self.retry, self.get(tour.last)) {
+    /// A call is sent to one of them, for the first time.
+    pub(super) fn note_call(&self, replica: usize) {
+        if let (Some(rule), Some(replica)) = (&self.retry, self.get(replica)) {
             replica.upstream.retries.note_call(rule.budget_percent);
         }
     }
 
-    /// Whether a call that was sent so often may be sent once more, which is paid for.
-    fn may_send_again(&self, call: &Call, failure: Failure, tries: u32, tour: &Tour<'_>) -> bool {
-        let attempts = self.retry.as_ref().map_or(1, |rule| rule.attempts);
-        if tries >= attempts || !retries::is_worth(failure, call) {
-            return false;
-        }
-        let replica = self.get(tour.last);
-        replica.is_some_and(|replica| replica.upstream.retries.take())
+    /// How often one request may be sent.
+    pub(super) fn attempts(&self) -> u32 {
+        self.retry.as_ref().map_or(1, |rule| rule.attempts)
     }
 
-    /// Whether calls may be sent again.
+    /// Whether the plan says that calls may be sent again.
     pub(crate) fn retries(&self) -> bool {
         self.retry.is_some()
     }

@@ -75,23 +75,41 @@ impl Retries {
     }
 }
 
+/// What there is to hope for of another try.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hope {
+    /// Nothing of it was sent.
+    Unsent,
+    /// It may fare better, if it does no harm to send it twice.
+    IfHarmless,
+    /// It would be the same again, or its time is over, or the server is to be left alone.
+    None,
+}
+
 /// Whether a call may be sent again after a failure, and may fare better.
 pub(super) fn is_worth(failure: Failure, call: &Call) -> bool {
+    match hope_of(failure) {
+        Hope::Unsent => true,
+        Hope::IfHarmless => changes_nothing(call),
+        Hope::None => false,
+    }
+}
+
+fn hope_of(failure: Failure) -> Hope {
     match failure {
-        // Nothing of it was sent.
         Failure::Unreachable
         | Failure::ConnectTimeout
         | Failure::Handshake
-        | Failure::Overloaded => true,
+        | Failure::Overloaded => Hope::Unsent,
         Failure::FirstByteTimeout
         | Failure::IdleTimeout
         | Failure::Closed
         | Failure::SessionLost
         // Another replica may still be in use.
-        | Failure::CutOff => changes_nothing(call),
-        Failure::Status(status) => (status >= 500 || status == 429) && changes_nothing(call),
-        // It would be the same again, or its time is over, or the server is to be left alone.
-        Failure::ListTimeout
+        | Failure::CutOff => Hope::IfHarmless,
+        Failure::Status(status) if status >= 500 || status == 429 => Hope::IfHarmless,
+        Failure::Status(_)
+        | Failure::ListTimeout
         | Failure::TotalTimeout
         | Failure::Garbage
         | Failure::WrongId
@@ -106,8 +124,13 @@ pub(super) fn is_worth(failure: Failure, call: &Call) -> bool {
         | Failure::NoProcess
         | Failure::SessionServersFull
         | Failure::NotConfined
-        | Failure::Stopped => false,
+        | Failure::Stopped => Hope::None,
     }
+}
+
+/// Whether something of a request that changes nothing was sent, and it may fare better.
+pub(super) fn was_sent(failure: Failure) -> bool {
+    hope_of(failure) == Hope::IfHarmless
 }
 
 fn changes_nothing(call: &Call) -> bool {

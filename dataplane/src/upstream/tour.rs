@@ -115,6 +115,7 @@ impl<'r> Tour<'r> {
         if let Some(been) = self.has_been_at.get_mut(at) {
             *been = true;
         }
+        self.last = at;
         &replicas.get(at).unwrap_or(&replicas.first).upstream
     }
 
