@@ -29,7 +29,7 @@ pub(super) struct Health {
     /// Whether the log says last that it cannot be used.
     pub(super) is_missing: AtomicBool,
     pub(super) pid: AtomicU64,
-    pub(super) restarts: AtomicU64,
+    starts: AtomicU64,
     pub(super) ignored_lines: AtomicU64,
     pub(super) ends: Arc<Ends>,
     since: ArcSwapOption<SystemTime>,
@@ -80,7 +80,7 @@ impl Health {
             failures: AtomicU64::new(0),
             is_missing: AtomicBool::new(false),
             pid: AtomicU64::new(0),
-            restarts: AtomicU64::new(0),
+            starts: AtomicU64::new(0),
             ignored_lines: AtomicU64::new(0),
             ends,
             since: ArcSwapOption::empty(),
@@ -119,6 +119,18 @@ impl Health {
     /// The last failure since the last success.
     pub(super) fn last_failure(&self) -> Option<Failure> {
         self.last_failure.load().as_deref().copied()
+    }
+
+    /// A process was started.
+    pub(super) fn note_start(&self) {
+        if self.starts.fetch_add(1, Ordering::Relaxed) > 0 {
+            self.ends.note_restart();
+        }
+    }
+
+    /// Whether another process was started before.
+    pub(super) fn is_restarted(&self) -> bool {
+        self.starts.load(Ordering::Relaxed) > 1
     }
 
     /// A call has failed.
@@ -242,7 +254,7 @@ impl State {
             era,
             last_failure,
             pid: (pid != 0).then_some(pid),
-            restarts: health.ends.count(),
+            restarts: health.ends.restarts(),
             ends: health.ends.all(),
             next_start,
             ignored_lines: health.ignored_lines.load(Ordering::Relaxed),

@@ -401,7 +401,12 @@ async fn keep_stdio(
         former.last = Last::default();
         let opening = child::open(program, upstream, era, &mut verdict, former);
         let opening = upstream.keeper.start_in_turn(opening, upstream.drained());
-        let (failure, lived) = match opening.await {
+        let opened = opening.await;
+        // Without a descriptor or room for a process there was none.
+        if matches!(&opened, Some(opened) if !opened.as_ref().is_err_and(|it| it.is_of_gateway())) {
+            upstream.health.note_start();
+        }
+        let (failure, lived) = match opened {
             None | Some(Err(Failure::Stopped)) => return,
             Some(Ok((mut child, profile))) => {
                 let began = Instant::now();
@@ -422,7 +427,6 @@ async fn keep_stdio(
         };
         upstream.health.note_failure(failure);
         if !failure.is_of_gateway() {
-            upstream.health.restarts.fetch_add(1, Ordering::Relaxed);
             upstream.health.ends.note(former.last, lived, failure);
         }
         let stage = restarts.after(failure);
@@ -472,7 +476,7 @@ async fn hold_child(upstream: &Arc<Upstream>, child: &mut Child, profile: Profil
         let deadline = began + FAREWELL;
         let _asked = child.link.write(message.into(), deadline).await;
     }
-    if upstream.health.restarts.load(Ordering::Relaxed) > 0 {
+    if upstream.health.is_restarted() {
         upstream.note_all_changed();
     }
     let link = Arc::clone(&child.link);

@@ -268,8 +268,14 @@ async fn a_program_that_always_dies_is_left_alone_until_its_window_has_passed() 
     assert_eq!(call(&upstream, PARAMS).await, Err(Failure::Degraded(60)));
     assert_eq!(upstream.state().condition, UpstreamState::Down);
     assert_eq!(programs.launched(), 4);
+    assert_eq!(
+        upstream.state().restarts,
+        3,
+        "the last end is followed by no start"
+    );
     tokio::time::sleep(Duration::from_secs(61)).await;
     assert_eq!(call(&upstream, PARAMS).await, Err(Failure::Closed));
+    assert_eq!(upstream.state().restarts, 4);
 }
 
 #[tokio::test(start_paused = true)]
