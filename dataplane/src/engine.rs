@@ -25,7 +25,7 @@ use crate::snapshot::Snapshot;
 use crate::status::Refused;
 use crate::survey::Scene;
 use crate::timestamp::Timestamp;
-use crate::upstream::{End, LADDER, Premises};
+use crate::upstream::{End, LADDER, Leaves, Premises};
 
 /// The live plan and what is alive behind it.
 pub(crate) struct Engine {
@@ -176,6 +176,11 @@ impl Engine {
         self.in_use.push(before.in_use.0.subscribe());
         self.in_use.retain(|in_use| in_use.has_changed().is_ok());
         let end = End::within(grace);
+        let leaving_privates = self.standing.privates_without(&standing);
+        let shared = leaving.iter().cloned().map(|it| it as Arc<dyn Leaves>);
+        let privates = leaving_privates.iter().cloned();
+        let privates = privates.map(|it| it as Arc<dyn Leaves>);
+        self.scene.left(shared.chain(privates), end);
         for upstream in leaving {
             let in_use = self.in_use.clone();
             self.keeper.spawn(async move {
@@ -184,7 +189,7 @@ impl Engine {
                 upstream.end(end).await;
             });
         }
-        for private in self.standing.privates_without(&standing) {
+        for private in leaving_privates {
             let in_use = self.in_use.clone();
             self.keeper.spawn(async move {
                 let _out_of_grace = timeout_at(end.calls, all_end(in_use)).await;

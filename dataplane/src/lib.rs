@@ -113,10 +113,11 @@ pub use secret::Secret;
 pub use session::SessionKeys;
 pub use shortage::{LOG, SESSION_KEY, Shortage};
 pub use status::{
-    BreakerState, BreakerStatus, CheckedStatus, Components, EndKind, EndpointStatus, Health,
-    HealthStatus, Kept, ListenerHealth, Live, Phase, PlanHealth, PressureStatus, ProcessEnd,
-    Readiness, Refused, ReplicaStatus, RetriesStatus, SessionServersStatus, Stage, Status, Taken,
-    Trouble, UpstreamHealth, UpstreamState, UpstreamStatus,
+    BreakerState, BreakerStatus, CheckedStatus, Components, DrainingReason, DrainingStatus,
+    EndKind, EndpointStatus, Health, HealthStatus, Kept, ListenerHealth, Live, Phase, PlanHealth,
+    PressureStatus, ProcessEnd, Readiness, Refused, ReplicaStatus, RetriesStatus,
+    SessionServersStatus, Stage, Status, Taken, Trouble, UpstreamHealth, UpstreamState,
+    UpstreamStatus,
 };
 pub use stdio::Stdio;
 pub use tally::Calls;

@@ -4,6 +4,7 @@
 //! gather what they say (`survey` does) and does not serve them (`admin` does). Carries codes and
 //! names only, never a configuration value.
 
+mod draining;
 mod ends;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use mcpc_plan::{Digest, Era};
 use serde::{Deserialize, Serialize};
 
 use crate::timestamp::Timestamp;
+pub use draining::{DrainingReason, DrainingStatus};
 pub use ends::{EndKind, ProcessEnd};
 
 /// The status document, served by `/status`.
@@ -52,6 +54,9 @@ pub struct Status {
     pub endpoints: Vec<EndpointStatus>,
     /// What is behind it.
     pub upstreams: Vec<UpstreamStatus>,
+    /// What was behind it before and is not gone yet; of many, the first 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub draining: Vec<DrainingStatus>,
 }
 
 /// Where the gateway is in its life.
@@ -585,6 +590,7 @@ pub(crate) fn serving(upstreams: &[(&str, UpstreamState)]) -> Status {
             path: "/mcp".into(),
             servers: upstreams.iter().map(|(name, _)| (*name).into()).collect(),
         }],
+        draining: Vec::new(),
         upstreams: upstreams
             .iter()
             .map(|(name, state)| UpstreamStatus {

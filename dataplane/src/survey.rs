@@ -20,7 +20,9 @@ use crate::status::{
     UpstreamStatus,
 };
 use crate::timestamp::Timestamp;
-use crate::upstream::{Checked, How, PastEnd, Position, Reading, Replica, Replicas, State};
+use crate::upstream::{
+    Checked, End, How, Leavers, Leaves, PastEnd, Position, Reading, Replica, Replicas, State,
+};
 
 /// What the gateway knows of its own life.
 pub(crate) struct Scene {
@@ -34,6 +36,7 @@ pub(crate) struct Scene {
     refused: ArcSwapOption<Refused>,
     probation: ArcSwapOption<Timestamp>,
     kept: ArcSwapOption<Kept>,
+    leavers: Leavers,
     accepted: AtomicU64,
     unchanged: AtomicU64,
     refusals: AtomicU64,
@@ -61,6 +64,7 @@ impl Scene {
             refused: ArcSwapOption::empty(),
             probation: ArcSwapOption::empty(),
             kept: ArcSwapOption::empty(),
+            leavers: Leavers::default(),
             accepted: AtomicU64::new(0),
             unchanged: AtomicU64::new(0),
             refusals: AtomicU64::new(0),
@@ -102,6 +106,11 @@ impl Scene {
         self.accepted.fetch_add(1, Ordering::Relaxed);
         self.live.store(Arc::new(live(&self.source, snapshot)));
         self.refused.store(None);
+    }
+
+    /// These have left the plan with the one before it, and are to end by these moments.
+    pub(crate) fn left(&self, left: impl Iterator<Item = Arc<dyn Leaves>>, end: End) {
+        self.leavers.add(left, end);
     }
 
     /// A plan was refused.
@@ -191,6 +200,7 @@ impl Scene {
                 .iter()
                 .map(|(name, replicas)| upstream_status(name, replicas))
                 .collect(),
+            draining: self.leavers.status(),
         }
     }
 }

@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use mcpc_dataplane::{
-    BreakerState, BreakerStatus, CheckedStatus, Live, Phase, ReplicaStatus, SessionServersStatus,
-    Stage, Status, Taken, UpstreamState, UpstreamStatus,
+    BreakerState, BreakerStatus, CheckedStatus, DrainingReason, DrainingStatus, Live, Phase,
+    ReplicaStatus, SessionServersStatus, Stage, Status, Taken, UpstreamState, UpstreamStatus,
 };
 use mcpc_plan::Era;
 
@@ -137,7 +137,23 @@ fn for_people(status: &Status) -> String {
             write(format_args!("  {}\n", replica_for_people(replica)));
         }
     }
+    for draining in &status.draining {
+        write(format_args!("{}\n", draining_for_people(draining)));
+    }
     text
+}
+
+/// A server that has left the plan.
+fn draining_for_people(draining: &DrainingStatus) -> String {
+    let DrainingStatus {
+        name, since, until, ..
+    } = draining;
+    let reason = match draining.reason {
+        DrainingReason::Requests => "requests from before may need it".to_owned(),
+        DrainingReason::Calls => format!("{} calls under way", draining.in_flight),
+        DrainingReason::Ending => "it is being ended".to_owned(),
+    };
+    format!("draining {name}: not in the plan since {since}, {reason}, gone by {until}")
 }
 
 /// The last ends of a server's processes, and when there is another one.

@@ -245,6 +245,11 @@ impl Presence {
             .await;
     }
 
+    /// Whether nothing is left.
+    pub(super) fn is_stopped(&self) -> bool {
+        matches!(self.phase.borrow().stage, Stage::Stopped)
+    }
+
     /// What happens now.
     pub(super) fn phase(&self) -> Phase {
         self.phase.borrow().clone()

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
 use super::forecast::Forecast;
-use super::{End, Sent, Upstream};
+use super::{End, Leaves, Sent, Upstream};
 use crate::Reach;
 use crate::call::Call;
 use crate::failure::Failure;
@@ -129,6 +129,24 @@ impl Room {
 
     fn give_back(&self) {
         self.taken.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Leaves for Private {
+    fn name(&self) -> &str {
+        &self.definition.name
+    }
+
+    fn in_flight(&self) -> u64 {
+        Self::in_flight(self)
+    }
+
+    fn is_ending(&self) -> bool {
+        self.ending.borrow().is_some()
+    }
+
+    fn is_gone(&self) -> bool {
+        *self.alive.borrow() == 0
     }
 }
 

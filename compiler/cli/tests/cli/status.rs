@@ -217,6 +217,22 @@ fn every_way_in_which_a_process_ends_has_its_words() {
 }
 
 #[test]
+fn servers_that_have_left_the_plan_are_told_until_they_are_gone() {
+    for (reason, words) in [
+        ("requests", "requests from before may need it"),
+        ("calls", "2 calls under way"),
+        ("ending", "it is being ended"),
+    ] {
+        let draining = json!([{
+            "name": "one", "since": AT, "reason": reason, "in_flight": 2, "until": AT,
+        }]);
+        let ran = asked("status", 200, &status(&[], json!({ "draining": draining }))).exits_with(1);
+        let expected = format!("draining one: not in the plan since {AT}, {words}, gone by {AT}\n");
+        assert!(ran.text().ends_with(&expected), "{}", ran.text());
+    }
+}
+
+#[test]
 fn what_is_no_gateway_or_takes_no_orders_is_told() {
     asked("status", 404, &json!({}))
         .exits_with(2)

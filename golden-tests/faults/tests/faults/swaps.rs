@@ -106,3 +106,36 @@ fn a_busy_server_that_ignores_everything_is_gone_within_the_grace_of_its_plan() 
     assert!(took < GRACE + Duration::from_secs(1), "{took:?}");
     stage.client().echoes("came.echo", 1);
 }
+
+#[test]
+fn a_server_that_has_left_the_plan_is_shown_until_it_is_gone() {
+    let config = |more: &str| {
+        let kept = format!("  kept: {{ command: {FAULTY:?}, era: modern }}\n");
+        format!("limits: {{ grace: 20s }}\nservers:\n{kept}{more}")
+    };
+    // It goes on when its input ends, and does not hear SIGTERM.
+    let old = format!("  old: {{ command: {FAULTY:?}, args: [--deaf], era: modern }}\n");
+    let mut stage = Stage::open(&config(&old));
+    stage.client().echoes("old__echo", 0);
+    assert!(stage.gateway.status().get("draining").is_none());
+    let mut late = stage.client().begin("old__late", &json!({ "ms": 1500 }));
+    until("the call is under way", || {
+        stage.gateway.upstream("old")["in_flight"] == 1
+    });
+    stage.replace(&config(""));
+    let draining = || stage.gateway.status()["draining"].clone();
+    let seen = draining();
+    assert_eq!(seen[0]["name"], "old", "{seen}");
+    assert_eq!(
+        (&seen[0]["reason"], &seen[0]["in_flight"]),
+        (&json!("calls"), &json!(1))
+    );
+    assert!(
+        seen[0]["since"].as_str() < seen[0]["until"].as_str(),
+        "{seen}"
+    );
+    assert_eq!(late.reply().unwrap().code(), "");
+    until("it is being ended", || draining()[0]["reason"] == "ending");
+    until("it is gone", || draining().is_null());
+    stage.gateway.stop();
+}
