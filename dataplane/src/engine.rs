@@ -24,6 +24,7 @@ use crate::session::{Seal, SessionKeys, Sessions, keep_swept};
 use crate::snapshot::Snapshot;
 use crate::status::Refused;
 use crate::survey::Scene;
+use crate::swap_news;
 use crate::timestamp::Timestamp;
 use crate::upstream::{End, LADDER, Leaves, Premises};
 
@@ -35,8 +36,8 @@ pub(crate) struct Engine {
     premises: Arc<Premises>,
     reach: Arc<dyn Reach>,
     keeper: Keeper,
-    /// Ends the relays of the live plan when it is replaced. Without it each swap would leave some
-    /// behind that wait for a change of an upstream that has none.
+    /// Ends the relays of the live plan, and what looks for changes that came with it, when it is replaced.
+    /// Without it each swap would leave some behind that wait for a change of an upstream that has none.
     relays: watch::Sender<()>,
     /// The snapshots before the live one that requests still hold.
     in_use: Vec<watch::Receiver<()>>,
@@ -67,7 +68,7 @@ impl Engine {
         let plan = ResolvedPlan::of(plan, reach.as_ref());
         let Prepared {
             snapshot, standing, ..
-        } = Standing::default().prepare(plan, &keeper, &reach, &premises)?;
+        } = Standing::default().prepare(plan, None, &keeper, &reach, &premises)?;
         keeper.spawn(keep_swept(Arc::downgrade(&sessions)));
         let plane = Arc::new(Plane::new(
             Arc::clone(&snapshot),
@@ -135,9 +136,9 @@ impl Engine {
             return Err(Refusal::new("MCPC9606", reason));
         }
         let is_live = plan.digest == live.digest;
-        let prepared = self
-            .standing
-            .prepare(next, &self.keeper, &self.reach, &self.premises)?;
+        let prepared =
+            self.standing
+                .prepare(next, Some(&live), &self.keeper, &self.reach, &self.premises)?;
         // The same plan can still mean something new: other values of its secrets.
         if is_live && prepared.started == 0 {
             self.scene.settled();
@@ -167,8 +168,7 @@ impl Engine {
         for served in &snapshot.endpoints {
             served.hub.replaced();
             let old = before.endpoint(&served.endpoint.path);
-            let hub = &served.hub;
-            hub.touch(|kind| old.is_none_or(|old| served.may_differ(old, kind)));
+            swap_news::tell(&self.keeper, served, old.map(Arc::as_ref), &self.relays);
         }
         let leaving = self.standing.without(&standing);
         let stopped = leaving.len();

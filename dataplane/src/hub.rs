@@ -42,16 +42,19 @@ impl Hub {
         self.changes.send_modify(|changes| changes.plans += 1);
     }
 
-    /// The endpoint has other members or names now, by which these lists may differ.
-    pub(crate) fn touch(&self, may_differ: impl Fn(Kind) -> bool) {
-        let said = Said {
-            tools: may_differ(Kind::Tools),
-            prompts: may_differ(Kind::Prompts),
-            resources: may_differ(Kind::Resources) || may_differ(Kind::Templates),
-        };
-        if said.is_anything() {
-            self.tell(said);
-        }
+    /// Whether anybody listens.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.changes.receiver_count() > 0
+    }
+
+    /// These lists may be others under the plan that the endpoint has now.
+    pub(crate) fn touch(&self, kinds: &[Kind]) {
+        let has = |kind| kinds.contains(&kind);
+        self.tell(Said {
+            tools: has(Kind::Tools),
+            prompts: has(Kind::Prompts),
+            resources: has(Kind::Resources) || has(Kind::Templates),
+        });
     }
 
     /// Relays the changes of one upstream until the plan is replaced or the upstream is gone, as far as
@@ -91,9 +94,8 @@ impl Hub {
                 } else {
                     PAUSE_FROM
                 };
-                let is_heard = self.changes.receiver_count() > 0;
                 let news = tokio::select! {
-                    news = said.as_far_as(&is_news, is_heard) => news,
+                    news = said.as_far_as(&is_news, self.is_heard()) => news,
                     // Under the next plan nobody looks at it again.
                     _ = replaced.changed() => said,
                 };
@@ -125,10 +127,6 @@ struct Said {
 }
 
 impl Said {
-    fn is_anything(self) -> bool {
-        self.tools || self.prompts || self.resources
-    }
-
     /// What is left if only news counts.
     async fn as_far_as<F>(self, is_news: &impl Fn(Kind, bool) -> F, is_heard: bool) -> Self
     where

@@ -86,6 +86,7 @@ mod status;
 mod stdio;
 mod subscriptions;
 mod survey;
+mod swap_news;
 mod tally;
 mod tasks;
 mod timestamp;

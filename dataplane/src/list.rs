@@ -189,17 +189,30 @@ pub(crate) async fn is_news(
     if !is_heard || member.shown.is_unseen(kind) {
         return true;
     }
-    let fetching = fetch_from(served, member, upstream, kind);
-    let part = timeout_at(Instant::now() + NEWS_MAX, fetching).await;
-    let digest = part.ok().and_then(Result::ok).map(|part| {
-        if kind != Kind::Tools {
-            return Merging::new().take(kind, member, &part);
-        }
-        let digest = learn_tools(served, member, &part);
-        member.tools_known.note_listed();
-        digest
-    });
-    member.shown.is_news(kind, digest)
+    let looking = exposed(served, member, upstream, kind);
+    let digest = timeout_at(Instant::now() + NEWS_MAX, looking).await;
+    member.shown.is_news(kind, digest.ok().flatten())
+}
+
+/// A digest of what is exposed of a member's part of a list, as one of its replicas gives it now.
+pub(crate) async fn exposed(
+    served: &Served,
+    member: &ServedMember,
+    upstream: &Arc<Upstream>,
+    kind: Kind,
+) -> Option<u64> {
+    let part = fetch_from(served, member, upstream, kind).await.ok()?;
+    if kind != Kind::Tools {
+        return Some(Merging::new().take(kind, member, &part));
+    }
+    let digest = learn_tools(served, member, &part);
+    member.tools_known.note_listed();
+    Some(digest)
+}
+
+/// The same of a part without entries.
+pub(crate) fn nothing_exposed() -> u64 {
+    DefaultHasher::new().finish()
 }
 
 /// A list on its way, and what is learned of it.

@@ -19,9 +19,12 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Tools, Self::Prompts, Self::Resources, Self::Templates];
+
     /// The kind that a method lists.
     pub(crate) fn of_method(method: &[u8]) -> Option<Self> {
-        [Self::Tools, Self::Prompts, Self::Resources, Self::Templates]
+        Self::ALL
             .into_iter()
             .find(|kind| kind.method().as_bytes() == method)
     }

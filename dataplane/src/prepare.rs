@@ -2,7 +2,7 @@
 //!
 //! Owns the first of the three steps of a swap. Secrets were looked up before anything is started (`resolved_plan`), so
 //! a plan that cannot be used starts no process. What has the same content key as before, and the same
-//! values of its secrets, is kept.
+//! values of its secrets, is kept, and so is what clients were shown of lists that are made alike.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -45,10 +45,11 @@ pub(crate) struct Prepared {
 }
 
 impl Standing {
-    /// Prepares a plan. On failure nothing has changed.
+    /// Prepares a plan beside the live one, if there is one. On failure nothing has changed.
     pub(crate) fn prepare(
         &self,
         resolved: ResolvedPlan,
+        live: Option<&Snapshot>,
         keeper: &Keeper,
         reach: &Arc<dyn Reach>,
         premises: &Arc<Premises>,
@@ -93,7 +94,7 @@ impl Standing {
                 .unwrap_or_else(|| Arc::new(Hub::new()));
             standing.hubs.insert(endpoint.path.clone(), hub);
         }
-        let snapshot = Arc::new(standing.snapshot(plan, &identities));
+        let snapshot = Arc::new(standing.snapshot(plan, live, &identities));
         standing.identities = identities;
         Ok(Prepared {
             snapshot,
@@ -218,7 +219,7 @@ impl Standing {
         Some((Arc::clone(private), widest))
     }
 
-    fn snapshot(&self, plan: Plan, identities: &Identities) -> Snapshot {
+    fn snapshot(&self, plan: Plan, live: Option<&Snapshot>, identities: &Identities) -> Snapshot {
         // Nothing is left out here or among the members: all that a verified plan names was started.
         let servers = plan.upstreams.iter().filter_map(|upstream| {
             let alive = |key: &ContentKey, rules: &Rules| {
@@ -231,9 +232,15 @@ impl Standing {
         let servers: Box<[_]> = servers.collect();
         let in_use = Arc::new(InUse(watch::Sender::new(())));
         let endpoints = plan.endpoints.iter().map(|endpoint| {
+            let before = live.and_then(|live| live.endpoint(&endpoint.path));
+            let before = before.map(|before| before.by_name()).unwrap_or_default();
             let members = endpoint.members.iter().enumerate();
             let members: Box<[_]> = members
                 .filter_map(|(at, member)| served_member(&plan, (at, member), &servers))
+                .map(|member| match before.get(&*member.name) {
+                    Some(before) => member.after(before),
+                    None => member,
+                })
                 .collect();
             // What a default endpoint holds is written where its servers are.
             let place = plan

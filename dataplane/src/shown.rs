@@ -1,9 +1,11 @@
 //! What clients were shown last of one server's part in each list of an endpoint.
 //!
 //! Owns the decision whether a part is news: a server may say that a list has changed when nothing of it
-//! is exposed, or when it is as it was. Keeps one number for each list, not the list. `list` notes what it
-//! shows; `engine` asks when a server says that something has changed.
+//! is exposed, or when it is as it was, and one that is replaced may show what the one before it did. Keeps
+//! one number for each list, not the list. `list` notes what it shows, and asks when a server says that
+//! something has changed; `swap_news` asks when a server was replaced.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::list_kind::Kind;
@@ -16,9 +18,20 @@ const MIXED: u64 = 1;
 
 /// What was shown last of each list.
 #[derive(Default)]
-pub(crate) struct Shown([AtomicU64; 4]);
+pub(crate) struct Shown([Arc<AtomicU64>; 4]);
 
 impl Shown {
+    /// What holds under the next plan: requests that began under the one before still note what they show.
+    pub(crate) fn carried(&self, is_made_alike: impl Fn(Kind) -> bool) -> Self {
+        Self(Kind::ALL.map(|kind| {
+            if is_made_alike(kind) {
+                Arc::clone(self.place(kind))
+            } else {
+                Arc::default()
+            }
+        }))
+    }
+
     /// A client is shown a part with this digest, or a list without the part.
     pub(crate) fn note(&self, kind: Kind, part: Option<u64>) {
         let part = number(part);
@@ -36,12 +49,17 @@ impl Shown {
         before != part || part == MIXED
     }
 
+    /// Clients are told that what they know of the list does not hold any more.
+    pub(crate) fn forget(&self, kind: Kind) {
+        self.place(kind).store(UNSEEN, Ordering::Release);
+    }
+
     /// Whether no client was shown the list.
     pub(crate) fn is_unseen(&self, kind: Kind) -> bool {
         self.place(kind).load(Ordering::Acquire) == UNSEEN
     }
 
-    fn place(&self, kind: Kind) -> &AtomicU64 {
+    fn place(&self, kind: Kind) -> &Arc<AtomicU64> {
         let Self([tools, prompts, resources, templates]) = self;
         match kind {
             Kind::Tools => tools,
@@ -69,6 +87,19 @@ mod tests {
         assert!(shown.is_news(Kind::Tools, Some(8)));
         assert!(!shown.is_news(Kind::Tools, Some(8)));
         assert!(shown.is_unseen(Kind::Prompts) && !shown.is_unseen(Kind::Tools));
+    }
+
+    #[test]
+    fn what_is_carried_over_is_one_with_what_is_still_shown_under_the_plan_before() {
+        let before = Shown::default();
+        before.note(Kind::Tools, Some(7));
+        before.note(Kind::Prompts, Some(7));
+        let next = before.carried(|kind| kind == Kind::Tools);
+        assert!(!next.is_unseen(Kind::Tools) && next.is_unseen(Kind::Prompts));
+        before.note(Kind::Tools, Some(8));
+        assert!(next.is_news(Kind::Tools, Some(7)));
+        next.forget(Kind::Tools);
+        assert!(before.is_unseen(Kind::Tools));
     }
 
     #[test]

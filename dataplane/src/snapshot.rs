@@ -4,6 +4,7 @@
 //! and which arguments of a tool are headers, whether it may be called twice or runs as a task, and what
 //! clients were shown. Made by `prepare`; dropped when the last request that holds it has ended.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -75,7 +76,7 @@ pub(crate) struct ServedMember {
     pub(crate) replicas: Arc<Replicas>,
     /// Whether the tools were listed, so that it is known which of their arguments are headers.
     pub(crate) tools_known: Known,
-    /// What clients were shown last of its lists.
+    /// What clients were shown last of its lists, also under the plans before if these have them made alike.
     pub(crate) shown: Shown,
 }
 
@@ -103,17 +104,28 @@ impl ServedMember {
         Duration::from_millis(self.timeouts.total_ms)
     }
 
-    /// Whether its part of a list is made of the same as another one's: the same upstreams, under the same rules.
-    fn lists_like(&self, other: &Self, kind: Kind) -> bool {
+    /// The same in place of one with the same name under the plan before.
+    pub(crate) fn after(mut self, before: &Self) -> Self {
+        let carried = |kind| self.has_same_rules(before, kind);
+        self.shown = before.shown.carried(carried);
+        self
+    }
+
+    /// Whether its part of a list is made by the same rules as another one's.
+    pub(crate) fn has_same_rules(&self, other: &Self, kind: Kind) -> bool {
         let (plan, others) = (&self.plan, &other.plan);
-        let has_same_rules = match kind {
+        match kind {
             Kind::Tools => (&plan.prefix, &plan.tools) == (&others.prefix, &others.tools),
             Kind::Prompts => (&plan.prefix, &plan.prompts) == (&others.prefix, &others.prompts),
             Kind::Resources | Kind::Templates => plan.resources == others.resources,
-        };
+        }
+    }
+
+    /// Whether the same upstreams are behind both.
+    pub(crate) fn has_same_upstreams(&self, other: &Self) -> bool {
         let lives = |member: &'_ Self| member.replicas.upstreams().map(|it| it.life()).collect();
         let (own, theirs): (Vec<_>, Vec<_>) = (lives(self), lives(other));
-        has_same_rules && own == theirs
+        own == theirs
     }
 
     /// How long a list or a greeting waits for this member: as long as it may take, or a shorter
@@ -141,17 +153,16 @@ impl Served {
         self.in_use.upgrade()
     }
 
-    /// Whether a list can be another one than under the plan before.
-    pub(crate) fn may_differ(&self, before: &Self, kind: Kind) -> bool {
-        let (parts, before) = (self.parts(kind), before.parts(kind));
-        let mut pairs = parts.iter().zip(&before);
-        parts.len() != before.len() || !pairs.all(|(part, before)| part.lists_like(before, kind))
+    /// The members that a list can have entries of: those that are known to have none of a kind count for nothing.
+    pub(crate) fn parts(&self, kind: Kind) -> impl Iterator<Item = &ServedMember> {
+        let members = self.members.iter();
+        members.filter(move |member| member.replicas.may_list(kind))
     }
 
-    /// The members that a list can have entries of: those that are known to have none of a kind count for nothing.
-    fn parts(&self, kind: Kind) -> Vec<&ServedMember> {
-        let may_list = |member: &&ServedMember| member.replicas.may_list(kind);
-        self.members.iter().filter(may_list).collect()
+    /// The members by their servers' names.
+    pub(crate) fn by_name(&self) -> HashMap<&str, &ServedMember> {
+        let members = self.members.iter();
+        members.map(|member| (&*member.name, member)).collect()
     }
 
     /// The member with this id.

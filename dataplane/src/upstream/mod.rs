@@ -534,7 +534,7 @@ impl Upstream {
     }
 
     /// Whether a call could be sent at once.
-    fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.presence.is_ready()
     }
 

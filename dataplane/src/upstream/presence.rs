@@ -1,16 +1,17 @@
 //! Whether an upstream can be used right now, as workers see it and as the keeper tells it.
 //!
-//! Owns the one pointer that the hot path loads, and the waiting of those who come too early. Does
-//! not start or connect anything: `keep` does, and publishes every step here.
+//! Owns the one pointer that the hot path loads, and the waiting of those who come too early, or only want
+//! to know. Does not start or connect anything: `keep` does, and publishes every step here.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use mcpc_plan::StartWhen;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
-use super::Session;
+use super::{Carrier, Session, Upstream};
 use crate::call::Era;
 use crate::failure::Failure;
 
@@ -263,6 +264,26 @@ impl Presence {
     /// Waits until a call needs the upstream.
     pub(super) async fn demanded(&self) {
         self.demand.notified().await;
+    }
+}
+
+impl Upstream {
+    /// Whether it starts when somebody needs it, and nobody has.
+    pub(crate) fn is_asleep(&self) -> bool {
+        let is_lazy = match &self.carrier {
+            Carrier::Stdio(program) => program.definition.start.when == StartWhen::Lazy,
+            Carrier::Http(_) => false,
+        };
+        is_lazy && matches!(self.presence.phase().stage, Stage::Waiting)
+    }
+
+    /// Waits until calls can be sent, or what the keeper tries has failed. Does not ask it to try.
+    pub(crate) async fn settled(&self) {
+        let is_under_way =
+            |stage: &Stage| matches!(stage, Stage::Waiting | Stage::Starting | Stage::Ending);
+        let mut phase = self.presence.phase.subscribe();
+        // The sender lives in `self`, so it cannot be gone.
+        let _settled = phase.wait_for(|phase| !is_under_way(&phase.stage)).await;
     }
 }
 
