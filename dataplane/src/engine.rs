@@ -166,7 +166,7 @@ impl Engine {
         self.scene.committed(&snapshot);
         self.relays = relay_changes(&self.keeper, &snapshot);
         for served in &snapshot.endpoints {
-            served.hub.replaced();
+            served.hubs.all.replaced();
             let old = before.endpoint(&served.endpoint.path);
             swap_news::tell(&self.keeper, served, old.map(Arc::as_ref), &self.relays);
         }
@@ -289,7 +289,7 @@ async fn all_end(in_use: Vec<watch::Receiver<()>>) {
     }
 }
 
-/// Tells each endpoint's hub of the changes of its upstreams, until what it returns is dropped.
+/// Tells each endpoint's hubs of the changes of its upstreams, until what it returns is dropped.
 fn relay_changes(keeper: &Keeper, snapshot: &Snapshot) -> watch::Sender<()> {
     let live = watch::Sender::new(());
     for served in &snapshot.endpoints {
@@ -307,7 +307,13 @@ fn relay_changes(keeper: &Keeper, snapshot: &Snapshot) -> watch::Sender<()> {
                         }
                     }
                 };
-                let (hub, changes) = (Arc::clone(&served.hub), upstream.changes());
+                let hubs = served.hubs.clone();
+                let hub = if member.replicas.is_private() {
+                    hubs.private
+                } else {
+                    hubs.all
+                };
+                let changes = upstream.changes();
                 keeper.spawn(hub.relay(changes, live.subscribe(), is_news));
             }
         }

@@ -19,7 +19,26 @@ use crate::list_kind::Kind;
 const PAUSE_FROM: Duration = Duration::from_millis(100);
 const PAUSE_TO: Duration = Duration::from_secs(3);
 
-/// The counters of one endpoint path. It lives across swaps, so listening clients stay connected.
+/// The hubs of one endpoint path. They live across swaps, so listening clients stay connected.
+#[derive(Clone)]
+pub(crate) struct Hubs {
+    pub(crate) all: Arc<Hub>,
+    /// What is said by the shared ones of servers that sessions may have to themselves. It does not concern
+    /// those that do.
+    pub(crate) private: Arc<Hub>,
+}
+
+impl Hubs {
+    /// Hubs that nobody watches yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            all: Arc::new(Hub::new()),
+            private: Arc::new(Hub::new()),
+        }
+    }
+}
+
+/// The counters of those whom the same lists concern.
 pub(crate) struct Hub {
     changes: watch::Sender<Changes>,
 }

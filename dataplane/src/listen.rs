@@ -1,7 +1,7 @@
 //! Notification streams: a legacy client's GET, and `subscriptions/listen` of a modern one.
 //!
 //! Owns what is sent on them: that a list of the endpoint has changed, that a resource was updated. Both
-//! watch the endpoint's `hub`, so a stream survives a swap of the plan; what it has subscribed to is
+//! watch the endpoint's hubs (`hub`), so a stream survives a swap of the plan; what it has subscribed to is
 //! attached anew then. What keeps a quiet stream alive is every stream's, in `body`.
 
 use std::sync::Arc;
@@ -203,7 +203,8 @@ fn start(
 ) -> Result<Response, LocalReply> {
     let open = plane.streams.open(served.limits.streams)?;
     let source = Source {
-        changes: served.hub.watch(),
+        of_all: Watched::by(served.hubs.all.watch()),
+        of_private: Watched::by(served.hubs.private.watch()),
         subscriptions,
         audience,
         plane: Arc::clone(plane),
@@ -236,33 +237,47 @@ async fn session_ended(session: Option<&Hold>) {
     }
 }
 
+/// Changes of lists, from the moment on at which the stream was asked for.
+struct Watched {
+    changes: watch::Receiver<Changes>,
+    told: Changes,
+}
+
+impl Watched {
+    fn by(mut changes: watch::Receiver<Changes>) -> Self {
+        let told = *changes.borrow_and_update();
+        Self { changes, told }
+    }
+
+    /// The counts before a change and after it; nothing if there can be none any more.
+    async fn changed(&mut self) -> Option<(Changes, Changes)> {
+        self.changes.changed().await.ok()?;
+        let now = *self.changes.borrow_and_update();
+        Some((std::mem::replace(&mut self.told, now), now))
+    }
+}
+
 /// Whose stream it is, as far as that can be told.
 struct Audience {
     party: Party,
-    /// What servers that its session has to itself say of their lists, and what was told of it.
-    own: Option<(watch::Receiver<Changes>, Changes)>,
+    /// What servers that its session has to itself say of their lists.
+    own: Option<Watched>,
 }
 
 impl Audience {
     fn of(party: Party, live: Option<&Live>) -> Self {
-        let watching = |live: &Live| {
-            let mut own = live.changes();
-            let told = *own.borrow_and_update();
-            (own, told)
-        };
         Self {
             party,
-            own: live.map(watching),
+            own: live.map(|live| Watched::by(live.changes())),
         }
     }
 
     /// What has changed of a server that the session has to itself, before and after.
     async fn changed(&mut self) -> (Changes, Changes) {
-        if let Some((own, told)) = &mut self.own
-            && own.changed().await.is_ok()
+        if let Some(own) = &mut self.own
+            && let Some(changed) = own.changed().await
         {
-            let now = *own.borrow_and_update();
-            return (std::mem::replace(told, now), now);
+            return changed;
         }
         std::future::pending().await
     }
@@ -270,7 +285,9 @@ impl Audience {
 
 /// Where a stream's news come from.
 struct Source {
-    changes: watch::Receiver<Changes>,
+    of_all: Watched,
+    /// What the shared ones tell of servers that the client may have to itself.
+    of_private: Watched,
     subscriptions: Arc<Subscriptions>,
     audience: Audience,
     plane: Arc<Plane>,
@@ -285,31 +302,46 @@ impl Source {
         let party = self.audience.party;
         self.subscriptions.reattach(served.as_ref(), party).await;
     }
+
+    /// Whether the client has to itself what others share.
+    fn is_apart(&self) -> bool {
+        let live = self.plane.live.load();
+        let served = live.endpoint(&self.path);
+        served.is_some_and(|served| served.is_apart(self.audience.party))
+    }
 }
 
 /// Tells what is new until nothing can be any more, or until more was acknowledged than can be held: the
 /// client opens another stream then, and is acknowledged what there is (2026-07-28 Subscriptions). There is
 /// nothing that a session could be told.
 async fn run(wish: &Wish, mut source: Source, frames: &Frames) {
-    let mut last = *source.changes.borrow_and_update();
     let mut updates = source.subscriptions.inbox().listen();
     source.reattach().await;
     loop {
         tokio::select! {
             // Lists first: what was updated may be in one that is new.
             biased;
-            told = source.changes.changed() => {
-                if told.is_err() {
+            told = source.of_all.changed() => {
+                let Some((last, now)) = told else {
                     return;
-                }
-                let now = *source.changes.borrow_and_update();
+                };
                 for frame in wish.frames(last, now) {
                     frames.send(frame).await;
                 }
                 if now.plans != last.plans {
                     source.reattach().await;
                 }
-                last = now;
+            }
+            told = source.of_private.changed() => {
+                let Some((last, now)) = told else {
+                    return;
+                };
+                if source.is_apart() {
+                    continue;
+                }
+                for frame in wish.frames(last, now) {
+                    frames.send(frame).await;
+                }
             }
             (last, now) = source.audience.changed() => {
                 for frame in wish.frames(last, now) {

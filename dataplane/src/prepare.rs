@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::Reach;
 use crate::directory::Directory;
-use crate::hub::Hub;
+use crate::hub::Hubs;
 use crate::keeper::Keeper;
 use crate::known::Known;
 use crate::mirror::Mirrors;
@@ -31,7 +31,7 @@ pub(crate) struct Standing {
     upstreams: HashMap<Identity, Arc<Upstream>>,
     /// What sessions have to themselves, beside the upstream with the same identity.
     privates: HashMap<Identity, Arc<Private>>,
-    hubs: HashMap<Box<str>, Arc<Hub>>,
+    hubs: HashMap<Box<str>, Hubs>,
 }
 
 /// A plan that is ready to become live.
@@ -87,12 +87,9 @@ impl Standing {
         let started = standing.upstreams.len() - kept;
         self.set_apart(&mut standing, (&plan, &identities), reach, premises);
         for endpoint in &plan.endpoints {
-            let hub = self
-                .hubs
-                .get(&endpoint.path)
-                .cloned()
-                .unwrap_or_else(|| Arc::new(Hub::new()));
-            standing.hubs.insert(endpoint.path.clone(), hub);
+            let hubs = self.hubs.get(&endpoint.path).cloned();
+            let hubs = hubs.unwrap_or_else(Hubs::new);
+            standing.hubs.insert(endpoint.path.clone(), hubs);
         }
         let snapshot = Arc::new(standing.snapshot(plan, live, &identities));
         standing.identities = identities;
@@ -252,11 +249,11 @@ impl Standing {
                 limits: plan.limits.clone(),
                 access: plan.access,
                 members,
-                hub: self
+                hubs: self
                     .hubs
                     .get(&endpoint.path)
                     .cloned()
-                    .unwrap_or_else(|| Arc::new(Hub::new())),
+                    .unwrap_or_else(Hubs::new),
                 directory: Directory::new(),
                 mirrors: Mirrors::new(),
                 repeats: ToolSet::new(),

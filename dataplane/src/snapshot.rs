@@ -11,8 +11,9 @@ use std::time::Duration;
 use mcpc_plan::{Access, AdminListener, Digest, Endpoint, Limits, Listener, MemberId, Timeouts};
 use tokio::sync::watch;
 
+use crate::call::Party;
 use crate::directory::Directory;
-use crate::hub::Hub;
+use crate::hub::Hubs;
 use crate::known::Known;
 use crate::list_kind::Kind;
 use crate::mirror::Mirrors;
@@ -48,8 +49,8 @@ pub(crate) struct Served {
     pub(crate) limits: Limits,
     pub(crate) access: Access,
     pub(crate) members: Box<[ServedMember]>,
-    /// Tells listening clients that a list has changed; lives as long as the path does.
-    pub(crate) hub: Arc<Hub>,
+    /// Tell listening clients that a list has changed; live as long as the path does.
+    pub(crate) hubs: Hubs,
     /// Which member owns which resource.
     pub(crate) directory: Directory,
     /// Which arguments of its tools are headers as well.
@@ -186,6 +187,14 @@ impl Served {
     ) -> Option<(&'s ServedMember, &'n str)> {
         let found = self.endpoint.find_prompt(exposed)?;
         Some((self.member(found.member)?, found.name))
+    }
+
+    /// Whether a client has to itself all of those that sessions may have to themselves.
+    pub(crate) fn is_apart(&self, party: Party) -> bool {
+        let members = self.members.iter();
+        let mut private = members.filter(|member| member.replicas.is_private());
+        let has_own = |member: &ServedMember| member.replicas.own_now(party).is_some();
+        private.next().is_some_and(has_own) && private.all(has_own)
     }
 
     /// The only member, if there is one only.

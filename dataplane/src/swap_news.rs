@@ -55,7 +55,7 @@ pub(crate) fn tell(
         match doubts {
             Some(doubts) if doubts.is_empty() => {}
             // For nobody no server is asked: who listens later lists anyway.
-            Some(doubts) if served.hub.is_heard() => {
+            Some(doubts) if served.hubs.all.is_heard() => {
                 keeper.spawn(look(Arc::clone(served), kinds, doubts, live.subscribe()));
             }
             _ => tell_at_once(served, kinds),
@@ -70,7 +70,7 @@ fn tell_at_once(served: &Served, kinds: &[Kind]) {
             member.shown.forget(*kind);
         }
     }
-    served.hub.touch(kinds);
+    served.hubs.all.touch(kinds);
 }
 
 /// What may be another part of a list now, if the list is made by the same rules of servers with the same
@@ -142,7 +142,7 @@ async fn look(
         _ = replaced.changed() => true,
     };
     if is_news {
-        served.hub.touch(kinds);
+        served.hubs.all.touch(kinds);
     }
 }
 
