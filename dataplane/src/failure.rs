@@ -32,6 +32,8 @@ pub(crate) enum Failure {
     SessionLost,
     /// The handshake with the upstream failed.
     Handshake,
+    /// The process has ended, and the next one is not started for so many seconds.
+    Between(u32),
     /// The process ended too often and is not started again for so many seconds.
     Degraded(u32),
     /// Calls to it failed too often, so it gets none for so many seconds.
@@ -77,6 +79,7 @@ impl Failure {
             self,
             Self::Unreachable
                 | Self::ConnectTimeout
+                | Self::Between(_)
                 | Self::Degraded(_)
                 | Self::CircuitOpen(_)
                 | Self::Overloaded

@@ -305,9 +305,11 @@ impl LocalReply {
     /// After how many seconds the same request may fare better, if that is known.
     fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::Upstream(Failure::CircuitOpen(seconds) | Failure::Degraded(seconds)) => {
-                Some(*seconds)
-            }
+            Self::Upstream(
+                Failure::Between(seconds)
+                | Failure::CircuitOpen(seconds)
+                | Failure::Degraded(seconds),
+            ) => Some(*seconds),
             Self::Shed(_) | Self::SessionsFull => Some(COME_BACK_SECONDS),
             _ => None,
         }

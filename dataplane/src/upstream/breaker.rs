@@ -304,6 +304,7 @@ fn counts(failure: Failure) -> bool {
         Failure::Status(status) => status >= 500 || status == 429,
         Failure::TooLarge
         | Failure::Unauthorized
+        | Failure::Between(_)
         | Failure::Degraded(_)
         | Failure::CircuitOpen(_)
         | Failure::AskRefused

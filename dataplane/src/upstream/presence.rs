@@ -110,7 +110,7 @@ impl Presence {
                     } => {
                         let is_far = !on_demand && *until > Instant::now() + PATIENCE;
                         if is_far || now.attempts > seen {
-                            return Err(*failure);
+                            return Err(told_later(*failure, *until));
                         }
                     }
                     Stage::Waiting | Stage::Starting | Stage::Ending => {}
@@ -284,6 +284,14 @@ impl Upstream {
         let mut phase = self.presence.phase.subscribe();
         // The sender lives in `self`, so it cannot be gone.
         let _settled = phase.wait_for(|phase| !is_under_way(&phase.stage)).await;
+    }
+}
+
+/// What an end means to a call that comes after it: nothing of that call was sent.
+fn told_later(failure: Failure, until: Instant) -> Failure {
+    match failure {
+        Failure::Closed => Failure::Between(seconds_to(until)),
+        other => other,
     }
 }
 

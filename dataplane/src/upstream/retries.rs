@@ -98,6 +98,7 @@ pub(super) fn is_worth(failure: Failure, call: &Call) -> bool {
 fn hope_of(failure: Failure) -> Hope {
     match failure {
         Failure::Unreachable
+        | Failure::Between(_)
         | Failure::ConnectTimeout
         | Failure::Handshake
         | Failure::Overloaded => Hope::Unsent,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use mcpc_plan::{Era as PlanEra, StartWhen};
+use mcpc_plan::{Era as PlanEra, StartWhen, Transport};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -257,6 +257,34 @@ async fn a_death_fails_its_calls_at_once_and_the_next_call_has_a_new_process() {
     assert_eq!(programs.launched(), 2);
     assert_eq!(upstream.state().restarts, 1);
     assert_eq!(upstream.state().pid, Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_in_a_long_pause_is_told_that_nothing_was_sent_and_when_to_come_back() {
+    let (programs, mut record) = Programs::new(|number, message| match legacy(message) {
+        Some(act) => act,
+        None if number == 1 => Act::die(),
+        None => Act::say(result(message, &number.to_string())),
+    });
+    let mut definition = stdio("fake", &[], StartWhen::Lazy);
+    if let Transport::Stdio(program) = &mut definition {
+        (
+            program.restart.backoff_from_ms,
+            program.restart.backoff_to_ms,
+        ) = (8_000, 8_000);
+    }
+    let reach: Arc<dyn Reach> = programs.clone();
+    let upstream = start(definition, PlanEra::Legacy, &reach);
+    assert_eq!(call(&upstream, PARAMS).await, Err(Failure::Closed));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    while record.try_recv().is_ok() {}
+    let Err(Failure::Between(seconds)) = call(&upstream, PARAMS).await else {
+        panic!("it had no process to be sent to");
+    };
+    assert!((5..=7).contains(&seconds), "{seconds}");
+    assert!(record.try_recv().is_err(), "nothing was sent");
+    tokio::time::sleep(Duration::from_secs(seconds.into())).await;
+    assert_eq!(call(&upstream, PARAMS).await.as_deref(), Ok("2"));
 }
 
 #[tokio::test(start_paused = true)]
