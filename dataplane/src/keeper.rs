@@ -38,9 +38,17 @@ pub(crate) struct Keeper {
     errands: Arc<Semaphore>,
 }
 
-/// The turns of processes that start: each takes one of the places.
+/// The turns of processes that start.
 struct Starts {
-    places: Arc<Semaphore>,
+    /// Each takes one.
+    all: Places,
+    /// Those that nobody waits for take one of these before, and leave a place free for one that somebody does.
+    unwanted: Places,
+}
+
+/// So many at once.
+struct Places {
+    free: Arc<Semaphore>,
     /// How many there are, or will be when those too many have come back.
     most: AtomicU32,
 }
@@ -104,8 +112,8 @@ impl Keeper {
         Self {
             handle,
             starts: Arc::new(Starts {
-                places: Arc::new(Semaphore::new(Limits::STARTS as usize)),
-                most: AtomicU32::new(Limits::STARTS),
+                all: Places::new(Limits::STARTS),
+                unwanted: Places::new(beside_one(Limits::STARTS)),
             }),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_AT_ONCE)),
             errands: Arc::new(Semaphore::new(ERRANDS_AT_ONCE)),
@@ -136,31 +144,21 @@ impl Keeper {
 
     /// So many processes may be starting at once from now on. What has begun goes on, and counts.
     pub(crate) fn let_start(&self, most: u32) {
-        let before = self.starts.most.swap(most, Ordering::Relaxed);
-        if most > before {
-            self.starts.places.add_permits((most - before) as usize);
-        }
-        if most < before {
-            let places = Arc::clone(&self.starts.places);
-            self.handle.spawn(async move {
-                // Stands in line before every start that comes later, so none of them gets these.
-                if let Ok(too_many) = places.acquire_many_owned(before - most).await {
-                    too_many.forget();
-                }
-            });
-        }
+        self.starts.all.resize(most, &self.handle);
+        let unwanted = beside_one(most);
+        self.starts.unwanted.resize(unwanted, &self.handle);
     }
 
-    /// Starts a process when it is its turn; nothing if nobody needs it any more before that. A start that
-    /// has begun is never dropped: what it has started has to be ended by it.
+    /// Starts a process when it is its turn; nothing if nobody needs it any more before that. Until `wanted` ends,
+    /// others go before it. A start that has begun is never dropped: what it has started has to be ended by it.
     pub(crate) async fn start_in_turn<T>(
         &self,
         start: impl Future<Output = T>,
+        wanted: impl Future<Output = ()>,
         unneeded: impl Future<Output = ()>,
     ) -> Option<T> {
         let turn = tokio::select! {
-            // A closed semaphore would mean that the keeper is gone, and the caller's task with it.
-            turn = self.starts.places.acquire() => turn,
+            turn = self.starts.turn(wanted) => turn,
             () = unneeded => return None,
         };
         let mut start = std::pin::pin!(start);
@@ -177,9 +175,52 @@ impl Keeper {
     }
 }
 
+/// So many of the places may be taken by what nobody waits for: all but one, if there is more than one.
+fn beside_one(places: u32) -> u32 {
+    places.saturating_sub(1).max(1)
+}
+
+impl Starts {
+    /// Waits for a turn, which ends when what this gives is dropped. A closed semaphore would mean that the keeper is
+    /// gone, and the caller's task with it.
+    async fn turn(&self, wanted: impl Future<Output = ()>) -> impl Sized + '_ {
+        let beside = tokio::select! {
+            biased;
+            () = wanted => None,
+            place = self.unwanted.free.acquire() => place.ok(),
+        };
+        (self.all.free.acquire().await, beside)
+    }
+}
+
+impl Places {
+    fn new(most: u32) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(most as usize)),
+            most: AtomicU32::new(most),
+        }
+    }
+
+    fn resize(&self, most: u32, handle: &Handle) {
+        let before = self.most.swap(most, Ordering::Relaxed);
+        if most > before {
+            self.free.add_permits((most - before) as usize);
+        }
+        if most < before {
+            let places = Arc::clone(&self.free);
+            handle.spawn(async move {
+                // Stands in line before every start that comes later, so none of them gets these.
+                if let Ok(too_many) = places.acquire_many_owned(before - most).await {
+                    too_many.forget();
+                }
+            });
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::future::pending;
+    use std::future::{pending, ready};
     use std::sync::atomic::AtomicUsize;
 
     use tokio::time::{Instant, sleep};
@@ -203,7 +244,7 @@ mod tests {
                     sleep(QUICK).await;
                     now.fetch_sub(1, Ordering::Relaxed);
                 };
-                keeper.start_in_turn(start, pending()).await;
+                keeper.start_in_turn(start, ready(()), pending()).await;
             })
         });
         for start in starts.collect::<Vec<_>>() {
@@ -243,13 +284,52 @@ mod tests {
         let keeper = Keeper::here();
         for _ in 0..Limits::STARTS {
             let keeper = keeper.clone();
-            tokio::spawn(async move { keeper.start_in_turn(pending::<()>(), pending()).await });
+            tokio::spawn(async move {
+                keeper
+                    .start_in_turn(pending::<()>(), ready(()), pending())
+                    .await
+            });
         }
         tokio::task::yield_now().await;
         let began = Instant::now();
         let start = async { sleep(QUICK).await };
-        keeper.start_in_turn(start, pending()).await;
+        keeper.start_in_turn(start, ready(()), pending()).await;
         assert_eq!(began.elapsed(), TURN + QUICK);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_somebody_waits_for_goes_before_what_nobody_does() {
+        let keeper = Keeper::here();
+        let began = Instant::now();
+        let start = |wanted: Duration| {
+            let keeper = keeper.clone();
+            tokio::spawn(async move {
+                let work = async { sleep(QUICK).await };
+                let started = keeper.start_in_turn(work, sleep(wanted), pending());
+                started.await;
+                began.elapsed()
+            })
+        };
+        let never = Duration::from_secs(3600);
+        let spares: Vec<_> = (0..24).map(|_| start(never)).collect();
+        sleep(QUICK / 4).await;
+        let taken = start(QUICK / 2);
+        tokio::task::yield_now().await;
+        assert_eq!(start(Duration::ZERO).await.ok(), Some(QUICK / 4 + QUICK));
+        // One that was a spare, and is wanted by now.
+        assert_eq!(taken.await.ok(), Some(QUICK * 2));
+        let mut last = Duration::ZERO;
+        for spare in spares {
+            last = last.max(spare.await.unwrap_or_default());
+        }
+        assert_eq!(last, QUICK * 8 + QUICK / 4);
+        keeper.let_start(1);
+        tokio::task::yield_now().await;
+        assert_eq!(
+            start(never).await.ok(),
+            Some(last + QUICK),
+            "the only place"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -257,8 +337,8 @@ mod tests {
         let keeper = Keeper::here();
         keeper.let_start(1);
         tokio::task::yield_now().await;
-        let first = keeper.start_in_turn(sleep(QUICK), sleep(QUICK / 2));
-        let second = keeper.start_in_turn(async {}, sleep(QUICK / 2));
+        let first = keeper.start_in_turn(sleep(QUICK), ready(()), sleep(QUICK / 2));
+        let second = keeper.start_in_turn(async {}, ready(()), sleep(QUICK / 2));
         let began = Instant::now();
         assert_eq!(tokio::join!(first, second), (Some(()), None));
         assert_eq!(began.elapsed(), QUICK);

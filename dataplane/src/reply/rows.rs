@@ -205,7 +205,9 @@ const TAKEN_AWAY: &str = "the server was taken out of use: the configuration has
 
 pub(super) fn failure_row(failure: Failure) -> Row {
     match failure {
-        Failure::Unreachable | Failure::Between(_) => upstream("MCPC9301", true, "the server cannot be reached"),
+        Failure::Unreachable | Failure::Between(_) => {
+            upstream("MCPC9301", true, "the server cannot be reached")
+        }
         Failure::ConnectTimeout => upstream(
             "MCPC9302",
             true,

@@ -400,7 +400,9 @@ async fn keep_stdio(
         }
         former.last = Last::default();
         let opening = child::open(program, upstream, era, &mut verdict, former);
-        let opening = upstream.keeper.start_in_turn(opening, upstream.drained());
+        let opening = upstream
+            .keeper
+            .start_in_turn(opening, upstream.wanted(), upstream.drained());
         let opened = opening.await;
         // Without a descriptor or room for a process there was none.
         if matches!(&opened, Some(opened) if !opened.as_ref().is_err_and(|it| it.is_of_gateway())) {

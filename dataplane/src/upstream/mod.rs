@@ -159,6 +159,8 @@ pub(crate) struct Upstream {
     /// When the end comes, once the upstream has left the plan.
     stopping: watch::Sender<Option<End>>,
     life: u64,
+    /// Whether it is there for somebody: a spare is not before a session has it.
+    wanted: watch::Sender<bool>,
     /// Whether a later plan than the one that started it is live.
     is_taken_over: AtomicBool,
     keeper: Keeper,
@@ -269,11 +271,24 @@ impl Upstream {
             late: Late::new(),
             stopping: watch::Sender::new(None),
             life: LIVES.fetch_add(1, Ordering::Relaxed),
+            wanted: watch::Sender::new(shared.is_none()),
             is_taken_over: AtomicBool::new(false),
             keeper: keeper.clone(),
         });
         keeper.spawn(keep::keep(Arc::clone(&upstream), definition.clone(), era));
         Ok(upstream)
+    }
+
+    /// A session has it from now on.
+    fn want(&self) {
+        self.wanted.send_replace(true);
+    }
+
+    /// Waits until it is there for somebody.
+    async fn wanted(&self) {
+        let mut wanted = self.wanted.subscribe();
+        // The sender lives in `self`, so it cannot be gone.
+        let _wanted = wanted.wait_for(|is_wanted| *is_wanted).await;
     }
 
     /// Whether it was started with these values of its secrets.

@@ -279,6 +279,7 @@ impl Private {
         let live = self.premises.sessions.alive(session);
         let live = live.ok_or(Failure::Stopped)?;
         let upstream = self.take_or_start()?;
+        upstream.want();
         upstream.obey(&self.rule.borrow().rules, None);
         let attending =
             Arc::clone(self).attend(session, Arc::clone(owned), live, Arc::clone(&upstream));
