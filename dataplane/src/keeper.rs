@@ -29,6 +29,9 @@ const HANDSHAKES_AT_ONCE: usize = 128;
 /// How many short farewells (cancellations, session ends) may be under way at the same time.
 const ERRANDS_AT_ONCE: usize = 1024;
 
+/// How many calls may go on without their callers while somebody listens for their ends.
+const LEFT_AT_ONCE: usize = 1024;
+
 /// A handle to the keeper's thread.
 #[derive(Clone)]
 pub(crate) struct Keeper {
@@ -36,6 +39,7 @@ pub(crate) struct Keeper {
     starts: Arc<Starts>,
     handshakes: Arc<Semaphore>,
     errands: Arc<Semaphore>,
+    left: Arc<Semaphore>,
 }
 
 /// The turns of processes that start.
@@ -117,6 +121,7 @@ impl Keeper {
             }),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_AT_ONCE)),
             errands: Arc::new(Semaphore::new(ERRANDS_AT_ONCE)),
+            left: Arc::new(Semaphore::new(LEFT_AT_ONCE)),
         }
     }
 
@@ -134,7 +139,20 @@ impl Keeper {
     /// Runs a short task whose outcome nobody waits for. Beyond the bound it is not run:
     /// a lost farewell costs an upstream some work, an unbounded queue costs the gateway its life.
     pub(crate) fn errand(&self, task: impl Future<Output = ()> + Send + 'static) {
-        if let Ok(slot) = Arc::clone(&self.errands).try_acquire_owned() {
+        self.spawn_within(&self.errands, task);
+    }
+
+    /// Attends to a call that goes on without its caller. Beyond the bound nobody does.
+    pub(crate) fn see_out(&self, call: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_within(&self.left, call);
+    }
+
+    fn spawn_within(
+        &self,
+        bound: &Arc<Semaphore>,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        if let Ok(slot) = Arc::clone(bound).try_acquire_owned() {
             self.handle.spawn(async move {
                 task.await;
                 drop(slot);

@@ -25,6 +25,8 @@ pub(super) struct Farewell {
     id: u64,
     leave: Leave,
     is_armed: bool,
+    /// The caller has left, and the call goes on.
+    is_left: bool,
 }
 
 impl Farewell {
@@ -40,6 +42,7 @@ impl Farewell {
             id,
             leave,
             is_armed: true,
+            is_left: false,
         }
     }
 
@@ -56,9 +59,22 @@ impl Farewell {
         self.session.is_told_by_closing()
     }
 
-    /// Whether the call shall go on without its caller.
+    /// Whether the call shall go on without its caller, who is about to leave.
     pub(super) fn goes_on(&self) -> bool {
-        self.is_armed && !self.leave.cancels()
+        self.is_armed && !self.is_left && !self.leave.cancels()
+    }
+
+    /// Hands the call over to those who see it out.
+    pub(super) fn leave(&mut self) -> Self {
+        self.disarm();
+        Self {
+            upstream: Arc::clone(&self.upstream),
+            session: Arc::clone(&self.session),
+            leave: self.leave.clone(),
+            is_armed: true,
+            is_left: true,
+            ..*self
+        }
     }
 
     /// Whether the caller can leave for a while and come back.

@@ -447,6 +447,42 @@ async fn a_slow_reader_loses_notifications_and_still_gets_its_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_whose_client_went_away_is_under_way_until_it_is_answered() {
+    const AT_WORK: Duration = Duration::from_secs(3);
+    let held = Arc::new(std::sync::Mutex::new(None));
+    let (_programs, upstream) = answering(move |_, message| {
+        if message["params"]["name"] == "slow" {
+            *held.lock().unwrap() = Some(result(message, "{}"));
+            return Act::silent();
+        }
+        let slow = held.lock().unwrap().take();
+        Act {
+            lines: slow.into_iter().chain([result(message, "{}")]).collect(),
+            ..Act::silent()
+        }
+    });
+    let leave = Leave::AsTold(Arc::default());
+    let slow = upstream.send(
+        tool_call(Era::Legacy, leave, r#"{"name":"slow"}"#),
+        permit(),
+    );
+    let gone = tokio::time::timeout(Duration::from_secs(1), slow).await;
+    assert!(gone.is_err(), "it takes longer");
+    assert_eq!(upstream.state().in_flight, 1);
+    let began = Instant::now();
+    let stopping = tokio::spawn({
+        let upstream = Arc::clone(&upstream);
+        async move { upstream.stop(Duration::from_secs(20)).await }
+    });
+    tokio::time::sleep(AT_WORK).await;
+    assert!(!stopping.is_finished(), "it is let finish");
+    assert!(call(&upstream, PARAMS).await.is_ok());
+    stopping.await.unwrap();
+    assert_eq!(began.elapsed(), AT_WORK);
+    assert_eq!(upstream.state().in_flight, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn leaving_a_call_cancels_it_unless_the_client_only_went_away() {
     for is_told in [true, false] {
         let (programs, mut record) =

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::events::{HttpEvents, Step};
 use super::farewell::Farewell;
@@ -315,26 +315,38 @@ async fn resume(events: &mut HttpEvents, session: &Session) -> Result<bool, Fail
 
 impl Drop for EventStream {
     fn drop(&mut self) {
-        if let (Some(place), true) = (&self.place, self.farewell.goes_on()) {
-            place.leave_running(self.deadline);
-        }
-        if !(self.farewell.goes_on() && self.farewell.is_by_closing()) {
+        if !self.farewell.goes_on() {
             return;
         }
-        if let Some(Source::Http(mut events)) = self.source.take() {
-            // The upstream must not see the departure: somebody has to keep listening.
-            let deadline = self.deadline;
-            self.farewell.upstream().keeper.errand(async move {
-                let listening = async {
-                    while let Ok(step) = events.next().await {
-                        if matches!(step, Step::Event(Event::Done(_))) {
-                            return events.finish();
-                        }
-                    }
-                };
-                // Either end is an end.
-                let _heard = timeout_at(deadline, listening).await;
-            });
+        if let Some(place) = &self.place {
+            place.leave_running(self.deadline);
         }
+        let is_by_closing = self.farewell.is_by_closing();
+        let source = self.source.take().filter(|source| match source {
+            // The upstream must not see the departure.
+            Source::Http(_) => is_by_closing,
+            // Its process must not be ended in the middle of what it does.
+            Source::Stdio(_) => true,
+            Source::Opening(_) => false,
+        });
+        let Some(source) = source else {
+            return;
+        };
+        let mut left = Self {
+            first: None,
+            source: Some(source),
+            farewell: self.farewell.leave(),
+            flight: self.flight.take(),
+            deadline: self.deadline,
+            is_paused: self.is_paused,
+            asked: self.asked.take(),
+            place: None,
+            task: self.task.take(),
+        };
+        let keeper = self.farewell.upstream().keeper.clone();
+        keeper.see_out(async move {
+            let goes_on = |event: &NextEvent| !matches!(event, Ok(Event::Done(_)) | Err(_));
+            while goes_on(&left.next().await) {}
+        });
     }
 }
