@@ -50,8 +50,11 @@ fn an_unhealthy_replica_gets_no_calls_until_it_answers_again() {
         let status = stage.gateway.upstream("web");
         assert_eq!(status["state"], "ready", "{status}");
         assert_eq!(status["replicas"][0]["state"], "failing", "{status}");
-        let error = &status["replicas"][0]["health"]["last_error"];
-        assert_eq!(error, "MCPC9310", "{status}");
+        // On a busy machine a question may have had no answer in time, and the next one says why.
+        until("it is told why", || {
+            let replica = &stage.gateway.upstream("web")["replicas"][0];
+            replica["health"]["last_error"] == "MCPC9310"
+        });
         assert!(stage.gateway.page("/health").contains("\"degraded\""));
 
         other.be_sick(true);
