@@ -272,7 +272,18 @@ pub(super) fn upstream(server: &Arc<Server>, era: PlanEra) -> Arc<Upstream> {
 
 /// Starts an upstream whose keeper is the test's own runtime.
 pub(super) fn start(transport: Transport, era: PlanEra, reach: &Arc<dyn Reach>) -> Arc<Upstream> {
-    let definition = mcpc_plan::Upstream {
+    begin(&definition(transport, era), reach)
+}
+
+/// The same, as it is defined.
+pub(super) fn begin(definition: &mcpc_plan::Upstream, reach: &Arc<dyn Reach>) -> Arc<Upstream> {
+    let resolved = Resolved::of(definition, reach.as_ref()).unwrap();
+    Upstream::start(definition, resolved, &Keeper::here(), reach, &limits()).unwrap()
+}
+
+/// An upstream without rules.
+pub(super) fn definition(transport: Transport, era: PlanEra) -> mcpc_plan::Upstream {
+    mcpc_plan::Upstream {
         name: "fake".into(),
         key: ContentKey::of(&transport, era),
         transport,
@@ -282,9 +293,7 @@ pub(super) fn start(transport: Transport, era: PlanEra, reach: &Arc<dyn Reach>) 
         health: None,
         retry: None,
         private: None,
-    };
-    let resolved = Resolved::of(&definition, reach.as_ref()).unwrap();
-    Upstream::start(&definition, resolved, &Keeper::here(), reach, &limits()).unwrap()
+    }
 }
 
 pub(super) fn timeouts() -> Timeouts {

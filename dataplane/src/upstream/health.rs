@@ -22,6 +22,8 @@ use crate::status::UpstreamState;
 pub(super) struct Health {
     in_flight: AtomicU64,
     is_idle: Notify,
+    began: Instant,
+    last_use_micros: AtomicU64,
     last_failure: ArcSwapOption<Failure>,
     latency_micros: AtomicU64,
     durations: Durations,
@@ -74,6 +76,8 @@ impl Health {
         Self {
             in_flight: AtomicU64::new(0),
             is_idle: Notify::new(),
+            began: Instant::now(),
+            last_use_micros: AtomicU64::new(0),
             last_failure: ArcSwapOption::empty(),
             latency_micros: AtomicU64::new(0),
             durations: Durations::new(),
@@ -143,6 +147,17 @@ impl Health {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Somebody uses it.
+    pub(super) fn note_use(&self) {
+        let micros = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.last_use_micros.store(micros, Ordering::Relaxed);
+    }
+
+    /// When somebody used it last, if nobody does now.
+    pub(super) fn last_use(&self) -> Instant {
+        self.began + Duration::from_micros(self.last_use_micros.load(Ordering::Relaxed))
+    }
+
     /// Whether it can be used has changed, for the keeper or for its calls.
     pub(super) fn note_stage(&self) {
         self.since.store(Some(Arc::new(SystemTime::now())));
@@ -178,6 +193,7 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         let health = &self.upstream.health;
+        health.note_use();
         if health.in_flight.fetch_sub(1, Ordering::Release) == 1 {
             health.is_idle.notify_waiters();
         }
@@ -199,6 +215,18 @@ impl Upstream {
     /// How long its calls took to their answers.
     pub(crate) fn durations(&self) -> Counted {
         self.health.durations.counted()
+    }
+
+    /// Waits until it has no call, and no client watches any of its resources.
+    pub(super) async fn quiet(&self) {
+        loop {
+            self.health.idle().await;
+            if !self.watches.is_watched() {
+                return;
+            }
+            self.watches.left().await;
+            self.health.note_use();
+        }
     }
 
     /// How many of its calls have failed.

@@ -49,6 +49,8 @@ pub(crate) mod page;
 mod pool;
 mod presence;
 mod private;
+#[cfg(test)]
+mod private_tests;
 mod probe;
 #[cfg(all(test, target_os = "linux"))]
 mod process_tests;

@@ -6,13 +6,13 @@
 //! have the one that all share; `replicas` tells who has which. See
 //! `docs/decisions/0037-a-server-for-each-session.md`.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use mcpc_plan::{Limits, Rules, StartWhen, Transport};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::forecast::Forecast;
 use super::{End, Leaves, Sent, Upstream};
@@ -69,7 +69,7 @@ pub(crate) struct Private {
 }
 
 /// What the live plan says.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 struct Rule {
     idle: Option<Duration>,
     /// How many are kept ready at least and at most.
@@ -81,7 +81,6 @@ struct Rule {
 #[derive(Default)]
 struct Owned {
     begun: OnceLock<Result<Arc<Upstream>, Failure>>,
-    uses: AtomicU64,
 }
 
 /// What operators see.
@@ -204,10 +203,15 @@ impl Private {
         self.room.resize(rule.at_most);
         let count = |spares| usize::try_from(spares).unwrap_or(usize::MAX);
         let spares_most = rule.spares_at_most.unwrap_or_default().max(rule.spares);
-        self.rule.send_replace(Rule {
+        let rule = Rule {
             idle: rule.idle_ms.map(Duration::from_millis),
             spares: (count(rule.spares), count(spares_most)),
             rules: rules.clone(),
+        };
+        self.rule.send_if_modified(|before| {
+            let is_another = *before != rule;
+            *before = rule;
+            is_another
         });
         let owned = self.owned.pin();
         for upstream in owned.values().filter_map(|owned| owned.upstream()) {
@@ -233,9 +237,11 @@ impl Private {
             let all = self.owned.pin();
             Arc::clone(all.get_or_insert_with(session, Arc::default))
         };
-        owned.uses.fetch_add(1, Ordering::Relaxed);
         let begun = owned.begun.get_or_init(|| self.begin(session, &owned));
-        begun.clone().inspect_err(|_| self.forget(session, &owned))
+        begun
+            .clone()
+            .inspect(|upstream| upstream.health.note_use())
+            .inspect_err(|_| self.forget(session, &owned))
     }
 
     /// The upstream of a session, if it has one.
@@ -359,7 +365,7 @@ impl Private {
         let end = tokio::select! {
             // Its calls were cancelled.
             () = live.ended() => End::after(Duration::ZERO),
-            () = self.unused(&owned, &upstream) => End::after(LATECOMER),
+            () = self.unused(&upstream) => End::after(LATECOMER),
             end = self.ending() => end,
             () = relay(&upstream, &live) => End::after(Duration::ZERO),
         };
@@ -399,27 +405,25 @@ impl Private {
         upstreams.map(|it| it.health.in_flight()).sum()
     }
 
-    /// Waits until nobody has used one for as long as the live plan says.
-    async fn unused(&self, owned: &Owned, upstream: &Upstream) {
+    /// Waits until nobody has used one for as long as the live plan says. Another plan changes how long that is,
+    /// not since when.
+    async fn unused(&self, upstream: &Upstream) {
         let mut rule = self.rule.subscribe();
+        let mut topics = upstream.watches.topics();
+        // A spare was not used while it waited.
+        upstream.health.note_use();
         loop {
+            upstream.quiet().await;
+            topics.mark_unchanged();
             let idle = rule.borrow_and_update().idle;
-            let Some(idle) = idle else {
-                // The sender lives in `self`, so it cannot be gone.
-                let _another_rule = rule.changed().await;
-                continue;
-            };
-            upstream.health.idle().await;
-            let uses = owned.uses.load(Ordering::Relaxed);
-            tokio::select! {
-                () = sleep(idle) => {}
-                _another_rule = rule.changed() => continue,
-            }
-            let is_unused = owned.uses.load(Ordering::Relaxed) == uses
-                && upstream.health.in_flight() == 0
-                && !upstream.watches.is_watched();
-            if is_unused {
+            let due = idle.map(|idle| upstream.health.last_use() + idle);
+            if due.is_some_and(|due| due <= Instant::now()) {
                 return;
+            }
+            tokio::select! {
+                () = until(due) => {}
+                _another_rule = rule.changed() => {}
+                _subscribed = topics.changed() => {}
             }
         }
     }
@@ -490,6 +494,14 @@ impl Private {
 impl Owned {
     fn upstream(&self) -> Option<&Arc<Upstream>> {
         self.begun.get()?.as_ref().ok()
+    }
+}
+
+/// Waits for a moment, if there is one.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -172,6 +172,13 @@ impl Watches {
         !self.topics.borrow().is_empty()
     }
 
+    /// Waits until none is.
+    pub(super) async fn left(&self) {
+        let mut topics = self.topics.subscribe();
+        // The sender lives in `self`, so it cannot be gone.
+        let _left = topics.wait_for(Topics::is_empty).await;
+    }
+
     /// How many URIs are watched.
     #[cfg(test)]
     pub(crate) fn count(&self) -> usize {
