@@ -605,6 +605,7 @@ mod tests {
                     verdict,
                     live: live.clone(),
                     refused: None,
+                    tried_again: Vec::new(),
                 });
             }
         };

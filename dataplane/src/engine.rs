@@ -204,6 +204,21 @@ impl Engine {
         }
     }
 
+    /// Tries those servers at once that are down or rest before their next attempt, and gives their names.
+    pub(crate) fn try_again(&self) -> Vec<Box<str>> {
+        let live = self.plane.live.load_full();
+        let servers = live.servers.iter();
+        let servers = servers.map(|(name, replicas)| (name, replicas.everybody()));
+        // Two names may share what is behind them: it is looked at for both before either is tried.
+        let resting: Vec<_> = servers
+            .filter(|(_, upstreams)| upstreams.iter().any(|upstream| upstream.rests()))
+            .collect();
+        for upstream in resting.iter().flat_map(|(_, upstreams)| upstreams) {
+            upstream.rouse();
+        }
+        resting.into_iter().map(|(name, _)| name.clone()).collect()
+    }
+
     /// Remembers that a new configuration was refused.
     pub(crate) fn note_refused(&self, digest: Option<Digest>, refusal: &Refusal) {
         self.scene.refused(Refused {

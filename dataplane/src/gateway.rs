@@ -156,6 +156,11 @@ impl Gateway {
         self.engine.swap(plan)
     }
 
+    /// Tries those servers at once that are down or rest before their next attempt, and gives their names.
+    pub fn try_again(&self) -> Vec<Box<str>> {
+        self.engine.try_again()
+    }
+
     /// Remembers that a new configuration was refused, for status, health and readiness detail.
     pub fn note_refused(&self, digest: Option<Digest>, refusal: &Refusal) {
         self.engine.note_refused(digest, refusal);

@@ -47,6 +47,9 @@ pub struct Outcome {
     pub live: Digest,
     /// What was refused, and why.
     pub refused: Option<Refused>,
+    /// The servers that were down, or rested before their next attempt, and are tried at once because of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried_again: Vec<Box<str>>,
 }
 
 /// What came of an order, in a word.

@@ -87,6 +87,11 @@ impl Rehearsal {
         self.engine.swap(plan)
     }
 
+    /// As [`Gateway::try_again`](crate::Gateway::try_again).
+    pub fn try_again(&self) -> Vec<Box<str>> {
+        self.engine.try_again()
+    }
+
     /// As [`Gateway::figures`](crate::Gateway::figures).
     pub fn figures(&self) -> Figures {
         figures::gather(&self.engine.plane)

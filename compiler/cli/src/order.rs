@@ -48,11 +48,17 @@ pub(crate) fn run(arguments: &args::Order, wish: Wish) -> Exit {
 
 fn for_people(outcome: &Outcome) -> String {
     let live = outcome.live.short();
-    let verdict = match outcome.verdict {
+    let mut verdict = match outcome.verdict {
         Verdict::Live => format!("live     {live}\n"),
         Verdict::Unchanged => format!("live     {live}, as before\n"),
         Verdict::Refused => format!("live     {live}, as before: nothing has changed\n"),
     };
+    if !outcome.tried_again.is_empty() {
+        let servers = outcome.tried_again.join(", ");
+        verdict.push_str(&format!(
+            "again    {servers}: tried at once, since they were down\n"
+        ));
+    }
     let Some(refused) = &outcome.refused else {
         return verdict;
     };
@@ -81,5 +87,26 @@ fn not_taken(arguments: &args::Order, status: u16, body: &[u8]) -> String {
             "error: {} answers with {status}; is it the admin address of a gateway?\n",
             arguments.admin
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reload_names_the_servers_that_it_tries_again() {
+        let live = mcpc_plan::Digest::of(b"live");
+        let mut outcome = Outcome {
+            verdict: Verdict::Unchanged,
+            live: live.clone(),
+            refused: None,
+            tried_again: Vec::new(),
+        };
+        let as_before = format!("live     {}, as before\n", live.short());
+        assert_eq!(for_people(&outcome), as_before);
+        outcome.tried_again = vec!["docs".into(), "files".into()];
+        let again = "again    docs, files: tried at once, since they were down\n";
+        assert_eq!(for_people(&outcome), as_before + again);
     }
 }

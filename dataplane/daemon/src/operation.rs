@@ -82,7 +82,20 @@ impl<G: Served> Operation<'_, G> {
         {
             return outcome;
         }
-        self.put_in_place(plan)
+        let mut outcome = self.put_in_place(plan);
+        if outcome.verdict != Verdict::Refused && matches!(asked, Asked::ByOperator(_)) {
+            outcome.tried_again = self.try_again();
+        }
+        outcome
+    }
+
+    /// Whoever asks for a reload may have put right what kept a server down.
+    fn try_again(&self) -> Vec<Box<str>> {
+        let servers = self.gateway.try_again();
+        if let Some(servers) = names(&servers) {
+            info!(servers, "servers that were down are tried again");
+        }
+        servers
     }
 
     fn put_in_place(&mut self, resolved: ResolvedPlan) -> Outcome {
@@ -282,6 +295,7 @@ impl<G: Served> Operation<'_, G> {
             verdict,
             live: self.live.digest.clone(),
             refused: None,
+            tried_again: Vec::new(),
         }
     }
 

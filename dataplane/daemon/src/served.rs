@@ -10,6 +10,7 @@ use mcpc_plan::{Digest, Plan};
 pub(crate) trait Served {
     fn resolve(&self, plan: Plan) -> ResolvedPlan;
     fn swap(&mut self, plan: ResolvedPlan) -> Result<Swapped, Refusal>;
+    fn try_again(&self) -> Vec<Box<str>>;
     fn figures(&self) -> Figures;
     fn note_refused(&self, digest: Option<Digest>, refusal: &Refusal);
     fn note_set_aside(&self, taken: Taken, digest: Option<Digest>, refusal: &Refusal);
@@ -27,6 +28,10 @@ macro_rules! served {
 
             fn swap(&mut self, plan: ResolvedPlan) -> Result<Swapped, Refusal> {
                 <$gateway>::swap(self, plan)
+            }
+
+            fn try_again(&self) -> Vec<Box<str>> {
+                <$gateway>::try_again(self)
             }
 
             fn figures(&self) -> Figures {

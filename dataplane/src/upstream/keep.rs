@@ -108,6 +108,16 @@ impl Upstream {
         self.presence.stopped().await;
     }
 
+    /// Whether its next attempt is waited for: it is down, or could not be reached.
+    pub(crate) fn rests(&self) -> bool {
+        self.presence.rests()
+    }
+
+    /// Makes that attempt now. What its processes did before is forgiven.
+    pub(crate) fn rouse(&self) {
+        self.presence.rouse();
+    }
+
     pub(super) fn publish(&self, stage: Stage) {
         self.say(&stage);
         let has_session = matches!(stage, Stage::Ready(_));
@@ -235,6 +245,10 @@ async fn keep_http(
         upstream.health.note_failure(failure);
         tokio::select! {
             () = rest(upstream, failure, &mut pause) => {}
+            () = upstream.presence.roused() => {
+                upstream.breaker.half_open();
+                pause = HTTP_PAUSE_FROM;
+            }
             () = upstream.drained() => return,
         }
     }
@@ -431,22 +445,27 @@ async fn keep_stdio(
         if !failure.is_of_gateway() {
             upstream.health.ends.note(former.last, lived, failure);
         }
-        let stage = restarts.after(failure);
-        let (Stage::Resting { until, .. } | Stage::Degraded { until }) = &stage else {
-            return;
-        };
-        let until = *until;
-        let pause = async {
-            // What opened the breaker may have ended the process as well.
-            probe::rest(upstream).await;
-            upstream.publish(stage);
-            sleep_until(until).await;
-        };
         tokio::select! {
-            () = pause => {}
+            () = pause(upstream, restarts.after(failure)) => {}
+            () = upstream.presence.roused() => {
+                upstream.breaker.half_open();
+                restarts = Restarts::new(&program.definition.restart);
+            }
             () = upstream.drained() => return,
         }
     }
+}
+
+/// Waits out what comes after the end of a process.
+async fn pause(upstream: &Upstream, stage: Stage) {
+    let (Stage::Resting { until, .. } | Stage::Degraded { until }) = &stage else {
+        return;
+    };
+    let until = *until;
+    // What opened the breaker may have ended the process as well.
+    probe::rest(upstream).await;
+    upstream.publish(stage);
+    sleep_until(until).await;
 }
 
 #[derive(PartialEq, Eq)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use mcpc_plan::StartWhen;
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 
@@ -57,6 +58,7 @@ pub(super) struct Presence {
     live: ArcSwapOption<Session>,
     phase: watch::Sender<Phase>,
     demand: Notify,
+    rousing: Notify,
 }
 
 impl Presence {
@@ -68,6 +70,7 @@ impl Presence {
                 stage: Stage::Waiting,
             }),
             demand: Notify::new(),
+            rousing: Notify::new(),
         }
     }
 
@@ -264,6 +267,33 @@ impl Presence {
     /// Waits until a call needs the upstream.
     pub(super) async fn demanded(&self) {
         self.demand.notified().await;
+    }
+
+    /// Whether the next attempt is waited for.
+    pub(super) fn rests(&self) -> bool {
+        let stage = &self.phase.borrow().stage;
+        matches!(
+            stage,
+            Stage::Resting { .. } | Stage::Degraded { .. } | Stage::Open { .. }
+        )
+    }
+
+    /// Ends the wait for the next attempt, if there is one. A call that comes from now on waits for that attempt,
+    /// except behind an open breaker.
+    pub(super) fn rouse(&self) {
+        self.phase.send_if_modified(|phase| {
+            let is_at_rest = matches!(phase.stage, Stage::Resting { .. } | Stage::Degraded { .. });
+            if is_at_rest {
+                phase.stage = Stage::Starting;
+            }
+            is_at_rest
+        });
+        self.rousing.notify_waiters();
+    }
+
+    /// Waits until somebody ends the wait for the next attempt: counts from this call, not from the first poll.
+    pub(super) fn roused(&self) -> Notified<'_> {
+        self.rousing.notified()
     }
 }
 

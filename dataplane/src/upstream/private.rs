@@ -397,6 +397,13 @@ impl Private {
         end.unwrap_or_else(|| End::after(Duration::ZERO))
     }
 
+    /// All that there are.
+    pub(super) fn upstreams(&self) -> Vec<Arc<Upstream>> {
+        let (owned, spares) = (self.owned.pin(), self.spares.pin());
+        let owned = owned.values().filter_map(|owned| owned.upstream());
+        owned.chain(spares.values()).cloned().collect()
+    }
+
     /// How many calls are under way at all of them.
     pub(super) fn in_flight(&self) -> u64 {
         let owned = self.owned.pin();

@@ -24,7 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) async fn guard(upstream: &Arc<Upstream>, session: &Arc<Session>) {
     loop {
         upstream.breaker.opened().await;
-        rest(upstream).await;
+        tokio::select! {
+            () = rest(upstream) => {}
+            () = upstream.presence.roused() => upstream.breaker.half_open(),
+        }
         if upstream.breaker.is_open() {
             // Boxed: a question is rare, and would weigh on every session that is held.
             match Box::pin(ask(upstream, session, PATIENCE)).await {

@@ -280,6 +280,14 @@ impl Replicas {
         self.all().map(|replica| &replica.upstream)
     }
 
+    /// Their upstreams, and those that sessions have to themselves.
+    pub(crate) fn everybody(&self) -> Vec<Arc<Upstream>> {
+        let own = self.private.as_ref();
+        let own = own.map(|(private, _)| private.upstreams());
+        let own = own.into_iter().flatten();
+        self.upstreams().cloned().chain(own).collect()
+    }
+
     /// Whether lists of this kind may have entries of it, as far as is known now.
     pub(crate) fn may_list(&self, kind: Kind) -> bool {
         self.upstreams().any(|upstream| {

@@ -408,6 +408,30 @@ async fn a_replica_that_fails_is_passed_over_until_a_handshake_has_reached_it() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_out_of_use_and_roused_is_tried_at_once() {
+    let is_ill = Arc::new(AtomicBool::new(true));
+    let stage = Stage::scripted(Era::Modern, &TWO, ill(&is_ill));
+    stage.ready(2).await;
+    for _ in 0..30 {
+        let _failed = stage.asks().await;
+    }
+    is_ill.store(false, Ordering::SeqCst);
+    stage.refuses(1, true);
+    // The breaker of one is open, and the other cannot be reached.
+    assert!(stage.asks().await.is_err());
+    sleep(Duration::from_secs(5)).await;
+    assert!(stage.replicas.upstreams().all(|upstream| upstream.rests()));
+    stage.refuses(1, false);
+    let began = Instant::now();
+    for upstream in stage.replicas.upstreams() {
+        upstream.rouse();
+    }
+    stage.ready(2).await;
+    assert!(began.elapsed() < Duration::from_millis(500));
+    assert_eq!(count(&stage.who(4).await, "a"), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_open_breaker_refuses_calls_at_once_also_while_the_server_is_tried() {
     let is_ill = Arc::new(AtomicBool::new(true));
     let stage = Stage::scripted(

@@ -307,6 +307,24 @@ async fn a_program_that_always_dies_is_left_alone_until_its_window_has_passed() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_program_that_is_down_and_roused_is_started_at_once_as_if_it_had_never_ended() {
+    let (programs, _record) = Programs::new(|_, message| legacy(message).unwrap_or_else(Act::die));
+    let upstream = fake(&programs, PlanEra::Legacy);
+    // While it waits, rests or works, nothing is to be had.
+    upstream.rouse();
+    for launched in [4, 8] {
+        for _ in 0..4 {
+            assert_eq!(call(&upstream, PARAMS).await, Err(Failure::Closed));
+        }
+        assert_eq!(call(&upstream, PARAMS).await, Err(Failure::Degraded(60)));
+        assert_eq!(programs.launched(), launched);
+        assert!(upstream.rests());
+        upstream.rouse();
+        assert!(!upstream.rests(), "a call waits for the start");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_belongs_to_nobody_is_counted_and_the_call_is_cancelled_in_time() {
     let (programs, mut record) = Programs::new(|_, message| {
         legacy(message).unwrap_or_else(|| Act {

@@ -1,6 +1,5 @@
 //! A new plan that breaks what worked rolls itself back, and says why.
 
-use mcpc_process::{exchange, post};
 use serde_json::{Value, json};
 
 use crate::stage::{FAULTY, Stage, plan};
@@ -18,16 +17,6 @@ fn working() -> String {
 fn at<'v>(value: &'v Value, pointer: &str) -> &'v str {
     let text = value.pointer(pointer).and_then(Value::as_str);
     text.unwrap_or_default()
-}
-
-/// Has the gateway load the plan again, and gives the digest that is live then.
-fn reload(stage: &Stage) -> String {
-    let admin = stage.gateway.admin;
-    let request = post(admin, "/reload", "Connection: close\r\n", "");
-    let reply = exchange(admin, &request);
-    let (_, body) = reply.split_once("\r\n\r\n").unwrap();
-    let outcome: Value = serde_json::from_str(body).unwrap();
-    at(&outcome, "/live").to_owned()
 }
 
 #[test]
@@ -55,7 +44,7 @@ fn a_plan_whose_server_no_longer_starts_rolls_itself_back() {
     assert_eq!(seen["probation"], Value::Null);
 
     // Whoever insists gets the plan, and it stays.
-    let insisted = reload(&stage);
+    let insisted = at(&stage.reload(), "/live").to_owned();
     assert_ne!(insisted, good);
     let seen = stage.gateway.status();
     assert_eq!(at(&seen, "/live/digest"), insisted);
@@ -89,7 +78,7 @@ fn no_gateway_starts_with_a_plan_that_a_probation_went_back_over() {
     }
     // Nobody has judged this one: it is tried, and not for good.
     stage.client().echoes("echo", 1);
-    let tried = reload(&stage);
+    let tried = at(&stage.reload(), "/live").to_owned();
     assert_ne!(tried, good);
     assert_ne!(stage.gateway.status()["probation"], Value::Null);
     stage.gateway.stop();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mcpc_compiler::{Input, Overrides, Source, Tier, Variables, compile};
-use mcpc_process::{Client, Reply, Running, call_message, post};
+use mcpc_process::{Client, Reply, Running, call_message, exchange, post};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -328,10 +328,29 @@ impl Stage {
 
     /// Puts bytes in place of the plan, and does not wait for the gateway to notice by itself.
     pub(crate) fn replace_bytes(&self, bytes: &[u8]) {
-        std::fs::write(self.folder.path().join("new"), bytes).unwrap();
-        let at = self.folder.path();
-        std::fs::rename(at.join("new"), at.join("plan.json")).unwrap();
+        self.put(bytes);
         self.gateway.signal(rustix::process::Signal::HUP);
+    }
+
+    /// Puts another plan in place of the live one, and waits until the gateway has noticed by itself.
+    pub(crate) fn edit(&mut self, text: &str) {
+        self.put(&plan(text));
+        self.gateway.hears("the new plan is live");
+    }
+
+    fn put(&self, bytes: &[u8]) {
+        let at = self.folder.path();
+        std::fs::write(at.join("new"), bytes).unwrap();
+        std::fs::rename(at.join("new"), at.join("plan.json")).unwrap();
+    }
+
+    /// Has the gateway load its plan again, and gives what came of it.
+    pub(crate) fn reload(&self) -> Value {
+        let admin = self.gateway.admin;
+        let request = post(admin, "/reload", "Connection: close\r\n", "");
+        let reply = exchange(admin, &request);
+        let (_, body) = reply.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str(body).unwrap()
     }
 
     /// Writes a file into the directory that is the gateway's home.

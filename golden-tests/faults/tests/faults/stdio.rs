@@ -191,7 +191,7 @@ fn a_call_that_changes_nothing_is_sent_again_to_the_next_process() {
 }
 
 #[test]
-fn a_child_that_ends_too_often_is_left_alone() {
+fn a_child_that_ends_too_often_is_left_alone_until_a_reload_is_asked_for() {
     let mut stage = serve("modern", "");
     let mut caller = stage.client();
     caller.echoes("bad.echo", 0);
@@ -206,6 +206,18 @@ fn a_child_that_ends_too_often_is_left_alone() {
     assert!(after.is_some_and(|after| after > 60), "{reply:?}");
     assert!(reply.head.to_lowercase().contains("retry-after: "));
     caller.echoes("good.echo", 1);
+
+    // An edit of something else says nothing of it.
+    stage.edit(&config("modern", "").replace("grace: 1s", "grace: 2s"));
+    caller.fails("bad.echo", &["MCPC9314"]);
+    let outcome = stage.reload();
+    assert_eq!(outcome["verdict"], "unchanged");
+    assert_eq!(outcome["tried_again"], json!(["bad"]));
+    stage
+        .gateway
+        .hears("servers that were down are tried again");
+    caller.echoes("bad.echo", 2);
+    assert_eq!(stage.reload().get("tried_again"), None);
     stage.gateway.stop();
 }
 
