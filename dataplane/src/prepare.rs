@@ -29,6 +29,8 @@ use crate::upstream::{Premises, Private, Replicas, Upstream};
 pub(crate) struct Standing {
     identities: Identities,
     upstreams: HashMap<Identity, Arc<Upstream>>,
+    /// What the plan calls each of them, in its order.
+    names: HashMap<Identity, Vec<Box<str>>>,
     /// What sessions have to themselves, beside the upstream with the same identity.
     privates: HashMap<Identity, Arc<Private>>,
     hubs: HashMap<Box<str>, Hubs>,
@@ -63,6 +65,8 @@ impl Standing {
         let instances = instances.flat_map(mcpc_plan::Upstream::instances);
         for (upstream, secrets) in instances.zip(secrets) {
             let identity = identities.get(&upstream.key, &Rules::of(&upstream));
+            let names = standing.names.entry(identity.clone()).or_default();
+            names.push(upstream.name.clone());
             match self.upstreams.get(&identity) {
                 Some(alive) if alive.was_started_with(&secrets) => {
                     standing.upstreams.insert(identity, Arc::clone(alive));
@@ -173,11 +177,12 @@ impl Standing {
         held.is_some_and(|held| Arc::ptr_eq(held, upstream))
     }
 
-    /// Tells those upstreams that another standing has as well that it is live now.
+    /// Tells those upstreams that another standing has as well that this one is live now, and what it calls them.
     pub(crate) fn take_over(&self, before: &Self) {
         for (identity, upstream) in &self.upstreams {
             if before.has(identity, upstream) {
-                upstream.take_over();
+                let names = self.names.get(identity);
+                upstream.take_over(names.map_or(&[], Vec::as_slice));
             }
         }
     }

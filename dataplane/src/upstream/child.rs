@@ -16,6 +16,7 @@ use super::former::Former;
 use super::handshake::{
     HANDSHAKE_ID, INITIALIZED, Proof, Verdict, discover_message, initialize_message, judge,
 };
+use super::label::Label;
 use super::masks::Masks;
 use super::presence::Stage;
 use super::stdio::{self, Link};
@@ -64,7 +65,7 @@ pub(super) struct Program {
     reason = "facts that become known one by one, in no fixed order"
 )]
 pub(super) struct Child {
-    server: Box<str>,
+    server: Label,
     /// Until it is known.
     started: Option<ReachFuture<u32>>,
     id: u32,

@@ -22,7 +22,7 @@ pub(crate) struct Leavers(ArcSwap<Vec<Leaver>>);
 /// What can leave a plan.
 pub(crate) trait Leaves: Send + Sync {
     /// Its name in the configuration.
-    fn name(&self) -> &str;
+    fn name(&self) -> String;
 
     /// Its calls under way.
     fn in_flight(&self) -> u64;
@@ -81,7 +81,7 @@ impl Leaver {
         };
         let left = self.end.all.saturating_duration_since(now);
         Some(DrainingStatus {
-            name: who.name().to_owned(),
+            name: who.name(),
             since: self.since,
             reason,
             in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
@@ -91,8 +91,8 @@ impl Leaver {
 }
 
 impl Leaves for Upstream {
-    fn name(&self) -> &str {
-        &self.name
+    fn name(&self) -> String {
+        self.name.to_string()
     }
 
     fn in_flight(&self) -> u64 {

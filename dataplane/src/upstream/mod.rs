@@ -39,6 +39,7 @@ mod http_sse;
 mod http_sse_tests;
 mod intake;
 mod keep;
+mod label;
 mod late;
 mod lease;
 mod leavers;
@@ -110,6 +111,7 @@ use farewell::Farewell;
 use floor::{Floor, Place, may_ask_on};
 use health::{Health, InFlight};
 use http::{HttpSession, Outcome};
+use label::Label;
 use late::Late;
 use masks::Masks;
 use presence::Presence;
@@ -141,7 +143,7 @@ static LIVES: AtomicU64 = AtomicU64::new(0);
 /// One upstream, alive across plans as long as its content key is in use. It must be told to
 /// [`Upstream::stop`]; being dropped is not enough, because the keeper holds it as well.
 pub(crate) struct Upstream {
-    name: Box<str>,
+    name: Label,
     clients: Clients,
     bounds: Bounds,
     carrier: Carrier,
@@ -236,6 +238,8 @@ impl Upstream {
     ) -> Result<Arc<Self>, Unusable> {
         let kept = resolved.clone();
         let era = shared.and_then(|shared| shared.era());
+        let name = shared.map(|shared| shared.name.clone());
+        let name = name.unwrap_or_else(|| Label::new(&definition.name));
         let ends = shared.map(|shared| Arc::clone(&shared.health.ends));
         let carrier = match &definition.transport {
             Transport::Http(http) => {
@@ -252,7 +256,7 @@ impl Upstream {
             Transport::Replicated(_) => return Err(Unusable::severally()),
         };
         let upstream = Arc::new(Self {
-            name: definition.name.clone(),
+            name,
             clients: shared.map_or(Clients::All, |_| Clients::One),
             bounds: Bounds {
                 reply_bytes: usize::try_from(limits.reply_bytes).unwrap_or(usize::MAX),
@@ -602,9 +606,10 @@ impl Upstream {
         self.checks.obey(rules.health.as_ref());
     }
 
-    /// Another plan than the one that started it is live now.
-    pub(crate) fn take_over(&self) {
+    /// Another plan than the one that started it is live now, and has these names for it.
+    pub(crate) fn take_over(&self, names: &[Box<str>]) {
         self.is_taken_over.store(true, Ordering::Relaxed);
+        self.name.settle(names);
     }
 
     /// Whether the live plan has started it.

@@ -132,8 +132,8 @@ impl Room {
 }
 
 impl Leaves for Private {
-    fn name(&self) -> &str {
-        &self.definition.name
+    fn name(&self) -> String {
+        self.shared.name.to_string()
     }
 
     fn in_flight(&self) -> u64 {

@@ -9,6 +9,7 @@ use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::{Instant, timeout_at};
 
+use super::label::Label;
 use super::masks::Masks;
 
 /// The most bytes of a line that are logged; the rest of it is dropped.
@@ -21,7 +22,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Reads until the end.
 pub(super) async fn drain(
     mut stderr: Box<dyn AsyncRead + Send + Unpin>,
-    server: Box<str>,
+    server: Label,
     masks: Masks,
 ) {
     let mut log = Log {
@@ -56,7 +57,7 @@ pub(super) async fn drain(
 }
 
 struct Log {
-    server: Box<str>,
+    server: Label,
     masks: Masks,
     period_end: Instant,
     lines: u32,
@@ -131,7 +132,7 @@ mod tests {
     #[test]
     fn a_line_is_shown_without_secrets_and_control_characters() {
         let log = Log {
-            server: "a".into(),
+            server: Label::new("a"),
             masks: Masks::of(&[
                 Secret::new("hunter22"),
                 Secret::new("id"),
@@ -149,7 +150,7 @@ mod tests {
     #[test]
     fn a_secret_at_the_place_of_the_cut_is_not_shown_in_part() {
         let log = Log {
-            server: "a".into(),
+            server: Label::new("a"),
             masks: Masks::of(&[Secret::new("hunter22")]),
             period_end: Instant::now(),
             lines: 0,
@@ -170,7 +171,7 @@ mod tests {
     async fn what_was_dropped_is_told_though_nothing_follows() {
         let (mut child, stderr) = tokio::io::duplex(64 * 1024);
         let mut log = Log {
-            server: "a".into(),
+            server: Label::new("a"),
             masks: Masks::of([]),
             period_end: Instant::now() + PERIOD,
             lines: LINES_MAX,
@@ -192,6 +193,6 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_flood_without_line_breaks_is_read_to_its_end() {
         let flood = Box::new(tokio::io::repeat(b'x').take(64 * 1024 * 1024));
-        drain(flood, "a".into(), Masks::of([])).await;
+        drain(flood, Label::new("a"), Masks::of([])).await;
     }
 }

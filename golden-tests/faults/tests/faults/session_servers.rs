@@ -336,3 +336,19 @@ fn the_client_on_standard_input_has_one_until_it_leaves() {
     assert!(!servers.into_iter().any(alive));
     stage.gateway.stop();
 }
+
+#[test]
+fn a_process_of_a_session_is_logged_under_the_name_that_the_live_plan_has() {
+    let (server, limits) = ("restart: { backoff: { from: 50ms } }", "sessions: 10");
+    let mut stage = serve(server, limits);
+    let caller = greet(&stage);
+    let process = process_of(&caller);
+    stage.replace(&config(server, limits).replace("own:", "renamed:"));
+    assert_eq!(process_of(&caller), process, "it goes on");
+    caller.call(2, "die", &json!({}));
+    for event in ["the process has ended", "the server is ready"] {
+        let line = format!("{} ", stage.gateway.hears(event));
+        assert!(line.contains("server=renamed "), "{line}");
+    }
+    stage.gateway.stop();
+}

@@ -139,3 +139,54 @@ fn a_server_that_has_left_the_plan_is_shown_until_it_is_gone() {
     until("it is gone", || draining().is_null());
     stage.gateway.stop();
 }
+
+/// The same server under each of these names.
+fn named(names: &[&str], server: &str) -> String {
+    let servers = names.iter().map(|name| format!("  {name}: {server}\n"));
+    let servers: String = servers.collect();
+    format!("endpoints: {{ main: {{ path: /mcp, prefix: \"{{server}}.\" }} }}\nservers:\n{servers}")
+}
+
+#[test]
+fn a_process_that_goes_on_under_another_name_is_logged_under_that() {
+    let server = format!("{{ command: {FAULTY:?}, era: modern }}");
+    let mut stage = Stage::open(&named(&["first", "second"], &server));
+    let mut caller = stage.client();
+    caller.echoes("second.echo", 0);
+    for name in ["second", "third"] {
+        stage.replace(&named(&[name], &server));
+        let label = format!("server={name} ");
+        caller.call(&format!("{name}.late"), &json!({ "ms": 1 }));
+        caller.fails(&format!("{name}.die"), &["MCPC9306"]);
+        for event in [
+            "late is with the server",
+            "the process has ended",
+            "the server is ready",
+        ] {
+            let line = format!("{} ", stage.gateway.hears(event));
+            assert!(line.contains(&label), "{line}");
+        }
+    }
+    stage.gateway.stop();
+}
+
+#[test]
+fn replicas_that_go_on_under_another_name_are_logged_under_that_and_their_places() {
+    let web = [(); 2].map(|()| HttpServer::start(([127, 0, 0, 1], 0).into()).unwrap());
+    let urls = web
+        .each_ref()
+        .map(|web| format!("http://{}/mcp", web.address));
+    let server = format!(
+        "{{ era: modern, breaker: {{ failures: 1, within: 1m, open_for: 1m }}, \
+         replicas: [{{ url: {:?} }}, {{ url: {:?} }}] }}",
+        urls[0], urls[1]
+    );
+    let mut stage = Stage::open(&named(&["first", "second"], &server));
+    stage.client().echoes("second.echo", 0);
+    stage.replace(&named(&["second"], &server));
+    stage.client().fails("second.garbage", &["MCPC9307"]);
+    let line = stage.gateway.hears("calls failed too often");
+    let places = web.map(|web| format!("server=second@{}/mcp ", web.address));
+    assert!(places.iter().any(|place| line.contains(place)), "{line}");
+    stage.gateway.stop();
+}
