@@ -48,19 +48,17 @@ pub(crate) fn run(arguments: &args::Order, wish: Wish) -> Exit {
 
 fn for_people(outcome: &Outcome) -> String {
     let live = outcome.live.short();
-    let mut verdict = match outcome.verdict {
+    let verdict = match outcome.verdict {
         Verdict::Live => format!("live     {live}\n"),
         Verdict::Unchanged => format!("live     {live}, as before\n"),
         Verdict::Refused => format!("live     {live}, as before: nothing has changed\n"),
     };
-    if !outcome.tried_again.is_empty() {
-        let servers = outcome.tried_again.join(", ");
-        verdict.push_str(&format!(
-            "again    {servers}: tried at once, since they were down\n"
-        ));
-    }
+    let again = match outcome.tried_again.join(", ").as_str() {
+        "" => String::new(),
+        servers => format!("again    {servers}: tried at once, since they were down\n"),
+    };
     let Some(refused) = &outcome.refused else {
-        return verdict;
+        return verdict + &again;
     };
     let digest = refused.digest.as_ref();
     let digest = digest.map_or("no plan", |digest| digest.short());
@@ -69,7 +67,7 @@ fn for_people(outcome: &Outcome) -> String {
         Verdict::Live | Verdict::Unchanged => "aside   ",
         Verdict::Refused => "refused ",
     };
-    format!("{verdict}{word} {digest}: {reason} ({code})\n")
+    format!("{verdict}{again}{word} {digest}: {reason} ({code})\n")
 }
 
 /// The gateway says why it takes no orders, or it is no gateway.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use mcpc_plan::{Era as PlanEra, StartWhen, Transport};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -467,13 +468,13 @@ async fn a_slow_reader_loses_notifications_and_still_gets_its_answer() {
 #[tokio::test(start_paused = true)]
 async fn a_call_whose_client_went_away_is_under_way_until_it_is_answered() {
     const AT_WORK: Duration = Duration::from_secs(3);
-    let held = Arc::new(std::sync::Mutex::new(None));
+    let held = ArcSwapOption::empty();
     let (_programs, upstream) = answering(move |_, message| {
         if message["params"]["name"] == "slow" {
-            *held.lock().unwrap() = Some(result(message, "{}"));
+            held.store(Some(Arc::new(result(message, "{}"))));
             return Act::silent();
         }
-        let slow = held.lock().unwrap().take();
+        let slow = held.swap(None).map(|slow| slow.to_string());
         Act {
             lines: slow.into_iter().chain([result(message, "{}")]).collect(),
             ..Act::silent()

@@ -54,8 +54,8 @@ fn a_plan_whose_server_no_longer_starts_rolls_itself_back() {
 
 #[test]
 fn no_gateway_starts_with_a_plan_that_a_probation_went_back_over() {
-    let state = ["--state-dir", "state", "--fallback", "last-good"];
-    let flags = [["--probation", "6s"].as_slice(), &state].concat();
+    let kept = ["--state-dir", "state", "--fallback", "last-good"];
+    let flags = [["--probation", "6s"].as_slice(), &kept].concat();
     let mut stage = Stage::open_with(&working(), &flags);
     stage.client().echoes("echo", 0);
     let good = at(&stage.gateway.status(), "/live/digest").to_owned();
