@@ -53,12 +53,9 @@ fn for_people(outcome: &Outcome) -> String {
         Verdict::Unchanged => format!("live     {live}, as before\n"),
         Verdict::Refused => format!("live     {live}, as before: nothing has changed\n"),
     };
-    let again = match outcome.tried_again.join(", ").as_str() {
-        "" => String::new(),
-        servers => format!("again    {servers}: tried at once, since they were down\n"),
-    };
+    let verdict = verdict + &tried_again(&outcome.tried_again.join(", "));
     let Some(refused) = &outcome.refused else {
-        return verdict + &again;
+        return verdict;
     };
     let digest = refused.digest.as_ref();
     let digest = digest.map_or("no plan", |digest| digest.short());
@@ -67,7 +64,14 @@ fn for_people(outcome: &Outcome) -> String {
         Verdict::Live | Verdict::Unchanged => "aside   ",
         Verdict::Refused => "refused ",
     };
-    format!("{verdict}{again}{word} {digest}: {reason} ({code})\n")
+    format!("{verdict}{word} {digest}: {reason} ({code})\n")
+}
+
+fn tried_again(servers: &str) -> String {
+    match servers {
+        "" => String::new(),
+        servers => format!("again    {servers}: tried at once, since they were down\n"),
+    }
 }
 
 /// The gateway says why it takes no orders, or it is no gateway.

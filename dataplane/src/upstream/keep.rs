@@ -29,6 +29,7 @@ use super::{Carrier, Line, Session, Upstream};
 use crate::call::Era;
 use crate::failure::Failure;
 use crate::profile::Profile;
+use crate::tally::Origin;
 
 /// The pauses between attempts to reach an HTTP server that nobody needs right now. One that lists go on without is tried more
 /// often.
@@ -106,6 +107,21 @@ impl Upstream {
             is_sooner
         });
         self.presence.stopped().await;
+    }
+
+    /// Another plan than the one that started it is live now, and has these names for it.
+    pub(crate) fn take_over(&self, names: &[Box<str>]) {
+        self.is_taken_over.store(true, Ordering::Relaxed);
+        self.name.settle(names);
+    }
+
+    /// Whether the live plan has started it.
+    pub(crate) fn origin(&self) -> Origin {
+        if self.is_taken_over.load(Ordering::Relaxed) {
+            Origin::TakenOver
+        } else {
+            Origin::New
+        }
     }
 
     /// Whether its next attempt is waited for: it is down, or could not be reached.

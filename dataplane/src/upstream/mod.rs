@@ -102,7 +102,6 @@ use crate::failure::Failure;
 use crate::keeper::Keeper;
 use crate::policy::Permit;
 use crate::profile::Profile;
-use crate::tally::Origin;
 
 use breaker::Breaker;
 use checks::Checks;
@@ -604,21 +603,6 @@ impl Upstream {
     fn obey(&self, rules: &Rules, quota: Option<&Arc<Quota>>) {
         self.breaker.obey(rules.breaker.as_ref(), quota);
         self.checks.obey(rules.health.as_ref());
-    }
-
-    /// Another plan than the one that started it is live now, and has these names for it.
-    pub(crate) fn take_over(&self, names: &[Box<str>]) {
-        self.is_taken_over.store(true, Ordering::Relaxed);
-        self.name.settle(names);
-    }
-
-    /// Whether the live plan has started it.
-    pub(crate) fn origin(&self) -> Origin {
-        if self.is_taken_over.load(Ordering::Relaxed) {
-            Origin::TakenOver
-        } else {
-            Origin::New
-        }
     }
 }
 
