@@ -9,8 +9,10 @@ mod group;
 #[cfg(target_os = "linux")]
 mod groups;
 mod real;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_endian = "little"))]
 mod sandbox;
+#[cfg(all(target_os = "linux", target_endian = "little"))]
+mod seccomp;
 mod shim;
 #[cfg(unix)]
 mod terms;

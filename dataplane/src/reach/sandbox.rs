@@ -1,10 +1,10 @@
 //! A process that locks itself in before it becomes a server.
 //!
 //! Owns the rules for files (landlock(7)) and the way into a network with nothing in it
-//! (`network_namespaces(7)`). Both hold for the program and all that it starts, and cannot be taken
-//! back. What the system cannot do is an error: a server that only seems locked in is worse than
-//! none. Runs in the process that `shim` has begun, which has one thread. See
-//! `docs/decisions/0036-bounds-of-servers.md`.
+//! (`network_namespaces(7)`); the filter of system calls is `seccomp`'s. All hold for the program and
+//! all that it starts, and cannot be taken back. What the system cannot do is an error: a server that
+//! only seems locked in is worse than none. Runs in the process that `shim` has begun, which has one
+//! thread. See `docs/decisions/0036-bounds-of-servers.md`.
 
 use std::ffi::OsStr;
 use std::fmt::Display;
@@ -17,6 +17,8 @@ use landlock::{
 use mcpc_plan::{Network, Sandbox};
 use rustix::process::{getgid, getuid};
 use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags, set_capabilities};
+
+use super::seccomp;
 
 /// What the system must be able to enforce: with less, a program could empty files that it may only
 /// read (Linux 6.2).
@@ -94,7 +96,8 @@ pub(super) fn enter(sandbox: &Sandbox, program: &OsStr) -> Result<(), String> {
     if status.ruleset == RulesetStatus::NotEnforced {
         return Err(no_rules(&"not enforced"));
     }
-    give_up_rights().map_err(|error| format!("rights are left: {error}"))
+    give_up_rights().map_err(|error| format!("rights are left: {error}"))?;
+    seccomp::leave_limits_of_others().map_err(|error| format!("no filter of system calls: {error}"))
 }
 
 /// Gives up what root may and nobody else, such as to look into other processes or to make devices.

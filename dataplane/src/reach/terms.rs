@@ -139,9 +139,9 @@ impl Terms {
         let Some(sandbox) = &self.sandbox else {
             return Ok(());
         };
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", target_endian = "little"))]
         return super::sandbox::enter(sandbox, program);
-        #[cfg(not(target_os = "linux"))]
+        #[cfg(not(all(target_os = "linux", target_endian = "little")))]
         {
             let (_, _) = (sandbox, program);
             Err("this system has no way to do it".to_owned())

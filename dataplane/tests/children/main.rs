@@ -1,6 +1,7 @@
 //! What `child_entry` promises: a session of its own for every child, and nothing left of it when it
 //! ends, is ended, or loses its gateway, wherever its descendants have gone. Runs without the usual harness, because the test executable itself has to
-//! become the gateway and the child. Control groups are in `groups.rs`.
+//! become the gateway and the child. Control groups are in `groups.rs`, the filter of
+//! system calls in `calls.rs`.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -9,6 +10,8 @@
     reason = "test code; the gateway tells its child's process id on its output"
 )]
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod calls;
 #[cfg(target_os = "linux")]
 mod groups;
 
@@ -46,6 +49,8 @@ fn main() {
         a_program_that_cannot_be_executed_ends_with_126();
         a_working_directory_that_cannot_be_used_is_named();
         a_program_without_a_place_is_looked_for_also_in_a_sandbox();
+        #[cfg(target_arch = "x86_64")]
+        calls::are_filtered_in_a_sandbox();
         groups::hold_whole_trees();
     }
 }
@@ -349,6 +354,14 @@ fn a_working_directory_that_cannot_be_used_is_named() {
     println!("a working directory that cannot be used is named ... ok");
 }
 
+fn empty_sandbox() -> Sandbox {
+    Sandbox {
+        read: Box::new([]),
+        write: Box::new([]),
+        network: Network::Host,
+    }
+}
+
 /// The sandbox lets the server be executed wherever the path has it, in a folder that it may not read.
 fn a_program_without_a_place_is_looked_for_also_in_a_sandbox() {
     runtime().block_on(async {
@@ -356,11 +369,7 @@ fn a_program_without_a_place_is_looked_for_also_in_a_sandbox() {
         std::fs::copy("/bin/echo", folder.path().join("says")).unwrap();
         let path = format!("/no/folder:{}", folder.path().display());
         let mut definition = definition("says", &["here"]);
-        definition.sandbox = Some(Sandbox {
-            read: Box::new([]),
-            write: Box::new([]),
-            network: Network::Host,
-        });
+        definition.sandbox = Some(empty_sandbox());
         let mut child = start(&definition, &[("PATH".into(), Secret::new(path))]).unwrap();
         assert_eq!(first_line(&mut child).await.as_deref(), Some("here"));
     });

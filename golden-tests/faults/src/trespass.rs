@@ -1,18 +1,18 @@
 //! What a server reaches when it is asked to: files, the network, other processes.
 //!
-//! Owns the tools `read_file`, `write_file`, `truncate_file`, `connect`, `send`, `run` and `signal`.
-//! They answer `done`, or what the system said.
+//! Owns the tools `read_file`, `write_file`, `truncate_file`, `connect`, `send`, `run`, `signal` and
+//! `limit`. They answer `done`, or what the system said.
 
 use std::fs::{self, OpenOptions};
 use std::io::{Error, ErrorKind, Result};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;
 
-use rustix::process::{Pid, test_kill_process};
+use rustix::process::{Pid, Resource, getrlimit, prlimit, test_kill_process};
 use serde_json::Value;
 
 /// These tools.
-pub(crate) const TOOLS: [&str; 7] = [
+pub(crate) const TOOLS: [&str; 8] = [
     "read_file",
     "write_file",
     "truncate_file",
@@ -20,6 +20,7 @@ pub(crate) const TOOLS: [&str; 7] = [
     "send",
     "run",
     "signal",
+    "limit",
 ];
 
 /// What came of the tool, if it is one of these.
@@ -36,7 +37,9 @@ pub(crate) fn reach(tool: &str, arguments: &Value) -> Option<String> {
         "connect" => address(&text("address")).and_then(|to| TcpStream::connect(to).map(drop)),
         "send" => address(&text("address")).and_then(send),
         "run" => Command::new(path).output().map(drop),
-        "signal" => signal(arguments),
+        // No signal is sent; the system says whether it could be.
+        "signal" => process(arguments).and_then(|id| Ok(test_kill_process(id)?)),
+        "limit" => process(arguments).and_then(limit),
         _ => return None,
     };
     Some(came.map_or_else(|error| error.to_string(), |()| "done".to_owned()))
@@ -58,12 +61,16 @@ fn send(to: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-/// Asks whether it could send one.
-fn signal(arguments: &Value) -> Result<()> {
+/// Which one is meant.
+fn process(arguments: &Value) -> Result<Pid> {
     let id = arguments.get("pid").and_then(Value::as_i64);
     let id = id.and_then(|id| i32::try_from(id).ok());
-    let id = id.and_then(Pid::from_raw);
-    Ok(test_kill_process(
-        id.ok_or(Error::from(ErrorKind::InvalidInput))?,
-    )?)
+    id.and_then(Pid::from_raw)
+        .ok_or(Error::from(ErrorKind::InvalidInput))
+}
+
+/// Sets a limit of it, to what this process has inherited from it.
+fn limit(id: Pid) -> Result<()> {
+    prlimit(Some(id), Resource::Core, getrlimit(Resource::Core))?;
+    Ok(())
 }

@@ -13,6 +13,9 @@ use crate::stage::{Caller, FAULTY, Stage, text_of};
 /// What the system says to who may not.
 const DENIED: &str = "Permission denied (os error 13)";
 
+/// What it says to who may not, about processes.
+const NOT_PERMITTED: &str = "Operation not permitted (os error 1)";
+
 /// Files around a server: what it may read, what it may write, and what is none of its business.
 struct Place {
     folder: tempfile::TempDir,
@@ -111,6 +114,24 @@ fn tries_the_network(caller: &mut Caller) {
     }
 }
 
+/// The gateway itself: its environment, in which secrets may be, signals, and limits, of which one of
+/// processor time would end it. The same without a sandbox is possible.
+fn tries_the_gateway(caller: &mut Caller, gateway: u32) {
+    let environment = path(format!("/proc/{gateway}/environ").as_ref());
+    let pid = json!({ "pid": gateway });
+    for (tool, arguments, refused) in [
+        ("read_file", &environment, DENIED),
+        ("signal", &pid, NOT_PERMITTED),
+        ("limit", &pid, NOT_PERMITTED),
+    ] {
+        assert_eq!(came(caller, &format!("free.{tool}"), arguments), "done");
+        for server in ["locked", "online"] {
+            let tool = format!("{server}.{tool}");
+            assert_eq!(came(caller, &tool, arguments), refused, "{tool}");
+        }
+    }
+}
+
 #[test]
 fn a_server_in_a_sandbox_reaches_what_it_may_and_nothing_else() {
     let place = Place::make();
@@ -118,21 +139,7 @@ fn a_server_in_a_sandbox_reaches_what_it_may_and_nothing_else() {
     let mut caller = stage.client();
     tries_files(&mut caller, &place);
     tries_the_network(&mut caller);
-
-    // The environment of the gateway, in which secrets may be, and the gateway itself.
-    let gateway = stage.gateway.id();
-    let environment = PathBuf::from(format!("/proc/{gateway}/environ"));
-    assert_eq!(
-        came(&mut caller, "free.read_file", &path(&environment)),
-        "done"
-    );
-    for server in ["locked", "online"] {
-        let tool = format!("{server}.read_file");
-        assert_ne!(came(&mut caller, &tool, &path(&environment)), "done");
-    }
-    let pid = json!({ "pid": gateway });
-    assert_eq!(came(&mut caller, "free.signal", &pid), "done");
-    assert_ne!(came(&mut caller, "locked.signal", &pid), "done");
+    tries_the_gateway(&mut caller, stage.gateway.id());
     stage.gateway.stop();
 }
 
@@ -143,6 +150,7 @@ fn a_gateway_without_rights_makes_sandboxes_as_well() {
     let mut caller = stage.client();
     tries_files(&mut caller, &place);
     tries_the_network(&mut caller);
+    tries_the_gateway(&mut caller, stage.gateway.id());
     stage.gateway.stop();
 }
 
