@@ -18,7 +18,7 @@ use crate::descriptors;
 use crate::engine::Engine;
 use crate::figures::{self, Figures};
 use crate::keeper::KeeperThread;
-use crate::listener::{FAREWELL, QUIET};
+use crate::listener::{self, FAREWELL, QUIET};
 use crate::metrics;
 use crate::order::{Order, Orders};
 use crate::pressure;
@@ -289,10 +289,7 @@ fn open_admin(
     });
     let desk = Desk::new(status, leave, orders, numbers).with_metrics(metrics);
     AdminThread::start(address, desk).map_err(|error| {
-        let reason = format!(
-            "cannot listen on {address} for operators: {}; give another address with `--admin` or `admin.address`",
-            error.kind()
-        );
-        Refusal::new("MCPC9603", reason)
+        let door = format!("{address} for operators");
+        listener::unbound(&door, "`--admin` or `admin.address`", &error)
     })
 }

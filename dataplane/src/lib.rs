@@ -112,7 +112,7 @@ pub use rehearsal::{Entrance, Rehearsal};
 pub use resolved_plan::ResolvedPlan;
 pub use secret::Secret;
 pub use session::SessionKeys;
-pub use shortage::{LOG, SESSION_KEY, Shortage};
+pub use shortage::{LOG, SESSION_KEY, Shortage, is_of_descriptors};
 pub use status::{
     BreakerState, BreakerStatus, CheckedStatus, Components, DrainingReason, DrainingStatus,
     EndKind, EndpointStatus, Health, HealthStatus, Kept, ListenerHealth, Live, Phase, PlanHealth,

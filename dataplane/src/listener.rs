@@ -22,6 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, tim
 
 use crate::descriptors::{self, Purpose};
 use crate::pipeline::{self, Plane};
+use crate::refusal::Refusal;
 use crate::server::fault::HeadBounds;
 use crate::server::{
     Answers, Connections, Fault, Head, IDLE_SECONDS, IDLE_SECONDS_PRESSED, Intake, Response,
@@ -128,6 +129,19 @@ pub(crate) fn bind(address: SocketAddr, first: First) -> io::Result<TcpListener>
     socket.set_reuseport(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
+}
+
+/// Why there is no listener at a place, which `flags` give. Another place is no remedy where descriptors are short.
+pub(crate) fn unbound(place: &str, flags: &str, error: &io::Error) -> Refusal {
+    let (code, remedy) = if shortage::is_of_descriptors(error) {
+        (
+            "MCPC9615",
+            "raise the limit of descriptors, `ulimit -n`".to_owned(),
+        )
+    } else {
+        ("MCPC9603", format!("give another address with {flags}"))
+    };
+    Refusal::new(code, format!("cannot listen on {place}: {error}; {remedy}"))
 }
 
 /// Whether a listener is the first one of its gateway.

@@ -41,9 +41,6 @@ impl Refusal {
     /// The system does not do what is needed.
     #[must_use]
     pub fn system(what: &str, error: &io::Error) -> Self {
-        Self::new(
-            "MCPC9605",
-            format!("the system cannot {what}: {}", error.kind()),
-        )
+        Self::new("MCPC9605", format!("the system cannot {what}: {error}"))
     }
 }

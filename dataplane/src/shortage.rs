@@ -179,7 +179,8 @@ pub(crate) fn of_process(error: &io::Error) -> Option<Failure> {
 }
 
 /// Whether the process, or the whole system, has no descriptor left.
-pub(crate) fn is_of_descriptors(error: &io::Error) -> bool {
+#[must_use]
+pub fn is_of_descriptors(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
         Some(Errno::MFILE | Errno::NFILE)

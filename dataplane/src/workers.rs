@@ -91,12 +91,10 @@ impl Workers {
         self.threads.push(thread);
         match binding.recv() {
             Ok(Ok(address)) => Ok(address),
-            Ok(Err(error)) => Err(Refusal::new(
-                "MCPC9603",
-                format!(
-                    "cannot listen on {address} for clients: {}; give another address with `--listen` or `listen.address`",
-                    error.kind()
-                ),
+            Ok(Err(error)) => Err(listener::unbound(
+                &format!("{address} for clients"),
+                "`--listen` or `listen.address`",
+                &error,
             )),
             Err(_) => Err(Refusal::new("MCPC9605", "a thread ended while it started")),
         }

@@ -64,7 +64,7 @@ pub(crate) fn write_or_say(path: &Path, bytes: &[u8]) -> Exit {
         Err(error) => {
             let reason = match error.kind() {
                 ErrorKind::NotFound => "there is no such directory".to_owned(),
-                kind => kind.to_string(),
+                _ => error.to_string(),
             };
             say(&format!(
                 "error[MCPC0004]: {} cannot be written: {reason}\n  = note: run `mcpc explain MCPC0004`\n",

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use mcpc_compiler::{Code, Diagnostic, Rejected, Source, Span};
 use mcpc_daemon::{Texts, is_standard, name_of, read_at_most, read_file, read_texts};
+use mcpc_dataplane::is_of_descriptors;
 use mcpc_plan::Plan;
 
 use crate::terminal::say;
@@ -131,6 +132,11 @@ fn unreadable(error: &io::Error) -> Diagnostic {
             UNREADABLE,
             format!("the file cannot be read: {error}"),
             "put a file in its place",
+        ),
+        _ if is_of_descriptors(error) => (
+            UNREADABLE,
+            format!("the file cannot be read: {error}"),
+            "raise the limit of descriptors, `ulimit -n`",
         ),
         // The system's own words: the kinds have no name for everything that can go wrong.
         _ => (

@@ -48,9 +48,8 @@ pub(crate) fn print(bytes: &[u8]) -> Exit {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            let kind = error.kind();
             say(&format!(
-                "error[MCPC0004]: standard output cannot be written: {kind}\n  = note: run `mcpc explain MCPC0004`\n"
+                "error[MCPC0004]: standard output cannot be written: {error}\n  = note: run `mcpc explain MCPC0004`\n"
             ));
             Exit::Failed
         }

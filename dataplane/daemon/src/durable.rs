@@ -22,14 +22,24 @@ pub fn write_in_one_step(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(permissions(&path));
-    let mut file = builder.tempfile_in(directory)?;
-    file.write_all(bytes)?;
+    let builder = tempfile::Builder::new();
+    let mut file = builder.make_in(directory, |own| create(own, &path))?;
+    file.as_file_mut().write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(&path).map_err(|error| error.error)?;
     sync_directory(directory)
+}
+
+/// Makes a new file that is to replace another one. Not by `tempfile_in`, which puts the file's name in place of the
+/// system's error: nobody has asked for that name, and it is another one each time.
+fn create(own: &Path, replaced: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode(replaced));
+    #[cfg(not(unix))]
+    let _alike = replaced;
+    options.open(own)
 }
 
 /// Makes the rename last. Elsewhere a directory cannot be opened, and the system does it by itself.
@@ -40,13 +50,10 @@ pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Those of the file that is replaced, or what a new file gets by default. Without this the result
-/// would be readable for its owner only, as temporary files are.
+/// The permissions of the file that is replaced, or what a new file gets by default.
 #[cfg(unix)]
-fn permissions(path: &Path) -> std::fs::Permissions {
+fn mode(replaced: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt;
-    match std::fs::metadata(path) {
-        Ok(metadata) => metadata.permissions(),
-        Err(_) => std::fs::Permissions::from_mode(0o666),
-    }
+    let found = std::fs::metadata(replaced);
+    found.map_or(0o666, |found| found.permissions().mode())
 }

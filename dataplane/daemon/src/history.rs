@@ -42,9 +42,9 @@ pub(crate) struct History {
     in_memory: Vec<Plan>,
     /// All that were gone back over since something else went live, the last one first. No more than are kept.
     set_aside: Vec<SetAside>,
-    trouble: Option<io::ErrorKind>,
+    trouble: Option<String>,
     /// The trouble that was logged last.
-    told: Option<io::ErrorKind>,
+    told: Option<String>,
 }
 
 /// A plan that was rolled back. No gateway starts with it that can start with the last good one.
@@ -135,7 +135,7 @@ impl History {
         if self.plans.is_empty() && error.kind() == io::ErrorKind::NotFound {
             return;
         }
-        let reason = format!("{INDEX}: {}", error.kind());
+        let reason = format!("{INDEX}: {error}");
         let found = self.plans.len();
         warn!(
             code = "MCPC9613",
@@ -260,7 +260,7 @@ impl History {
         Some(Kept {
             directory: folder.display().to_string(),
             plans: live.iter().chain(earlier).cloned().collect(),
-            error: self.trouble.map(|kind| kind.to_string()),
+            error: self.trouble.clone(),
         })
     }
 
@@ -269,7 +269,7 @@ impl History {
             return;
         };
         let saved = self.try_save(&folder, live);
-        self.trouble = saved.err().map(|error| error.kind());
+        self.trouble = saved.err().map(|error| error.to_string());
     }
 
     /// Logs whether the disk holds what it should, if that has changed. Whoever reads the log and then looks
@@ -278,9 +278,8 @@ impl History {
         if self.trouble == self.told {
             return;
         }
-        self.told = self.trouble;
-        if let Some(kind) = self.trouble {
-            let reason = kind.to_string();
+        self.told = self.trouble.clone();
+        if let Some(reason) = &self.trouble {
             let folder = self.folder.as_deref().unwrap_or(Path::new(""));
             warn!(
                 code = "MCPC9613",
@@ -358,7 +357,7 @@ impl History {
         let folder = self.folder.as_deref().ok_or("it was never written")?;
         let path = file_of(folder, digest);
         let bytes = regular(&path).and_then(|()| plan_file::read(&path));
-        let bytes = bytes.map_err(|error| error.kind().to_string())?;
+        let bytes = bytes.map_err(|error| error.to_string())?;
         let plan = Plan::from_bytes(&bytes).map_err(|error| error.to_string())?;
         if plan.digest != *digest {
             return Err("the file holds another plan".to_owned());

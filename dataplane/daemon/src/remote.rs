@@ -111,7 +111,7 @@ impl Remote {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|error| error.kind().to_string())?;
+            .map_err(|error| error.to_string())?;
         let got = runtime.block_on(self.get(bytes_max));
         // A name that is still being looked up must not keep the gateway.
         runtime.shutdown_background();

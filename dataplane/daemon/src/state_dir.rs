@@ -179,7 +179,7 @@ fn read(path: &Path) -> Result<SessionKeys, Refusal> {
         code: "MCPC9609",
         reason: format!("the key file {} {reason}", path.display()),
     };
-    let unreadable = |error: io::Error| refused(format!("cannot be read: {}", error.kind()));
+    let unreadable = |error: io::Error| refused(format!("cannot be read: {error}"));
     let file = File::open(path).map_err(unreadable)?;
     let found = file.metadata().map_err(unreadable)?;
     if !found.is_file() {

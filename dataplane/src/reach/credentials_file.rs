@@ -43,12 +43,11 @@ fn read_from(path: &Path) -> Result<Credentials, Refusal> {
         let reason = format!("the credentials file cannot be used: {name}{why}");
         Refusal::new("MCPC0005", reason)
     };
-    let text = text_file::read(path).map_err(|error| unusable(format!(": {}", error.kind())))?;
+    let text = text_file::read(path).map_err(|error| unusable(format!(": {error}")))?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let metadata =
-            std::fs::metadata(path).map_err(|error| unusable(format!(": {}", error.kind())))?;
+        let metadata = std::fs::metadata(path).map_err(|error| unusable(format!(": {error}")))?;
         if metadata.permissions().mode() & 0o077 != 0 {
             tracing::warn!(file = %path.display(), "the credentials file can be read by other users");
         }

@@ -193,11 +193,11 @@ fn usable(folder: &str) -> io::Result<()> {
     let found = std::fs::metadata(folder).map(|found| found.is_dir());
     let why = match found {
         Ok(true) => return Ok(()),
-        Ok(false) => io::ErrorKind::NotADirectory,
-        Err(error) => error.kind(),
+        Ok(false) => io::ErrorKind::NotADirectory.into(),
+        Err(error) => error,
     };
     let text = format!("its working directory `{folder}` cannot be used: {why}");
-    Err(io::Error::new(why, text))
+    Err(io::Error::new(why.kind(), text))
 }
 
 /// Removes what wardens have left that were ended by somebody else.

@@ -8,6 +8,8 @@
 mod apart;
 mod check;
 mod demo;
+#[cfg(target_os = "linux")]
+mod denied;
 mod directory;
 mod export;
 mod fallback;

@@ -190,10 +190,10 @@ fn a_state_directory_that_cannot_be_written_stops_nothing() {
     stage.swap(&server(faulty.to_str().unwrap(), "limits: { grace: 9s }\n"));
     stage.gateway.hears("the new plan is live");
     let line = stage.gateway.hears(NOT_KEPT);
-    assert!(line.contains("permission denied"), "{line}");
+    assert!(line.contains("Permission denied"), "{line}");
     stage.client().echoes("echo", 1);
     until("status says so", || {
-        kept_error(&stage) == "permission denied"
+        kept_error(&stage) == "Permission denied (os error 13)"
     });
     assert!(is_degraded(&stage));
 
