@@ -20,6 +20,7 @@ use crate::call::{Era, Reply, Said};
 use crate::client::Asked;
 use crate::correlation::Numbers;
 use crate::extension;
+use crate::failure::Failure;
 use crate::inbound::{self, Accepts, Read};
 use crate::legacy::{self, Caller};
 use crate::listen::{self, Streams};
@@ -118,7 +119,7 @@ pub(crate) async fn handle(head: &Head, intake: Intake<'_>, plane: &Arc<Plane>) 
             biased;
             served = serving => served,
             // Dropped as if the client had left, but it is there and hears of it.
-            () = pulse::stopped() => Err(LocalReply::CutOff),
+            () = pulse::stopped() => Err(LocalReply::CutOff(Failure::CutOff)),
         }
     };
     match served {

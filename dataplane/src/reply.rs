@@ -20,8 +20,8 @@ use crate::server::Response;
 use crate::server::fault::Fault as Misframed;
 use crate::session::{Asks, Revision};
 use rows::{
-    CUT_OFF, HEADER_MISMATCH, METHOD_NOT_FOUND, PARSE_ERROR, RESOURCE_NOT_FOUND,
-    VERSION_UNSUPPORTED, ask_row, client, failure_row, framing_row, full, gateway, ill_row, misfit,
+    HEADER_MISMATCH, METHOD_NOT_FOUND, PARSE_ERROR, RESOURCE_NOT_FOUND, VERSION_UNSUPPORTED,
+    ask_row, client, cut_off_row, failure_row, framing_row, full, gateway, ill_row, misfit,
     not_acceptable, refused, shed_row, watch_row,
 };
 
@@ -105,8 +105,8 @@ pub(crate) enum LocalReply {
     Framing(Misframed),
     /// The gateway is under pressure.
     Shed(Shed),
-    /// The gateway stops, and the grace of the call is over.
-    CutOff,
+    /// The gateway stops, and the grace of the call is over; and how that ended it, which says whether its server has it.
+    CutOff(Failure),
     /// The gateway is stopping.
     Stopping,
     /// The upstream gave no answer.
@@ -277,7 +277,7 @@ impl LocalReply {
             Self::ChannelFull => gateway(503, "MCPC9207", "there are too many requests in flight"),
             Self::Framing(fault) => framing_row(*fault),
             Self::Shed(shed) => shed_row(*shed),
-            Self::CutOff => CUT_OFF,
+            Self::CutOff(failure) => cut_off_row(*failure),
             Self::Stopping => gateway(503, "MCPC9206", "the gateway is stopping"),
             Self::Upstream(failure) => failure_row(*failure),
         }

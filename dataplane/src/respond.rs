@@ -259,7 +259,7 @@ impl Writer {
 
     /// The last frame of a call that the end of the gateway has cut off.
     pub(crate) fn cut_off(&self) -> Vec<u8> {
-        self.frame(Err(LocalReply::CutOff))
+        self.frame(Err(LocalReply::CutOff(Failure::CutOff)))
     }
 
     /// Writes events until the reply or the failure; nothing is left to be written if the client has
@@ -386,7 +386,7 @@ impl Writer {
         let result = result.ok_or_else(|| {
             // Servers end with the gateway, which is nothing that they did.
             if pulse::has_stopped() {
-                LocalReply::CutOff
+                LocalReply::CutOff(failure)
             } else {
                 LocalReply::Upstream(failure)
             }

@@ -147,14 +147,16 @@ pub(super) fn watch_row(fault: WatchFault) -> Row {
     }
 }
 
-/// The call may have had its effect.
-pub(super) const CUT_OFF: Row = Row {
-    retry: false,
-    ..full(
-        "MCPC9213",
-        "the gateway stops, and the call was not finished in time",
-    )
-};
+/// The call may have had its effect, unless it waited for its server until the end.
+pub(super) fn cut_off_row(failure: Failure) -> Row {
+    Row {
+        retry: failure_row(failure).retry,
+        ..full(
+            "MCPC9213",
+            "the gateway stops, and the call was not finished in time",
+        )
+    }
+}
 
 pub(super) fn shed_row(shed: Shed) -> Row {
     match shed {

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{Carrier, Session, Upstream};
 use crate::call::Era;
 use crate::failure::Failure;
+use crate::pulse;
 
 /// How long a call waits for a restart that is already scheduled. Longer pauses fail at once.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -119,7 +120,13 @@ impl Presence {
                     Stage::Waiting | Stage::Starting | Stage::Ending => {}
                 }
             }
-            match timeout_at(deadline, phase.changed()).await {
+            let changed = tokio::select! {
+                biased;
+                changed = timeout_at(deadline, phase.changed()) => changed,
+                // Whoever cuts the call off cannot tell that it was not sent.
+                () = pulse::stopped() => return Err(Failure::Stopped),
+            };
+            match changed {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Err(Failure::Stopped),
                 Err(_) => return Err(Failure::ConnectTimeout),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use mcpc_process::{Client, Running, alive, children, until};
+use mcpc_process::{Client, Reply, Running, alive, children, until};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -79,7 +79,26 @@ fn a_call_that_outlasts_the_grace_is_told_so_by_its_own_id() {
     let reply = waiting.reply().unwrap();
     assert_eq!(reply.code(), "MCPC9213");
     assert!(!reply.message()["id"].is_null(), "{:?}", reply.message());
+    assert!(!may_be_sent_again(&reply), "the server has had it");
     assert_eq!(stage.gateway.ended(), Some(0));
+}
+
+#[test]
+fn a_call_that_waits_for_its_server_when_the_grace_ends_may_be_sent_again() {
+    let mut stage = Stage::open(&config("2s", &[("mute", "--silent")]));
+    let mut waiting = stage.client().begin("mute.echo", &json!({}));
+    until("the call waits", || {
+        stage.gateway.upstream("mute")["in_flight"] == 1
+    });
+    stage.gateway.signal(Signal::TERM);
+    let reply = waiting.reply().unwrap();
+    assert_eq!(reply.code(), "MCPC9213");
+    assert!(may_be_sent_again(&reply), "nothing was sent");
+    assert_eq!(stage.gateway.ended(), Some(0));
+}
+
+fn may_be_sent_again(reply: &Reply) -> bool {
+    reply.message()["error"]["data"]["retry"].as_bool().unwrap()
 }
 
 #[test]
