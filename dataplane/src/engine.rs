@@ -4,7 +4,8 @@
 //! that tests drive it on pipes and virtual time. `gateway` gives it doors and threads.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, SystemTime};
 
 use mcpc_plan::{Digest, Limits, Plan};
@@ -289,7 +290,16 @@ impl Engine {
         }
         drop(done);
         // Nothing is ever sent: the channel closes when the last one is done.
-        let _all_done = waiting.recv_timeout(all.saturating_duration_since(calls));
+        let done = waiting.recv_timeout(all.saturating_duration_since(calls));
+        if done == Err(RecvTimeoutError::Timeout) {
+            let upstreams = self.standing.upstreams().filter(|it| !it.is_gone());
+            let privates = self.standing.privates().filter(|it| !it.is_gone());
+            let servers = upstreams.count() + privates.count();
+            tracing::warn!(
+                servers,
+                "not all servers have ended in time, and what is left of them may go on"
+            );
+        }
     }
 }
 

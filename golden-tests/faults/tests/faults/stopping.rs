@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use mcpc_process::{Client, Reply, Running, alive, children, until};
-use rustix::process::Signal;
+use mcpc_process::{Client, Reply, Running, Stream, alive, children, until};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::legacy::LegacyCaller;
@@ -95,6 +95,24 @@ fn a_call_that_waits_for_its_server_when_the_grace_ends_may_be_sent_again() {
     assert_eq!(reply.code(), "MCPC9213");
     assert!(may_be_sent_again(&reply), "nothing was sent");
     assert_eq!(stage.gateway.ended(), Some(0));
+}
+
+#[test]
+fn servers_that_have_not_ended_in_time_are_told_before_the_gateway_has_stopped() {
+    let mut stage = Stage::open(&config("2s", &[("held", "")]));
+    stage.client().echoes("held.echo", 0);
+    let wardens = children(stage.gateway.id());
+    let warden = Pid::from_raw(wardens[0].try_into().unwrap()).unwrap();
+    kill_process(warden, Signal::STOP).unwrap();
+    stage.gateway.signal(Signal::TERM);
+    let said = stage.gateway.rest_of(Stream::Err);
+    kill_process(warden, Signal::CONT).unwrap();
+    let line = said
+        .lines()
+        .find(|line| line.contains("not all servers have ended in time"));
+    assert!(line.unwrap().contains("servers=1"), "{said}");
+    assert_eq!(stage.gateway.ended(), Some(0));
+    until("it ends when it can", || !alive(wardens[0]));
 }
 
 fn may_be_sent_again(reply: &Reply) -> bool {
