@@ -263,6 +263,18 @@ impl Engine {
         }
     }
 
+    /// Lets calls end that go on without their callers, until then. Not for the keeper's own thread.
+    pub(crate) fn see_out(&self, until: Instant) {
+        let (done, waiting) = mpsc::sync_channel::<()>(1);
+        let keeper = self.keeper.clone();
+        self.keeper.spawn(async move {
+            let _out_of_grace = timeout_at(until, keeper.all_seen_out()).await;
+            drop(done);
+        });
+        // Nothing is ever sent: the channel closes when the last one has ended, or the keeper.
+        let _closed = waiting.recv();
+    }
+
     /// Stops all upstreams at once.
     pub(crate) fn stop(self) {
         self.stop_by(Instant::now() + LADDER);

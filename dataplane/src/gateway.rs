@@ -230,6 +230,7 @@ impl Gateway {
         if let Some(workers) = &mut self.workers {
             workers.join();
         }
+        self.engine.see_out(end.calls);
         self.engine.stop_by(all);
         self.keeper.shutdown();
     }

@@ -30,7 +30,7 @@ const HANDSHAKES_AT_ONCE: usize = 128;
 const ERRANDS_AT_ONCE: usize = 1024;
 
 /// How many calls may go on without their callers while somebody listens for their ends.
-const LEFT_AT_ONCE: usize = 1024;
+const LEFT_AT_ONCE: u32 = 1024;
 
 /// A handle to the keeper's thread.
 #[derive(Clone)]
@@ -121,7 +121,7 @@ impl Keeper {
             }),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_AT_ONCE)),
             errands: Arc::new(Semaphore::new(ERRANDS_AT_ONCE)),
-            left: Arc::new(Semaphore::new(LEFT_AT_ONCE)),
+            left: Arc::new(Semaphore::new(LEFT_AT_ONCE as usize)),
         }
     }
 
@@ -145,6 +145,12 @@ impl Keeper {
     /// Attends to a call that goes on without its caller. Beyond the bound nobody does.
     pub(crate) fn see_out(&self, call: impl Future<Output = ()> + Send + 'static) {
         self.spawn_within(&self.left, call);
+    }
+
+    /// Waits until the calls that go on without their callers have ended.
+    pub(crate) async fn all_seen_out(&self) {
+        // A closed semaphore would mean that the keeper is gone.
+        let _all = self.left.acquire_many(LEFT_AT_ONCE).await;
     }
 
     fn spawn_within(

@@ -67,6 +67,7 @@ fn answer(asked: &Arc<Asked>, ledger: &Arc<Ledger>) {
             let (asked, ledger) = (Arc::clone(asked), Arc::clone(ledger));
             std::thread::spawn(move || {
                 std::thread::sleep(asked.pause());
+                eprintln!("{} is done", asked.tool);
                 say(&crate::healthy::healthy(&asked, &ledger));
             });
         }

@@ -84,6 +84,30 @@ fn a_call_that_outlasts_the_grace_is_told_so_by_its_own_id() {
 }
 
 #[test]
+fn a_call_whose_client_has_gone_is_let_finish() {
+    for is_removed in [false, true] {
+        let mut stage = Stage::open(&config("20s", &[("one", ""), ("other", "")]));
+        let caller = LegacyCaller::greet_as("2025-06-18", stage.gateway.address);
+        let client = caller.begin(1, "one.late", &json!({ "ms": 2000 }));
+        stage.gateway.hears("late is with the server");
+        drop(client);
+        until("it is gone", || {
+            stage
+                .gateway
+                .page("/metrics")
+                .contains("mcpc_connections 0\n")
+        });
+        if is_removed {
+            stage.replace(&config("20s", &[("other", "")]));
+        }
+        stage.gateway.signal(Signal::TERM);
+        let said = stage.gateway.rest_of(Stream::Err);
+        assert!(said.contains("late is done"), "{is_removed}: {said}");
+        assert_eq!(stage.gateway.ended(), Some(0));
+    }
+}
+
+#[test]
 fn a_call_that_waits_for_its_server_when_the_grace_ends_may_be_sent_again() {
     let mut stage = Stage::open(&config("2s", &[("mute", "--silent")]));
     let mut waiting = stage.client().begin("mute.echo", &json!({}));
