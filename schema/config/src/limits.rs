@@ -59,7 +59,8 @@ pub struct Limits {
 
     /// How much memory the gateway may hold: idle connections are closed at 80% of it, new sessions refused at
     /// 90%, new calls at 95%. Give it less than what the system ends it for. Default: what the
-    /// gateway's container may hold, if it may not hold everything. At least 8MiB; an idle gateway holds about ten.
+    /// gateway's container may hold, if it may not hold everything. At least 16MiB, of which an idle gateway holds
+    /// about ten.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Size>,
 

@@ -65,8 +65,9 @@ impl Limits {
     pub const BODY_BYTES_MAX: u64 = 256 << 20;
     /// The largest single message from an upstream that a plan may ask for, in bytes.
     pub const REPLY_BYTES_MAX: u64 = 1 << 30;
-    /// The least memory that a gateway may be held to, in bytes. With less it would not even begin.
-    pub const MEMORY_BYTES_MIN: u64 = 8 << 20;
+    /// The least memory that a gateway may be held to, in bytes. An idle one holds about ten MiB, and with little less than all it
+    /// takes no call.
+    pub const MEMORY_BYTES_MIN: u64 = 16 << 20;
     /// How many upstreams sessions may have to themselves unless a plan says otherwise.
     pub const PRIVATE_UPSTREAMS: u32 = 256;
     /// How many processes may be starting at once unless a plan says otherwise.

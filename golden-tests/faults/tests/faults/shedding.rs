@@ -32,6 +32,30 @@ fn metric(stage: &Stage, series: &str) -> f64 {
         .unwrap()
 }
 
+/// How much memory the gateway holds.
+fn resident_kibibytes(stage: &Stage) -> f64 {
+    metric(stage, "process_resident_memory_bytes") / 1024.0
+}
+
+/// Clients that have sent all of their requests but the last byte, so that the gateway holds far more than the least
+/// `limits.memory`.
+fn laden(stage: &Stage) -> Vec<Client> {
+    let bytes = 4_000_000;
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Accept: application/json\r\nContent-Length: {bytes}\r\n\r\n"
+    );
+    let request = head + &" ".repeat(bytes - 1);
+    let send = |_| {
+        let mut client = Client::connect(stage.gateway.address);
+        client.send(&request);
+        client
+    };
+    let clients = (0..4).map(send).collect();
+    until("the gateway holds it", || resident_kibibytes(stage) > 24e3);
+    clients
+}
+
 #[test]
 fn whoever_connects_to_the_pages_and_says_nothing_shuts_nobody_out() {
     let stage = Stage::open(&format!(
@@ -144,12 +168,13 @@ fn a_gateway_that_holds_too_much_memory_takes_no_calls() {
     let mut stage = Stage::open(&with("4GiB"));
     let mut client = stage.client();
     client.echoes("echo", 1);
+    let _laden = laden(&stage);
     let late = stage.client().begin("late", &json!({ "ms": 1500 }));
     until("a call is under way", || {
         stage.gateway.upstream("good")["in_flight"] == 1
     });
     // Less than it holds already.
-    let resident = metric(&stage, "process_resident_memory_bytes") / 1024.0;
+    let resident = resident_kibibytes(&stage);
     stage.replace(&with(&format!("{:.0}KiB", resident * 0.9)));
     let line = stage.gateway.hears("under pressure: no new call is taken");
     assert!(line.contains("MCPC9212"), "{line}");
@@ -209,12 +234,13 @@ fn the_nearer_the_memory_is_to_its_bound_the_more_is_given_up() {
     let mut stage = Stage::open(&with(4e6));
     // What a first plan and a first call need is not counted as growth.
     stage.client().echoes("echo", 1);
+    let _laden = laden(&stage);
     stage.replace(&with(4.1e6));
     for (share, says, stage_name) in [
         (0.84, "idle connections are closed", "connections"),
         (0.93, "no new session begins", "sessions"),
     ] {
-        let held = metric(&stage, "process_resident_memory_bytes") / 1024.0;
+        let held = resident_kibibytes(&stage);
         stage.replace(&with(held / share));
         stage.gateway.hears(&format!("under pressure: {says}"));
         assert_eq!(pressure(&stage)["stage"], stage_name);
