@@ -175,6 +175,8 @@ struct Server {
     /// Nothing if it is the only one.
     replica: Box<str>,
     upstream: Arc<Upstream>,
+    /// Those at what sessions have to themselves of the only one included.
+    in_flight: u64,
 }
 
 impl Server {
@@ -184,6 +186,10 @@ impl Server {
             replicas.all().map(|replica| Self {
                 name: name.clone(),
                 replica: replica.place.clone(),
+                in_flight: match replica.place.as_ref() {
+                    "" => replicas.in_flight(),
+                    _ => replica.upstream.state().in_flight,
+                },
                 upstream: Arc::clone(&replica.upstream),
             })
         });
@@ -207,7 +213,7 @@ fn upstreams(page: &mut Page, servers: &[Server]) {
     }
     let mut family = page.family(&IN_FLIGHT);
     for server in servers {
-        family.count(&server.labels(), server.upstream.state().in_flight);
+        family.count(&server.labels(), server.in_flight);
     }
     let mut family = page.family(&DURATION);
     for server in servers {

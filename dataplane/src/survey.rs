@@ -224,7 +224,7 @@ fn upstream_status(name: &str, replicas: &Replicas) -> UpstreamStatus {
         since: Timestamp::from(state.since),
         era: era(&state),
         latency_ms: latency_ms(&state),
-        in_flight: u32::try_from(state.in_flight).unwrap_or(u32::MAX),
+        in_flight: u32::try_from(replicas.in_flight()).unwrap_or(u32::MAX),
         restarts: u32::try_from(state.restarts).unwrap_or(u32::MAX),
         ignored_lines: u32::try_from(state.ignored_lines).unwrap_or(u32::MAX),
         pid: state.pid.and_then(|pid| u32::try_from(pid).ok()),

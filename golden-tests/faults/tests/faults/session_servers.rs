@@ -338,6 +338,20 @@ fn the_client_on_standard_input_has_one_until_it_leaves() {
 }
 
 #[test]
+fn calls_at_processes_of_sessions_are_calls_of_their_server() {
+    let stage = serve("", "sessions: 10");
+    let caller = greet(&stage);
+    let _waiting = caller.begin(1, "silence", &json!({}));
+    until("it is counted", || {
+        stage.gateway.upstream("own")["in_flight"] == 1
+    });
+    let counted = "mcpc_upstream_in_flight{server=\"own\"} 1";
+    let metrics = stage.gateway.page("/metrics");
+    assert!(metrics.contains(counted), "{metrics}");
+    drop(stage);
+}
+
+#[test]
 fn a_process_of_a_session_is_logged_under_the_name_that_the_live_plan_has() {
     let (server, limits) = ("restart: { backoff: { from: 50ms } }", "sessions: 10");
     let mut stage = serve(server, limits);
