@@ -24,7 +24,9 @@ use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process, kill_process_group, setsid,
     wait, waitid,
 };
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{
+    SIGABRT, SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU,
+};
 
 use super::terms::Terms;
 use super::{shim, tree};
@@ -101,11 +103,16 @@ fn begin() -> std::io::Result<Warden> {
     })
 }
 
+/// What people, service managers and watchdogs end processes with, as far as it can be handled.
+const SPARED: [i32; 9] = [
+    SIGABRT, SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU,
+];
+
 /// Signals that ask a process to end mean the server, and reach it where they are meant for it: what keeps its tree
 /// together stays until the tree is gone. A handler rather than nothing at all, since exec(2) takes that away and the
 /// server gets each signal as it always is.
 fn hold_out() -> std::io::Result<()> {
-    for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2] {
+    for signal in SPARED {
         signal_hook::flag::register(signal, Arc::<AtomicBool>::default())?;
     }
     Ok(())

@@ -282,7 +282,15 @@ fn what_is_meant_for_a_server_does_not_end_its_warden() {
         let warden = stat(family[0]).unwrap()[1].parse().unwrap();
         let listed = std::fs::read_to_string(format!("/proc/{warden}/cmdline")).unwrap();
         assert!(!listed.contains("sleep"), "{listed:?}");
-        for signal in [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM] {
+        for signal in [
+            Signal::ABORT,
+            Signal::ALARM,
+            Signal::HUP,
+            Signal::INT,
+            Signal::QUIT,
+            Signal::TERM,
+            Signal::USR2,
+        ] {
             kill_process(pid(warden), signal).unwrap();
         }
         kill_process(pid(warden), Signal::USR1).unwrap();
@@ -341,7 +349,7 @@ fn a_working_directory_that_cannot_be_used_is_named() {
             start(&definition, &[])
         };
         for (folder, why) in [
-            ("/no/folder", "not found"),
+            ("/no/folder", "No such file or directory (os error 2)"),
             ("/dev/null", "not a directory"),
         ] {
             let error = start_in(folder).err().unwrap().to_string();
