@@ -98,7 +98,6 @@ pub(super) fn is_worth(failure: Failure, call: &Call) -> bool {
 fn hope_of(failure: Failure) -> Hope {
     match failure {
         Failure::Unreachable
-        | Failure::Between(_)
         | Failure::ConnectTimeout
         | Failure::Handshake
         | Failure::Overloaded => Hope::Unsent,
@@ -116,6 +115,8 @@ fn hope_of(failure: Failure) -> Hope {
         | Failure::WrongId
         | Failure::TooLarge
         | Failure::Unauthorized
+        // No replica is ready, and when one starts is known.
+        | Failure::Between(_)
         | Failure::Degraded(_)
         | Failure::CircuitOpen(_)
         | Failure::AskRefused
