@@ -363,9 +363,11 @@ fn arguments(mut gateway: &UnixStream) -> std::io::Result<Vec<OsString>> {
     gateway.read_exact(&mut length)?;
     let length = u32::from_be_bytes(length).min(ARGUMENTS_BYTES_MAX);
     let mut bytes = Vec::new();
-    gateway.take(length.into()).read_to_end(&mut bytes)?;
-    // What is behind the last zero is no argument.
-    bytes.pop().ok_or(std::io::ErrorKind::UnexpectedEof)?;
+    let read = gateway.take(length.into()).read_to_end(&mut bytes)?;
+    // A server is not started with a part of an argument. What is behind the last zero is none.
+    if read != length as usize || bytes.pop() != Some(0) {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
     let arguments = bytes.split(|byte| *byte == 0).map(<[u8]>::to_vec);
     Ok(arguments.map(OsString::from_vec).collect())
 }
@@ -398,6 +400,32 @@ fn await_ends(happen: &SyncSender<Event>, look: &Receiver<()>) {
         }
         if happen.send(Event::Ended).is_err() || look.recv().is_err() {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn no_server_is_started_with_a_part_of_its_arguments() {
+        let whole = b"{}\0sh\0\0/srv/data/old\0";
+        let length = u32::try_from(whole.len()).unwrap().to_be_bytes();
+        for sent in 0..=whole.len() {
+            let (mut gateway, warden) = UnixStream::pair().unwrap();
+            gateway.write_all(&length).unwrap();
+            gateway.write_all(whole.get(..sent).unwrap()).unwrap();
+            drop(gateway);
+            let heard = arguments(&warden);
+            if sent < whole.len() {
+                let error = heard.unwrap_err().kind();
+                assert_eq!(error, std::io::ErrorKind::UnexpectedEof, "{sent} bytes");
+            } else {
+                assert_eq!(heard.unwrap(), ["{}", "sh", "", "/srv/data/old"]);
+            }
         }
     }
 }
