@@ -271,8 +271,8 @@ impl Engine {
             let _out_of_grace = timeout_at(until, keeper.all_seen_out()).await;
             drop(done);
         });
-        // Nothing is ever sent: the channel closes when the last one has ended, or the keeper.
-        let _closed = waiting.recv();
+        // Nothing is ever sent: the channel closes when the last one has ended.
+        let _all_ended = waiting.recv_timeout(until.saturating_duration_since(Instant::now()));
     }
 
     /// Stops all upstreams at once.
