@@ -3,9 +3,11 @@
 //! Owns the terms that both sides share, whatever transport and era each speaks. N client adapters
 //! and M upstream adapters give all N × M pairs. Does not read or write any transport.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use mcpc_plan::Timeouts;
 use tokio::sync::Notify;
@@ -46,6 +48,22 @@ impl Leave {
             Self::AsTold(flight) | Self::Returns(flight) => flight.is_cancelled(),
         }
     }
+
+    /// Waits until the client cancels the call from elsewhere.
+    pub(crate) async fn cancelled(&self) {
+        match self.flight() {
+            Some(flight) => flight.cancelled().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The call, if its client may cancel it from elsewhere.
+    pub(crate) fn flight(&self) -> Option<&Arc<Flight>> {
+        match self {
+            Self::Cancels => None,
+            Self::AsTold(flight) | Self::Returns(flight) => Some(flight),
+        }
+    }
 }
 
 /// A legacy client's call in flight, which another request may cancel.
@@ -53,6 +71,11 @@ impl Leave {
 pub(crate) struct Flight {
     cancelled: AtomicBool,
     wake: Notify,
+    /// Its client has gone, and it goes on.
+    is_left: AtomicBool,
+    is_over: AtomicBool,
+    /// What lets a call be found that was left.
+    entry: ArcSwapOption<Box<dyn Any + Send + Sync>>,
 }
 
 impl Flight {
@@ -65,6 +88,30 @@ impl Flight {
     /// Whether the call was cancelled.
     pub(crate) fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Its client has gone, and it goes on until [`end`](Self::end).
+    pub(crate) fn leave(&self) {
+        self.is_left.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether its client has gone.
+    pub(crate) fn is_left(&self) -> bool {
+        self.is_left.load(Ordering::SeqCst)
+    }
+
+    /// Keeps what lets it be found until it is over.
+    pub(crate) fn keep(&self, entry: Box<dyn Any + Send + Sync>) {
+        self.entry.store(Some(Arc::new(entry)));
+        if self.is_over.load(Ordering::SeqCst) {
+            self.entry.store(None);
+        }
+    }
+
+    /// It is over.
+    pub(crate) fn end(&self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        self.entry.store(None);
     }
 
     /// Waits until the call is cancelled. There is one waiter: the task that serves the call.

@@ -82,6 +82,13 @@ pub(crate) struct InFlight {
     flight: Arc<Flight>,
 }
 
+/// The same for one whose client has gone.
+struct Left {
+    hold: Hold,
+    key: CallKey,
+    flight: Weak<Flight>,
+}
+
 /// Why no session began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotBegun {
@@ -275,10 +282,14 @@ impl Sessions {
     pub(crate) fn start(self: &Arc<Self>, live: &Arc<Live>, id: &[u8]) -> Option<InFlight> {
         let key = CallKey::new(live.number, id);
         let flight = Arc::new(Flight::default());
-        self.calls
-            .pin()
-            .try_insert(key.clone(), Arc::clone(&flight))
-            .ok()?;
+        let calls = self.calls.pin();
+        if let Err(taken) = calls.try_insert(key.clone(), Arc::clone(&flight)) {
+            // Who asks again has given up what was left.
+            if !taken.current.is_left() {
+                return None;
+            }
+            calls.insert(key.clone(), Arc::clone(&flight));
+        }
         let hold = self.hold(live);
         if live.ended.load(Ordering::Acquire) {
             // `end` may have looked for calls before this one was there.
@@ -292,6 +303,12 @@ impl Sessions {
         let calls = self.calls.pin();
         let found = calls.get(&CallKey::new(live.number, id));
         found.inspect(|flight| flight.cancel()).is_some()
+    }
+
+    /// A call is not to be found any more. Another one may have its id by now.
+    fn forget_call(&self, key: &CallKey, flight: *const Flight) {
+        let is_it = |_: &CallKey, it: &Arc<Flight>| std::ptr::eq(Arc::as_ptr(it), flight);
+        let _was_there = self.calls.pin().remove_if(key, is_it);
     }
 
     /// Keeps a session from expiring, for a stream that is open.
@@ -492,7 +509,22 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.hold.sessions.calls.pin().remove(&self.key);
+        let (sessions, flight) = (&self.hold.sessions, &self.flight);
+        if !flight.is_left() {
+            return sessions.forget_call(&self.key, Arc::as_ptr(flight));
+        }
+        flight.keep(Box::new(Left {
+            hold: sessions.hold(&self.hold.live),
+            key: self.key.clone(),
+            flight: Arc::downgrade(flight),
+        }));
+    }
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        let sessions = &self.hold.sessions;
+        sessions.forget_call(&self.key, self.flight.as_ptr());
     }
 }
 

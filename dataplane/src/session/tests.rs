@@ -191,6 +191,34 @@ async fn cancelling_finds_the_call_of_this_session_only() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_was_left_is_found_until_it_is_over() {
+    let sessions = registry(10);
+    let (_, session) = begin(&sessions);
+    for is_over_first in [false, true] {
+        let call = sessions.start(&session.live, b"1").unwrap();
+        let flight = Arc::clone(call.flight());
+        flight.leave();
+        if is_over_first {
+            flight.end();
+        }
+        drop(call);
+        assert_eq!(sessions.cancel(&session.live, b"1"), !is_over_first);
+        assert_eq!(flight.is_cancelled(), !is_over_first);
+        flight.end();
+        assert!(!sessions.cancel(&session.live, b"1"), "it is over");
+    }
+    // Who asks again with the same id has given up the first.
+    let first = sessions.start(&session.live, b"1").unwrap();
+    let flight = Arc::clone(first.flight());
+    flight.leave();
+    drop(first);
+    let second = sessions.start(&session.live, b"1").unwrap();
+    flight.end();
+    assert!(sessions.cancel(&session.live, b"1"));
+    assert!(second.flight().is_cancelled() && !flight.is_cancelled());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_id_in_flight_cannot_be_used_twice() {
     let sessions = registry(10);
     let (_, session) = begin(&sessions);

@@ -64,9 +64,12 @@ impl Farewell {
         self.is_armed && !self.is_left && !self.leave.cancels()
     }
 
-    /// Hands the call over to those who see it out.
+    /// Hands the call over to those who see it out. Its client can still cancel it.
     pub(super) fn leave(&mut self) -> Self {
         self.disarm();
+        if let Some(flight) = self.leave.flight() {
+            flight.leave();
+        }
         Self {
             upstream: Arc::clone(&self.upstream),
             session: Arc::clone(&self.session),
@@ -80,6 +83,11 @@ impl Farewell {
     /// Whether the caller can leave for a while and come back.
     pub(super) fn returns(&self) -> bool {
         matches!(self.leave, Leave::Returns(_))
+    }
+
+    /// What it means that its caller leaves.
+    pub(super) fn leave_of(&self) -> Leave {
+        self.leave.clone()
     }
 
     /// The call has ended.
@@ -118,6 +126,9 @@ impl Drop for Farewell {
     fn drop(&mut self) {
         if self.leave.cancels() {
             self.cancel();
+        }
+        if let Some(flight) = self.leave.flight().filter(|_| self.is_left) {
+            flight.end();
         }
     }
 }

@@ -344,9 +344,14 @@ impl Drop for EventStream {
             task: self.task.take(),
         };
         let keeper = self.farewell.upstream().keeper.clone();
+        let leave = self.farewell.leave_of();
         keeper.see_out(async move {
             let goes_on = |event: &NextEvent| !matches!(event, Ok(Event::Done(_)) | Err(_));
-            while goes_on(&left.next().await) {}
+            tokio::select! {
+                () = async { while goes_on(&left.next().await) {} } => {}
+                // The drop of what is left tells the upstream.
+                () = leave.cancelled() => {}
+            }
         });
     }
 }

@@ -201,3 +201,49 @@ fn a_modern_process_hears_of_exactly_the_calls_that_were_cancelled() {
 fn a_legacy_process_hears_of_exactly_the_calls_that_were_cancelled() {
     over_stdio("legacy");
 }
+
+/// Begins a call and loses the connection before anything has come.
+fn leave(stage: &Stage, caller: &LegacyCaller, id: u64, mark: &str) {
+    let arguments = json!({ "round": 0, "mark": mark });
+    let client = caller.begin(id, "held", &arguments);
+    until("the call waits at the server", || {
+        marks(&ledger(stage)["begun"], "/mark").any(|begun| begun == mark)
+    });
+    drop(client);
+    until("the gateway knows that its client has gone", || {
+        stage
+            .gateway
+            .page("/metrics")
+            .contains("mcpc_connections 0\n")
+    });
+}
+
+#[test]
+fn a_call_is_cancelled_although_its_client_was_gone_meanwhile() {
+    for era in ["modern", "legacy"] {
+        // Longer than the test waits: a server is told of a call that has no answer in time, too.
+        let timeouts = "{ first_byte: 10m, idle: 10m, total: 10m }";
+        let stage = Stage::open(&format!(
+            "servers:\n  child: {{ command: {FAULTY:?}, era: {era}, timeouts: {timeouts} }}\n"
+        ));
+        let heard = |mark: &str| {
+            marks(&ledger(&stage)["cancelled"], "/arguments/mark").any(|heard| heard == mark)
+        };
+        let caller = LegacyCaller::greet_as("2025-06-18", stage.gateway.address);
+        leave(&stage, &caller, 1, "told");
+        assert!(!heard("told"), "leaving is no cancellation");
+        let params = json!({ "requestId": 1 });
+        assert_eq!(
+            caller.notify("notifications/cancelled", &params).status,
+            202
+        );
+        until("the server hears of it", || heard("told"));
+        leave(&stage, &caller, 2, "ended");
+        caller.end();
+        until("the server hears of the end", || heard("ended"));
+        until("none is under way", || {
+            stage.gateway.upstream("child")["in_flight"] == 0
+        });
+        stage.gateway.stop();
+    }
+}
