@@ -49,6 +49,7 @@ pub(crate) struct Inputs {
 impl Inputs {
     /// Opened before the first plan is loaded, so that no signal and no change is lost in between.
     pub(crate) fn open(content: &Content, flags: &GatewayFlags) -> io::Result<(Runtime, Self)> {
+        Signals::have_room()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;

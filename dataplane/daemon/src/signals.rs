@@ -20,12 +20,17 @@ pub(crate) use elsewhere::Signals;
 
 #[cfg(unix)]
 mod unix {
+    use std::os::unix::net::UnixStream;
+
     use tokio::signal::unix::{Signal, SignalKind, signal};
 
     use super::{Wish, io};
 
     /// A file would grow beyond the limit of the process (setrlimit(2), `RLIMIT_FSIZE`).
     const FILE_TOO_LARGE: i32 = rustix::process::Signal::XFSZ.as_raw();
+
+    /// So many pairs of descriptors are more than a runtime begins with.
+    const ROOM: usize = 4;
 
     /// Signals that were taken over from the system's defaults.
     pub(crate) struct Signals {
@@ -37,6 +42,15 @@ mod unix {
     }
 
     impl Signals {
+        /// Makes sure of descriptors for a runtime that hears signals: tokio panics where it gets none for these.
+        ///
+        /// # Errors
+        /// There are too few.
+        pub(crate) fn have_room() -> io::Result<()> {
+            let pairs = [(); ROOM].map(|()| UnixStream::pair());
+            pairs.into_iter().try_for_each(|pair| pair.map(drop))
+        }
+
         /// Takes them over; none is lost from here on. Needs a runtime around it.
         pub(crate) fn open() -> io::Result<Self> {
             Ok(Self {
@@ -67,6 +81,10 @@ mod elsewhere {
     pub(crate) struct Signals;
 
     impl Signals {
+        pub(crate) fn have_room() -> io::Result<()> {
+            Ok(())
+        }
+
         pub(crate) fn open() -> io::Result<Self> {
             Ok(Self)
         }

@@ -24,7 +24,7 @@ fn run_with_descriptors(folder: &Folder, most: u32) -> Ran {
 #[test]
 fn a_lack_of_descriptors_is_told_as_what_it_is_wherever_it_is_met() {
     let folder = Folder::with_config(SMALLEST);
-    for most in (8..20).chain([30, 40, 60, 100]) {
+    for most in (4..20).chain([30, 40, 60, 100]) {
         let ran = run_with_descriptors(&folder, most);
         let ran = ran.exits_with(2).says("Too many open files");
         for wrong in ["uncategorized", "another address", "make the file readable"] {
