@@ -198,6 +198,14 @@ fn refused(output: &Output) -> (Option<i32>, String) {
     (output.status.code(), said)
 }
 
+/// Holds a daemon that was asked to stop to its end, which comes before anything of this code is told.
+#[track_caller]
+fn ends_without(daemon: Running, exit: i32, code: &str) {
+    let (ended, said) = daemon.rest();
+    assert_eq!(ended, Some(exit), "{said}");
+    assert!(!said.contains(code), "{code} was waited for: {said}");
+}
+
 /// Whether a process has taken this signal over from the system's default (proc(5), `SigCgt`).
 fn catches(process: u32, signal: Signal) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
@@ -351,12 +359,7 @@ fn a_secret_that_does_not_come_keeps_no_stop_waiting() {
         writer.is_some()
     });
     daemon.signal(Signal::TERM);
-    let (code, said) = daemon.rest();
-    assert_eq!(code, Some(0), "{said}");
-    assert!(
-        !said.contains("MCPC9601"),
-        "the secret was waited for: {said}"
-    );
+    ends_without(daemon, 0, "MCPC9601");
 }
 
 #[test]

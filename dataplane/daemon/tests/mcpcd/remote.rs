@@ -4,7 +4,7 @@ use mcpc_process::{Page, Running, until};
 use rustix::process::Signal;
 
 use crate::history::{at, order, order_at};
-use crate::{Folder, plan, refused, status_of};
+use crate::{Folder, ends_without, plan, refused, status_of};
 
 const POLL: [&str; 2] = ["--poll", "1s"];
 
@@ -150,12 +150,7 @@ fn a_source_that_hangs_holds_up_neither_a_rollback_nor_the_end() {
     daemon.hears("leaving: not ready any more");
     assert!(daemon.page("/readyz").starts_with("HTTP/1.1 503"));
     daemon.signal(Signal::INT);
-    let (code, said) = daemon.rest();
-    assert_eq!(code, Some(1), "{said}");
-    assert!(
-        !said.contains("MCPC0006"),
-        "the source was waited for: {said}"
-    );
+    ends_without(daemon, 1, "MCPC0006");
 }
 
 #[test]
@@ -164,12 +159,7 @@ fn a_stop_during_a_load_ends_well() {
     let page = Page::serve(plan("/one").to_bytes().unwrap());
     let daemon = hanging(&folder, &page, &[]);
     daemon.signal(Signal::TERM);
-    let (code, said) = daemon.rest();
-    assert_eq!(code, Some(0), "{said}");
-    assert!(
-        !said.contains("MCPC0006"),
-        "the source was waited for: {said}"
-    );
+    ends_without(daemon, 0, "MCPC0006");
 }
 
 #[test]
